@@ -1,0 +1,123 @@
+"""bgp.toml: its format, its checks, its canonical form. The reader owns the format.
+
+Owns parsing to a frozen value in full before anything is touched. Refuses unknown keys, an aggregate written twice, and
+neighbours written twice. The bridge reads two of these keys itself, with the standard library only.
+"""
+
+import tomllib
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bgp.errors import BgpError
+from bgp.route import Prefix
+
+MAX_SOCKET_PATH = 107  # sun_path without its NUL, unix(7)
+CONTROL_SOCKET = "control-bgp.sock"
+BRIDGE_DIRECTORY = "bridge"  # below run_directory, owned by the user of ExaBGP
+
+
+def _prefix(text: str) -> str:
+    ip_network(text)
+    return text
+
+
+class Neighbour(BaseModel):
+    """One BGP neighbour; its session stands in ExaBGP's configuration, here it is named for the status."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: IPv6Address | IPv4Address
+    autonomous_system: int = Field(alias="as", ge=1, lt=2**32)
+
+
+class Config(BaseModel):
+    """Everything in bgp.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    instance: str = Field(min_length=1)
+    state_directory: Path
+    run_directory: Path
+    lease_socket: Path
+    exabgp_configuration: Path
+    aggregates: tuple[Annotated[str, AfterValidator(_prefix)], ...] = Field(min_length=1)
+    user: str = "nobody"
+    deaf_after_s: float = Field(default=1.0, ge=0.5, le=60)
+    neighbour: tuple[Neighbour, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check(self) -> "Config":
+        if len(set(self.prefixes)) != len(self.aggregates):
+            raise ValueError("an aggregate stands there twice")
+        if len({neighbour.address for neighbour in self.neighbour}) != len(self.neighbour):
+            raise ValueError("a neighbour stands there twice")
+        longest = max(len(str(path)) for path in (self.lease_socket, self.control_socket, self.bridge_socket))
+        if longest > MAX_SOCKET_PATH:
+            raise ValueError(f"a socket path of {longest} octets is too long for a Unix socket ({MAX_SOCKET_PATH})")
+        return self
+
+    @property
+    def prefixes(self) -> tuple[Prefix, ...]:
+        """The aggregates as networks."""
+        return tuple(ip_network(text) for text in self.aggregates)
+
+    @property
+    def control_socket(self) -> Path:
+        """Where `xsp-bgp status` asks."""
+        return self.run_directory / CONTROL_SOCKET
+
+    @property
+    def bridge_socket(self) -> Path:
+        """Where the bridge really listens, in a directory its user may write; `lease_socket` points there."""
+        return self.run_directory / BRIDGE_DIRECTORY / "lease.sock"
+
+
+def parse(text: str, directory: Path) -> Config:
+    """Parse the text of bgp.toml; relative paths are relative to `directory`, where the file stands.
+
+    Raises: BgpError.
+    """
+    try:
+        document = tomllib.loads(text)
+        for name in ("state_directory", "run_directory", "lease_socket", "exabgp_configuration"):
+            if isinstance(document.get(name), str):
+                document[name] = directory / document[name]
+        return Config.model_validate(document)
+    except tomllib.TOMLDecodeError as error:
+        raise BgpError(f"bgp.toml is not TOML: {error}", "correct the line it names") from error
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc'])) or 'bgp.toml'}: {e['msg']}" for e in error.errors())
+        raise BgpError("bgp.toml: " + "; ".join(problems), "compare it with the example in templates/") from error
+
+
+def load(file: Path) -> Config:
+    """Read and parse `file`.
+
+    Raises: BgpError.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BgpError(f"{file} cannot be read: {error}", "give the right --config FILE", code=1) from error
+    return parse(text, file.absolute().parent)
+
+
+def show(config: Config) -> str:
+    """The canonical form, as `-n -v` prints it; parsing it again gives the same value."""
+    lines = [
+        f"{name} = {_quoted(getattr(config, name))}"
+        for name in ("instance", "state_directory", "run_directory", "lease_socket", "exabgp_configuration")
+    ]
+    lines.append("aggregates = [" + ", ".join(_quoted(prefix) for prefix in config.prefixes) + "]")
+    lines += [f"user = {_quoted(config.user)}", f"deaf_after_s = {config.deaf_after_s}"]
+    for neighbour in config.neighbour:
+        lines += ["", "[[neighbour]]", f"address = {_quoted(neighbour.address)}", f"as = {neighbour.autonomous_system}"]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: object) -> str:
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'

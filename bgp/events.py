@@ -1,0 +1,104 @@
+"""Every event into the speaker and every effect out of it, nothing else.
+
+Events are past participles, effects imperatives. `Announce` and `Withdraw` are values of `bgp.route`.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bgp.route import Announce, Route, Withdraw
+
+
+class Wanted(StrEnum):
+    """What the home agent's readiness decided for this site."""
+
+    ANNOUNCE = "announce"
+    DEPREFERENCE = "depreference"
+    WITHDRAW = "withdraw"
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRenewed:
+    """The holder renewed its lease and said what it wants until the next renewal."""
+
+    wanted: Wanted
+    reason: str
+    linger_ms: int
+    routes: tuple[Route, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HolderLost:
+    """The holder's connection ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """The supervisor is about to stop ExaBGP; at most `linger_ms` may pass until all is withdrawn."""
+
+    linger_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeReached:
+    """The deadline the speaker asked for has come (or nothing else happened)."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourChanged:
+    """ExaBGP reported a session change as it happened."""
+
+    neighbour: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One BGP session as ExaBGP describes it."""
+
+    neighbour: str
+    state: str
+    since_s: float
+    local_as: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAnswered:
+    """ExaBGP answered the one command in flight; whatever the answer carried is parsed already."""
+
+    accepted: bool
+    sessions: tuple[Session, ...] | None = None
+    rib: dict[str, tuple[str, ...]] | None = None
+
+
+Event = LeaseRenewed | HolderLost | StopAsked | TimeReached | NeighbourChanged | CommandAnswered
+
+
+@dataclass(frozen=True, slots=True)
+class AskVersion:
+    """A heartbeat: any answer shows that ExaBGP's loop turns (5.x has no `ping`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskNeighbours:
+    """Have ExaBGP describe its sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskRoutes:
+    """Have ExaBGP list what is in its outgoing RIBs."""
+
+
+Command = Announce | Withdraw | AskVersion | AskNeighbours | AskRoutes
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Log one event; the edge prints it."""
+
+    level: str
+    message: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+Effect = Announce | Withdraw | AskVersion | AskNeighbours | AskRoutes | Note

@@ -1,0 +1,169 @@
+"""The ExaBGP 5 dialect: a command to a line of text, a line from ExaBGP to a meaning. Pure text, no pipes.
+
+Owns the wording of commands and the shapes of answers (measured with 5.0.15). Refuses to raise for anything ExaBGP
+writes: what it cannot read is `Noise`. RFC 4271 4.3 (path attributes), RFC 1997 and RFC 8092 (communities).
+
+    command                                     answer, one line each, then `done` or `error`
+    announce route P next-hop self ...          -
+    withdraw route P                            -
+    version                                     exabgp 5.0.15
+    show neighbor json                          [{"state": "up", "duration": 7, "peer": {"address": A}, ...}]
+    show adj-rib out json                       {"<neighbour>": {"routes": [{"prefix": P, "family": ...}]}}
+
+Between them, at any moment, events stand on lines of their own:
+{"exabgp": VERSION, ..., "type": "state", "neighbor": {"address": {"peer": A, ...}, "state": "up|connected|down"}}.
+"""
+
+import json
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from bgp.events import (
+    AskNeighbours,
+    AskRoutes,
+    AskVersion,
+    Command,
+    CommandAnswered,
+    NeighbourChanged,
+    Session,
+)
+from bgp.route import Announce, Route, Withdraw
+
+# RFC 4271 8.2.2 names the state that matters; ExaBGP's `connected` (TCP only) and `down` are none of its names.
+_RFC_NAMES = {"up": "established"}
+
+MAX_LINE_BYTES = 1024 * 1024  # what we are ready to hold of an unfinished line; sessions are some hundred bytes each
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The end of an answer: `done` or `error`."""
+
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """A line that belongs to the answer of the command in flight."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownBegun:
+    """ExaBGP tells its children that it stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """An event we did not subscribe to, or a line that is none of the above."""
+
+
+Line = Verdict | AnswerText | NeighbourChanged | ShutdownBegun | Noise
+
+
+def command_line(command: Command, local_as: int) -> str:
+    """One command without its newline; plain ASCII, as ExaBGP restarts a child that writes anything else."""
+    match command:
+        case Announce(route):
+            return _announce(route, local_as)
+        case Withdraw(prefix):
+            return f"withdraw route {prefix}"
+        case AskVersion():
+            return "version"
+        case AskNeighbours():
+            return "show neighbor json"
+        case AskRoutes():
+            return "show adj-rib out json"
+
+
+def _announce(route: Route, local_as: int) -> str:
+    words = [f"announce route {route.prefix} next-hop self"]
+    if route.med is not None:
+        words.append(f"med {route.med}")
+    if route.prepend and local_as:
+        # ExaBGP sends the list verbatim, without adding our own AS: so it holds that one too.
+        words.append(f"as-path [ {' '.join([str(local_as)] * (route.prepend + 1))} ]")
+    standard = [community for community in route.communities if community.count(":") == 1]
+    large = [community for community in route.communities if community.count(":") == 2]
+    if standard:
+        words.append(f"community [ {' '.join(standard)} ]")
+    if large:
+        words.append(f"large-community [ {' '.join(large)} ]")
+    return " ".join(words)
+
+
+def read_line(text: str) -> Line:
+    """What one line on our standard input means."""
+    text = text.strip()
+    if text == "done":
+        return Verdict(True)
+    if text == "error":
+        return Verdict(False)
+    if not text:
+        return Noise()
+    if not text.startswith("{"):
+        return AnswerText(text)
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return Noise()
+    if not isinstance(document, dict) or "exabgp" not in document:
+        return AnswerText(text)
+    return _event(document)
+
+
+def _event(document: dict[str, Any]) -> Line:
+    if document.get("notification") == "shutdown":
+        return ShutdownBegun()
+    neighbour = document.get("neighbor")
+    if document.get("type") != "state" or not isinstance(neighbour, dict):
+        return Noise()
+    addresses, state = neighbour.get("address"), neighbour.get("state")
+    if not isinstance(addresses, dict) or not isinstance(state, str):
+        return Noise()
+    return NeighbourChanged(_address(addresses.get("peer")), _RFC_NAMES.get(state, state))
+
+
+def read_answer(command: Command | None, lines: list[str], accepted: bool) -> CommandAnswered:
+    """The answer to `command`, read as far as it can be."""
+    if accepted and isinstance(command, AskNeighbours):
+        return CommandAnswered(accepted, sessions=_sessions(lines))
+    if accepted and isinstance(command, AskRoutes):
+        return CommandAnswered(accepted, rib=_rib(lines))
+    return CommandAnswered(accepted)
+
+
+def _sessions(lines: list[str]) -> tuple[Session, ...] | None:
+    try:
+        rows = json.loads("".join(lines))
+        return tuple(
+            Session(
+                neighbour=_address(row["peer"]["address"]),
+                state=_RFC_NAMES.get(row["state"], str(row["state"])),
+                since_s=float(row["duration"] or 0),
+                local_as=int(row["local"]["as"] or 0),
+            )
+            for row in rows
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _rib(lines: list[str]) -> dict[str, tuple[str, ...]] | None:
+    rib: dict[str, tuple[str, ...]] = {}
+    try:
+        for line in lines:  # each line repeats the neighbour's routes so far: the last one is complete
+            for neighbour, table in json.loads(line).items():
+                rib[_address(neighbour)] = tuple(str(route["prefix"]) for route in table["routes"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return rib
+
+
+def _address(text: object) -> str:
+    try:
+        return str(ip_address(str(text)))
+    except ValueError:
+        return str(text)

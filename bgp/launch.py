@@ -1,0 +1,156 @@
+"""How ExaBGP is started: without rights, with a known environment, and never without its supervisor.
+
+Owns the command line (setpriv), the environment, the run-time directories, and the checks made before the first start.
+Refuses ExaBGP before 5.0, a configuration that does not validate, and a bridge that the unprivileged user cannot run:
+found out beforehand, each is one sentence; found out later, it is a site that is not announced.
+"""
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+from bgp.config import Config
+from bgp.errors import BgpError
+
+MISSING = 4  # exit status: a prerequisite is missing
+CHECK_TIMEOUT_S = 30.0
+_BRIDGE = re.compile(r"^[^#\n]*\brun\s+([^;#\n]*\bbridge\b[^;#\n]*);", re.MULTILINE)
+
+# What decides how ExaBGP behaves, whatever stands in an exabgp.env beside the interpreter.
+SETTINGS = {
+    "exabgp_api_ack": "true",  # a command without its `done` would block us
+    "exabgp_api_cli": "false",  # named pipes for a command-line client we never use
+    "exabgp_api_respawn": "true",
+    "exabgp_api_terminate": "false",
+    "exabgp_daemon_daemonize": "false",
+    "exabgp_log_destination": "stderr",
+    "exabgp_log_level": "INFO",
+    "exabgp_log_statistics": "false",  # a line for every keepalive
+    "exabgp_tcp_bind": "",  # we connect, neighbours are passive: nothing to listen on, no privileged port
+}
+
+
+def environment(user: str) -> dict[str, str]:
+    """The whole environment of ExaBGP and the bridge."""
+    return {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8", "exabgp_daemon_user": user, **SETTINGS}
+
+
+def unprivileged(user: str, command: Sequence[str]) -> list[str]:
+    """`command` without rights, killed by the kernel when we die. The signal is set last: changing uid clears it.
+
+    Raises: BgpError if the user or setpriv is missing.
+    """
+    program = shutil.which("setpriv")
+    if program is None:
+        raise BgpError("setpriv is missing", "install util-linux", MISSING)
+    words = [program, "--no-new-privs", "--pdeathsig", "KILL"]
+    if os.geteuid() == 0:
+        account = _account(user)
+        words += [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+        words += ["--inh-caps=-all", "--bounding-set=-all"]
+    return [*words, "--", *command]
+
+
+def exabgp(*words: str) -> list[str]:
+    """ExaBGP with our own interpreter, isolated from the current directory and the user's site."""
+    return [sys.executable, "-I", "-m", "exabgp", *words]
+
+
+def _account(user: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(user)
+    except KeyError as error:
+        raise BgpError(f"there is no user {user!r}", "name an existing user in bgp.toml", MISSING) from error
+
+
+def exabgp_version() -> str:
+    """The installed version.
+
+    Raises: BgpError if it is missing or too old.
+    """
+    try:
+        version = metadata.version("exabgp")
+    except metadata.PackageNotFoundError as error:
+        raise BgpError("ExaBGP is not installed", "install exabgp 5 beside xsp-bgp", MISSING) from error
+    if version.split(".")[0] != "5":
+        raise BgpError(f"ExaBGP {version} is not version 5", "install exabgp 5 beside xsp-bgp", MISSING)
+    return version
+
+
+def prepare(config: Config) -> None:
+    """Make the run-time directories; the bridge's own one belongs to the user of ExaBGP.
+
+    Raises: BgpError.
+    """
+    directory = config.bridge_socket.parent
+    try:
+        config.state_directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)
+        if os.geteuid() == 0:
+            account = _account(config.user)
+            os.chown(directory, account.pw_uid, account.pw_gid)
+        if config.lease_socket != config.bridge_socket:
+            config.lease_socket.parent.mkdir(parents=True, exist_ok=True)
+            fresh = config.lease_socket.with_name(config.lease_socket.name + ".new")
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(config.bridge_socket)
+            fresh.replace(config.lease_socket)
+    except OSError as error:
+        raise BgpError(
+            f"the run-time directories cannot be made: {error}", "run as root, or correct bgp.toml"
+        ) from error
+
+
+def own_socket(config: Config) -> None:
+    """Take over the lease socket's file from the bridge's user, so that a daemon with our uid but without
+    CAP_DAC_OVERRIDE can connect; the bridge may still replace it, as the directory is its own."""
+    if os.geteuid() == 0:
+        with contextlib.suppress(OSError):  # the bridge is replacing it: the next one answers soon
+            os.chown(config.bridge_socket, 0, 0, follow_symlinks=False)
+
+
+def check(config: Config) -> str:
+    """Everything that can be known before the first start; returns ExaBGP's version.
+
+    Raises: BgpError.
+    """
+    version = exabgp_version()
+    file = config.exabgp_configuration
+    _try(config.user, exabgp("validate", str(file)), f"ExaBGP refuses {file}", "render it anew, or correct it")
+    try:
+        run = _BRIDGE.search(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BgpError(f"{file} cannot be read: {error}", "make it readable") from error
+    if run is None:
+        raise BgpError(f"{file} starts no bridge", "add a process with `run .../xsp-bgp bridge --config FILE;`")
+    words = run.group(1).split()
+    remedy = f"make the interpreter and bgp.toml readable for user {config.user}"
+    _try(config.user, [*words, "-n"], f"user {config.user} cannot run {words[0]} bridge", remedy)
+    return version
+
+
+def _try(user: str, command: Sequence[str], what: str, remedy: str) -> None:
+    try:
+        outcome = subprocess.run(
+            unprivileged(user, command),
+            env=environment(user),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=CHECK_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BgpError(f"{what}: {error}", remedy) from error
+    if outcome.returncode:
+        lines = outcome.stdout.decode("utf-8", "replace").split("\n")
+        said = " / ".join(line.strip() for line in lines if line.strip())[-400:]
+        raise BgpError(f"{what}: {said or outcome.returncode}", remedy)

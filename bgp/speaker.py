@@ -1,0 +1,254 @@
+"""The speaker: a lease, what its holder wants, ExaBGP's replies and the time -> the next command to ExaBGP.
+
+Owns the lease, the linger and the one command in flight; the states stand in `bgp.states`. Refuses to open pipes, to
+read clocks, and to decide whether this site *should* be announced: the home agent's readiness does. RFC 8326
+(GRACEFUL_SHUTDOWN).
+
+Theory of operation
+    An announcement is a lease: it lasts LEASE_S after the last renewal, no longer. While the lease lives, the
+    holder's word counts: announce, depreference or withdraw, at once, for as long as it is renewed. When it ends
+    (nothing heard, or the holder's connection closed), the kernel most likely still forwards, so the aggregate is
+    depreferenced at once, and withdrawn when the linger of the last renewal is over. A withdraw that the holder asks
+    for has no linger: the holder says so only if its data plane is dead or its own linger is over.
+
+    A bridge is started anew by ExaBGP with the old announcements still in place and no event replayed. So everything is
+    UNKNOWN at first, is withdrawn, and nothing may be announced before ExaBGP confirmed that and described its
+    sessions.
+
+    `done` from ExaBGP means "in the RIB". We keep per prefix what was confirmed last; the next step is always the first
+    step of the difference between that and what the state calls for, so a refused or late answer needs no special case.
+"""
+
+from collections.abc import Iterable
+
+from bgp.events import (
+    AskNeighbours,
+    AskRoutes,
+    AskVersion,
+    Command,
+    CommandAnswered,
+    Effect,
+    Event,
+    HolderLost,
+    LeaseRenewed,
+    NeighbourChanged,
+    Note,
+    Session,
+    StopAsked,
+    Wanted,
+)
+from bgp.route import UNKNOWN, Advertised, Announce, Prefix, Route, Step, Withdraw, difference
+from bgp.states import DEPREFERRING, SELF_ENDING, TABLE, Cue, State
+
+LEASE_S = 0.3  # three renewals of 100 ms
+HEARTBEAT_S = 0.25  # a deaf ExaBGP is noticed within a second; costs it 0.1 % of a core
+RETRY_S = 0.25  # a command ExaBGP refused is tried again; the reason stands only in ExaBGP's log
+DESCRIBE_EVERY = 20  # of so many heartbeats one asks for the sessions, and one for the RIB
+
+
+_CUE_OF_WISH = {
+    Wanted.ANNOUNCE: Cue.ANNOUNCE,
+    Wanted.DEPREFERENCE: Cue.DEPREFERENCE,
+    Wanted.WITHDRAW: Cue.WITHDRAW,
+}
+
+
+class Speaker:
+    """Carries out what the lease holder wants, one command at a time.
+
+    `handle(event, now)` -> effects, at most one command among them; `next_deadline()` -> when to send `TimeReached`.
+    """
+
+    def __init__(self, aggregates: Iterable[Prefix], now: float) -> None:
+        self.state = State.STARTING
+        self.reason = "ExaBGP was told nothing yet"
+        self.changed_at = now
+        self.local_as = 0
+        self.rib: dict[str, tuple[str, ...]] = {}
+        self._advertised: dict[Prefix, Advertised] = dict.fromkeys(aggregates, UNKNOWN)
+        self._routes: tuple[Route, ...] = ()
+        self._linger_s = 0.0
+        self._lease_until: float | None = None
+        self._linger_until: float | None = None
+        self._sessions: dict[str, tuple[str, float]] = {}  # neighbour -> state, since when
+        self._described = False
+        self._in_flight: Command | None = None
+        self._sent_at = now
+        self._refused: dict[Step, float] = {}  # when to try again
+        self._failing_since: float | None = None
+        self._beats = 0
+        self._next_beat = now
+
+    # -- questions
+
+    def lease_lives(self, now: float) -> bool:
+        """Whether a holder has the lease; a second one is refused meanwhile."""
+        return self._lease_until is not None and now < self._lease_until
+
+    def sent(self) -> tuple[Prefix, ...]:
+        """The prefixes ExaBGP confirmed to hold in its RIB, and is not known to have dropped."""
+        return tuple(prefix for prefix, route in self._advertised.items() if isinstance(route, Route))
+
+    def settled(self) -> bool:
+        """Whether ExaBGP confirmed everything the state calls for."""
+        return self._in_flight is None and not difference(self._wanted(), self._advertised)
+
+    def sessions(self, now: float) -> tuple[Session, ...]:
+        """The sessions as ExaBGP last described them, aged to `now`."""
+        return tuple(
+            Session(neighbour, state, max(0.0, now - since), self.local_as)
+            for neighbour, (state, since) in sorted(self._sessions.items())
+        )
+
+    def overdue_s(self, now: float) -> float:
+        """How long ExaBGP owes an answer, or refuses to withdraw; the supervisor kills it over this."""
+        waiting = now - self._sent_at if self._in_flight is not None else 0.0
+        failing = now - self._failing_since if self._failing_since is not None else 0.0
+        return max(waiting, failing)
+
+    def next_deadline(self) -> float:
+        """When `TimeReached` is due; a heartbeat is always ahead."""
+        deadlines = [until for until in (self._lease_until, self._linger_until) if until is not None]
+        if self._in_flight is None:
+            deadlines.append(self._next_beat)
+            deadlines.extend(self._refused.values())
+        return min(deadlines, default=self._next_beat + HEARTBEAT_S)
+
+    # -- events
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Take one event; deadlines that passed before it count first."""
+        effects: list[Effect] = []
+        self._pass_deadlines(now, effects)
+        match event:
+            case LeaseRenewed():
+                self._renew(event, now, effects)
+            case HolderLost():
+                self._lease_until = None
+                self._end_lease("the holder's connection ended", now, effects)
+            case StopAsked(linger_ms):
+                self._stop(linger_ms / 1000, now, effects)
+            case NeighbourChanged():
+                self._note_session(event, now, effects)
+            case CommandAnswered():
+                self._take_answer(event, now, effects)
+        self._pass_deadlines(now, effects)
+        command = self._next_command(now)
+        if command is not None:
+            self._in_flight, self._sent_at = command, now
+            effects.append(command)
+        return effects
+
+    def _renew(self, event: LeaseRenewed, now: float, effects: list[Effect]) -> None:
+        if self.state not in (State.STOPPING, State.STOPPED):
+            self._lease_until = now + LEASE_S
+            self._linger_s = event.linger_ms / 1000
+            if event.wanted is not Wanted.WITHDRAW:
+                self._routes = event.routes
+        self._enter(_CUE_OF_WISH[event.wanted], event.reason, now, effects)
+
+    def _end_lease(self, reason: str, ended_at: float, effects: list[Effect]) -> None:
+        if TABLE[self.state][Cue.LEASE_ENDED] is State.LINGERING and self.state is not State.LINGERING:
+            self._linger_until = ended_at + self._linger_s
+        self._enter(Cue.LEASE_ENDED, reason, ended_at, effects)
+
+    def _stop(self, linger_s: float, now: float, effects: list[Effect]) -> None:
+        if self.state is State.STOPPING:
+            return
+        if TABLE[self.state][Cue.STOP] is State.STOPPING:
+            ends = self._linger_until if self.state is State.LINGERING else None
+            self._linger_until = min(now + linger_s, now + self._linger_s if ends is None else ends)
+        self._lease_until = None
+        self._enter(Cue.STOP, "ExaBGP is about to be stopped", now, effects)
+
+    def _pass_deadlines(self, now: float, effects: list[Effect]) -> None:
+        if self._lease_until is not None and now >= self._lease_until:
+            ended_at, self._lease_until = self._lease_until, None
+            self._end_lease("the lease ran out", ended_at, effects)
+        if self._linger_until is not None and now >= self._linger_until:
+            self._enter(Cue.LINGER_ENDED, f"{self.reason}, and so did its linger", now, effects)
+
+    def _enter(self, cue: Cue, reason: str, now: float, effects: list[Effect]) -> None:
+        before, after = self.state, TABLE[self.state][cue]
+        if after not in SELF_ENDING:
+            self._linger_until = None
+        if after is before:
+            if before not in SELF_ENDING and before is not State.STOPPED and before is not State.STARTING:
+                self.reason = reason
+            return
+        fields: dict[str, object] = {"before": str(before), "after": str(after), "reason": reason}
+        fields["lasted_s"] = round(now - self.changed_at, 3)
+        effects.append(Note("info", "state changed", fields))
+        self.state, self.reason, self.changed_at = after, reason, now
+
+    # -- sessions and answers
+
+    def _note_session(self, event: NeighbourChanged, now: float, effects: list[Effect]) -> None:
+        self._sessions[event.neighbour] = (event.state, now)
+        effects.append(Note("info", "session changed", {"neighbour": event.neighbour, "state": event.state}))
+
+    def _take_answer(self, answer: CommandAnswered, now: float, effects: list[Effect]) -> None:
+        command, self._in_flight = self._in_flight, None
+        self._next_beat = now + HEARTBEAT_S
+        match command:
+            case Announce() | Withdraw():
+                self._confirm(command, answer.accepted, now, effects)
+            case AskNeighbours():
+                self._described = True
+                if answer.sessions is not None:
+                    self._describe(answer.sessions, now)
+            case AskRoutes() if answer.rib is not None:
+                self.rib = answer.rib
+            case None:
+                effects.append(Note("warning", "unexpected answer", {"accepted": answer.accepted}))
+        if self.state is State.STARTING and self._described and not difference({}, self._advertised):
+            self._enter(Cue.CLEARED, "ExaBGP advertises nothing of ours", now, effects)
+
+    def _confirm(self, step: Step, accepted: bool, now: float, effects: list[Effect]) -> None:
+        fields: dict[str, object] = {"prefix": str(step.prefix)}
+        verb = "announce" if isinstance(step, Announce) else "withdraw"
+        if accepted:
+            self._advertised[step.prefix] = step.route if isinstance(step, Announce) else None
+            self._refused.pop(step, None)
+            self._beats = DESCRIBE_EVERY - 1  # the next heartbeat reads the RIB
+            if isinstance(step, Announce):
+                fields["communities"] = " ".join(step.route.communities)
+            effects.append(Note("info", f"{verb} confirmed", fields))
+            return
+        self._advertised[step.prefix] = UNKNOWN
+        self._refused[step] = now + RETRY_S
+        if isinstance(step, Withdraw) and self._failing_since is None:
+            self._failing_since = now
+        effects.append(Note("error", f"{verb} refused by ExaBGP", fields))
+
+    def _describe(self, sessions: tuple[Session, ...], now: float) -> None:
+        self._sessions = {s.neighbour: (s.state, now - s.since_s) for s in sessions}
+        self.local_as = next((s.local_as for s in sessions if s.local_as), self.local_as)
+
+    # -- commands
+
+    def _wanted(self) -> dict[Prefix, Route]:
+        if self.state is State.ANNOUNCED:
+            return {route.prefix: route for route in self._routes}
+        if self.state in DEPREFERRING:
+            return {route.prefix: route.depreferenced() for route in self._routes}
+        return {}
+
+    def _next_command(self, now: float) -> Command | None:
+        if self._in_flight is not None:
+            return None
+        steps = difference(self._wanted(), self._advertised)
+        self._refused = {step: retry_at for step, retry_at in self._refused.items() if step in steps}
+        if not any(isinstance(step, Withdraw) for step in self._refused):
+            self._failing_since = None
+        for step in steps:
+            if now >= self._refused.get(step, now):
+                return step
+        if not self._described:
+            return AskNeighbours()
+        if now < self._next_beat:
+            return None
+        self._beats = (self._beats + 1) % DESCRIBE_EVERY
+        if self._beats == 0:
+            return AskRoutes()
+        return AskNeighbours() if self._beats == DESCRIBE_EVERY // 2 else AskVersion()

@@ -1,0 +1,56 @@
+"""The speaker's states, what can happen to them, and the one table that says what follows.
+
+Owns the table. Refuses exceptions to it: only `Speaker._enter` changes the state, and only through this table.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """What the neighbours are meant to hear, and why."""
+
+    STARTING = "starting"  # nothing; the first withdraw is not confirmed
+    WITHDRAWN = "withdrawn"  # nothing
+    ANNOUNCED = "announced"  # the routes as the holder gave them
+    DEPREFERENCED = "depreferenced"  # with GRACEFUL_SHUTDOWN, because the holder says so
+    LINGERING = "lingering"  # the same, because the lease ended; ends by itself
+    STOPPING = "stopping"  # the same, because ExaBGP will be stopped; ends by itself
+    STOPPED = "stopped"  # nothing, whatever a holder says
+
+
+class Cue(StrEnum):
+    """What can happen."""
+
+    CLEARED = "cleared"  # ExaBGP confirmed the first withdraw and described its sessions
+    ANNOUNCE = "announce"  # the holder's wish, as are the next two
+    DEPREFERENCE = "depreference"
+    WITHDRAW = "withdraw"
+    LEASE_ENDED = "lease ended"  # it ran out, or the holder's connection closed
+    LINGER_ENDED = "linger ended"
+    STOP = "stop"  # the supervisor is about to stop ExaBGP
+
+
+_WISHES = {
+    Cue.ANNOUNCE: State.ANNOUNCED,
+    Cue.DEPREFERENCE: State.DEPREFERENCED,
+    Cue.WITHDRAW: State.WITHDRAWN,
+}
+
+# What changes a state; whatever is not listed leaves it as it is.
+_CHANGES: Mapping[State, Mapping[Cue, State]] = {
+    State.STARTING: {Cue.CLEARED: State.WITHDRAWN, Cue.STOP: State.STOPPED},
+    State.WITHDRAWN: {**_WISHES, Cue.STOP: State.STOPPED},
+    State.ANNOUNCED: {**_WISHES, Cue.LEASE_ENDED: State.LINGERING, Cue.STOP: State.STOPPING},
+    State.DEPREFERENCED: {**_WISHES, Cue.LEASE_ENDED: State.LINGERING, Cue.STOP: State.STOPPING},
+    State.LINGERING: {**_WISHES, Cue.LINGER_ENDED: State.WITHDRAWN, Cue.STOP: State.STOPPING},
+    State.STOPPING: {Cue.WITHDRAW: State.STOPPED, Cue.LINGER_ENDED: State.STOPPED},
+    State.STOPPED: {},
+}
+
+TABLE: Mapping[State, Mapping[Cue, State]] = {
+    state: {cue: changes.get(cue, state) for cue in Cue} for state, changes in _CHANGES.items()
+}
+
+SELF_ENDING = frozenset({State.LINGERING, State.STOPPING})
+DEPREFERRING = frozenset({State.DEPREFERENCED, State.LINGERING, State.STOPPING})

@@ -1,0 +1,225 @@
+"""`xsp-bgp run`: starts ExaBGP without rights, watches its bridge, kills what is deaf, withdraws before it stops.
+
+Owns ExaBGP's process, its restarts, and the control socket with the status. Refuses to announce anything itself, and to
+reload ExaBGP: a reload that fails kills the bridge and keeps its routes, so a changed configuration means a restart.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bgp import client, launch
+from bgp.config import Config
+from bgp.errors import BgpError, Unanswered
+from bgp.watch import LOOK_S, Watch
+from runtime import control, log, notify, status
+from runtime.counters import Counters
+from runtime.exits import Exit
+
+ANSWER_S = 0.25  # the bridge answers within a millisecond; this is a busy machine
+STOP_LINGER_MS = 1000  # depreferenced so long before the withdraw of a planned stop; 500 ms sufficed in the lab
+WIRE_S = 0.1  # `done` means in the RIB; the UPDATE left within 11 ms in the lab
+STOP_S = 3.0  # then SIGKILL, which closes the sessions as well
+BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+STABLE_S = 30.0  # a run this long starts the backoff anew
+
+
+class Supervisor:
+    """One site's ExaBGP, for as long as this process runs."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._log = log.get().bind(instance=config.instance)
+        self._counters = Counters()
+        self._process: asyncio.subprocess.Process | None = None
+        self._version = ""
+        self._bridge: Mapping[str, Any] | None = None  # its last answer, None once it missed one
+        self._bridge_pid = 0
+        self._state, self._since = "starting", time.monotonic()
+        self._stop = asyncio.Event()
+        self._failures = 0
+
+    async def run(self) -> int:
+        """Check, start, watch, until SIGTERM or SIGINT.
+
+        Raises: BgpError if it cannot start at all.
+        """
+        loop = asyncio.get_running_loop()
+        self._version = launch.check(self._config)
+        launch.prepare(self._config)
+        try:
+            server = await control.serve(self._config.control_socket, {"status": lambda _: self.status()})
+        except control.Unreachable as error:
+            raise BgpError(f"{error.path}: {error.reason}", "stop the other xsp-bgp first", Exit.CONFLICT) from error
+        except OSError as error:
+            raise BgpError(f"the control socket cannot be made: {error}", "run as root, or correct bgp.toml") from error
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._log.warning("a changed configuration needs a restart"))
+        user = self._config.user if os.geteuid() == 0 else "our own"
+        self._log.info("supervisor started", exabgp=self._version, user=user, capabilities="none")
+        try:
+            while not self._stop.is_set():
+                await self._run_once()
+        finally:
+            server.close()
+            self._config.control_socket.unlink(missing_ok=True)
+        self._log.info("supervisor stopped")
+        return Exit.DONE
+
+    # -- one run of ExaBGP
+
+    async def _run_once(self) -> None:
+        started_at = time.monotonic()
+        words = launch.exabgp("server", str(self._config.exabgp_configuration))
+        self._process = await asyncio.create_subprocess_exec(
+            *launch.unprivileged(self._config.user, words),
+            env=launch.environment(self._config.user),
+            cwd="/",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            start_new_session=True,  # a Ctrl-C at the terminal is ours alone: we withdraw first
+        )
+        self._counters.add("exabgp_starts_total")
+        self._log.info("exabgp started", pid=self._process.pid)
+        try:
+            verdict = await self._watch(self._process)
+            if self._stop.is_set() and verdict is None:
+                await self._withdraw_and_stop(self._process)
+                return
+        finally:
+            await self._kill(self._process)
+        reason = verdict or f"ExaBGP ended by itself with status {self._process.returncode}"
+        self._counters.add("exabgp_ends_total", "killed" if verdict else "ended")
+        if time.monotonic() - started_at > STABLE_S:
+            self._failures = 0
+        delay_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
+        self._failures += 1
+        self._enter("restarting")
+        self._log.error("exabgp is started anew", reason=reason, delay_s=delay_s)
+        await self._pause(delay_s)
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> str | None:
+        """Look at the bridge until ExaBGP ends or we are to stop (None), or ExaBGP deserves to die (why)."""
+        watch = Watch(self._config.deaf_after_s, time.monotonic())
+        while process.returncode is None and not self._stop.is_set():
+            seen_before = watch.seen
+            try:
+                answer = await client.ask(self._config.bridge_socket, {"ask": "status"}, ANSWER_S)
+            except Unanswered as error:
+                self._bridge = None
+                verdict = watch.silent(error.away, time.monotonic())
+            else:
+                self._take(answer)
+                verdict = watch.answered(float(answer.get("overdue_s", 0.0)), time.monotonic())
+            if verdict is not None:
+                return verdict
+            if watch.seen and not seen_before:
+                notify.ready()
+            await self._pause(LOOK_S)
+        return None
+
+    def _take(self, answer: Mapping[str, Any]) -> None:
+        self._bridge = answer
+        if answer.get("pid") != self._bridge_pid:
+            self._bridge_pid = int(answer.get("pid", 0))
+            self._counters.add("bridge_starts_total")
+            self._log.info("bridge answers", pid=self._bridge_pid)
+            launch.own_socket(self._config)
+        self._enter(str(answer.get("state")))
+
+    def _enter(self, state: str) -> None:
+        if state != self._state:
+            self._state, self._since = state, time.monotonic()
+            notify.status(state)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+
+    # -- stopping
+
+    async def _withdraw_and_stop(self, process: asyncio.subprocess.Process) -> None:
+        notify.stopping()
+        self._log.info("withdrawing before the stop", linger_ms=STOP_LINGER_MS)
+        deadline = time.monotonic() + STOP_LINGER_MS / 1000 + 2
+        question = {"ask": "stop", "linger_ms": STOP_LINGER_MS}
+        while process.returncode is None and time.monotonic() < deadline:
+            try:
+                answer = await client.ask(self._config.bridge_socket, question, ANSWER_S)
+            except Unanswered as error:
+                self._log.error("the bridge cannot withdraw, the sessions are closed instead", reason=error.what)
+                return
+            self._take(answer)
+            if answer.get("state") == "stopped" and answer.get("settled"):
+                break
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(WIRE_S)
+        if process.returncode is None:
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_S)
+        except TimeoutError:
+            self._log.warning("exabgp ignored SIGTERM")
+
+    async def _kill(self, process: asyncio.subprocess.Process) -> None:
+        """Make sure it is gone; the kernel then kills the bridge."""
+        self._bridge = None
+        if process.returncode is None:
+            self._log.warning("exabgp killed", pid=process.pid)
+            process.kill()
+        await process.wait()
+
+    # -- status
+
+    def status(self) -> dict[str, Any]:
+        """The status document: what ExaBGP and the sessions report, beside what the lease holder wants."""
+        bridge = self._bridge or {}
+        complaints = self._complaints(bridge)
+        counters = {**self._counters.as_dict(), **bridge.get("counters", {})}
+        return status.document(
+            program="xsp-bgp",
+            instance=self._config.instance,
+            state=self._state,
+            since_s=bridge.get("since_s", time.monotonic() - self._since),
+            reasons=[*([bridge["reason"]] if "reason" in bridge else []), *complaints],
+            counters=counters,
+            healthy=not complaints,
+            sections={
+                "exabgp": {"version": self._version, "pid": self._process.pid if self._process else None},
+                "lease": {"holder": bridge.get("holder"), "bridge": bridge.get("pid")},
+                "confirmed": bridge.get("sent", []),
+                "neighbours": self._neighbours(bridge),
+            },
+        )
+
+    def _complaints(self, bridge: Mapping[str, Any]) -> list[str]:
+        if not bridge:
+            return ["the bridge does not answer"]
+        down = [row["address"] for row in self._neighbours(bridge) if row["state"] != "established"]
+        complaints = [f"the session with {address} is not established" for address in down]
+        if bridge.get("holder") is None:
+            complaints.append("nobody holds the lease")
+        if not bridge.get("settled"):
+            complaints.append("ExaBGP has not confirmed everything yet")
+        return complaints
+
+    def _neighbours(self, bridge: Mapping[str, Any]) -> list[dict[str, Any]]:
+        sessions = {row["neighbour"]: row for row in bridge.get("sessions", [])}
+        ribs = bridge.get("exabgp_rib", {})
+        return [
+            {
+                "address": str(neighbour.address),
+                "as": neighbour.autonomous_system,
+                "state": sessions.get(str(neighbour.address), {}).get("state", "unknown"),
+                "since_s": sessions.get(str(neighbour.address), {}).get("since_s"),
+                "rib_out": ribs.get(str(neighbour.address), []),
+            }
+            for neighbour in self._config.neighbour
+        ]

@@ -1,0 +1,38 @@
+"""When to give up on a running ExaBGP: from the bridge's answers and silences to a verdict. Pure.
+
+Owns the patience. Refuses to count time in which we did not look ourselves: a machine that slept, or was paused for a
+migration, must not come back by killing its BGP session.
+"""
+
+AWAY_S = 8.0  # a bridge that is not there yet, or is being respawned: Python starting on a busy small machine
+LOOK_S = 0.2  # between two questions
+MAX_STEP_S = 0.5  # what one look may add; more than LOOK_S and its answer's timeout together
+
+
+class Watch:
+    """Judges one run of ExaBGP."""
+
+    def __init__(self, deaf_after_s: float, now: float) -> None:
+        self._deaf_after_s = deaf_after_s
+        self._looked_at = now
+        self._deaf_s = 0.0
+        self._away_s = 0.0
+        self._overdue_looks = 0
+        self.seen = False
+
+    def answered(self, overdue_s: float, now: float) -> str | None:
+        """The bridge answered; ExaBGP owes it an answer since `overdue_s`."""
+        self._looked_at, self._deaf_s, self._away_s, self.seen = now, 0.0, 0.0, True
+        self._overdue_looks = self._overdue_looks + 1 if overdue_s > self._deaf_after_s else 0
+        return "ExaBGP does not carry out the bridge's commands" if self._overdue_looks >= 2 else None
+
+    def silent(self, away: bool, now: float) -> str | None:
+        """The bridge did not answer; `away` if nobody is there at all. Returns why to kill, or None."""
+        step = min(now - self._looked_at, MAX_STEP_S)
+        self._looked_at = now
+        if away:
+            self._away_s += step
+            self._deaf_s = 0.0
+            return "ExaBGP runs no bridge" if self._away_s > AWAY_S else None
+        self._deaf_s += step
+        return "the bridge does not answer" if self._deaf_s > self._deaf_after_s else None

@@ -1,0 +1,75 @@
+"""xsp-ha: the home agent. `xsp-ha --config FILE [run | status [--json] | drain | undrain]`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ha.config import Config, ConfigRefused, load
+from runtime import control, exits, log
+from runtime.status import print_status
+
+DEFAULT_CONFIG = Path("/etc/anycast-xsp/ha.toml")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    arguments = _parse(sys.argv[1:])
+    try:
+        config = load(arguments.config)
+    except ConfigRefused as error:
+        exits.fail(
+            f"the configuration {error.path} cannot be used: {error.why}", "Correct it and check with -n", exits.USAGE
+        )
+    if arguments.check:
+        if arguments.verbose:
+            print(json.dumps(config.model_dump(mode="json"), indent=2))
+        return
+    if arguments.verb == "run":
+        # Only the daemon needs the data plane, the sockets and asyncio.
+        from ha.daemon import run
+
+        log.configure("debug" if arguments.verbose else "info")
+        run(config, arguments.config)
+    elif arguments.verb == "status":
+        sys.exit(print_status(_ask(config, "status"), as_json=arguments.json))
+    else:
+        _ask(config, arguments.verb)
+        print(f"{config.instance}: {arguments.verb} asked; follow it with 'xsp-ha --config {arguments.config} status'")
+
+
+def _ask(config: Config, do: str) -> dict[str, object]:
+    try:
+        answer = control.ask(config.control_socket, do)
+    except control.Unreachable as error:
+        exits.fail(
+            f"xsp-ha of {config.instance} does not answer ({error})", "Start it, or look at its log", exits.UNREACHABLE
+        )
+    if not answer.pop("ok", False):
+        exits.fail(str(answer.get("error")), str(answer.get("remedy")), exits.REFUSED)
+    return answer
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--config", type=Path, metavar="FILE", help=f"configuration (default {DEFAULT_CONFIG})")
+    common.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
+    common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
+    parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
+    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|undrain")
+    verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
+    status = verbs.add_parser("status", parents=[common], help="what the kernel, the peers and BGP report")
+    status.add_argument("--json", action="store_true", help="the whole document")
+    verbs.add_parser("drain", parents=[common], help="take this site out of service without loss")
+    verbs.add_parser("undrain", parents=[common], help="put it back in service")
+    found = parser.parse_args(words)
+    defaults = {"config": DEFAULT_CONFIG, "check": False, "verbose": False, "json": False}
+    for name, value in defaults.items():
+        if not hasattr(found, name):
+            setattr(found, name, value)
+    found.verb = found.verb or "run"
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Builds the Binding Acknowledgement for a verdict (RFC 6275 9.5.4, RFC 5648 6.3, RFC 4285 5). Pure."""
+
+from ha.events import SendBindingAck
+from ha.verdict import Accepted, Case, Refused
+from mip6.messages import BindingAck
+from mip6.numbers import BindingAckFlag, BindingUpdateFlag, Status
+from mip6.options import BindingIdentifier, MessageIdentification, MobileNodeIdentifier, Option
+
+LOW_32_BITS = 0xFFFFFFFF
+
+
+def acknowledge(case: Case, verdict: Accepted | Refused) -> SendBindingAck:
+    """The answer to `case`: to the wire source, with a type 2 routing header iff the BU had a Home Address option."""
+    accepted = isinstance(verdict, Accepted)
+    router = case.update.flags & BindingUpdateFlag.MOBILE_ROUTER
+    sequence = case.update.sequence
+    if isinstance(verdict, Refused) and verdict.sequence is not None:
+        sequence = verdict.sequence
+    ack = BindingAck(
+        status=verdict.status,
+        flags=BindingAckFlag.MOBILE_ROUTER if router else BindingAckFlag(0),
+        sequence=sequence,
+        lifetime_s=verdict.lifetime_s if isinstance(verdict, Accepted) else 0,
+        options=_options(case, verdict.status, verdict.bids if accepted or verdict.bids else _echoed(case)),
+    )
+    return SendBindingAck(ack, case.source, case.home_address, case.home, case.association())
+
+
+def _echoed(case: Case) -> tuple[tuple[int, int], ...]:
+    """RFC 5648 6.2: a common failure stands in the message; the BID options are copied with status 0."""
+    return tuple((option.bid, 0) for option in case.update.all(BindingIdentifier))
+
+
+def _options(case: Case, status: Status, bids: tuple[tuple[int, int], ...]) -> tuple[Option, ...]:
+    options: list[Option] = [BindingIdentifier(bid=bid, status=bid_status) for bid, bid_status in bids]
+    identifier = case.update.first(MobileNodeIdentifier)
+    if identifier:
+        options.append(identifier)
+    message_id = case.update.first(MessageIdentification)
+    if message_id:
+        options.append(MessageIdentification(_message_id(case, message_id.timestamp, status)))
+    return tuple(options)
+
+
+def _message_id(case: Case, timestamp: int, status: Status) -> int:
+    """RFC 4285 6: copied; with status 144 only the low half is, and the high half is this site's clock in seconds."""
+    if status != Status.ID_MISMATCH:
+        return timestamp
+    return (case.clock & ~LOW_32_BITS) | (timestamp & LOW_32_BITS)

@@ -1,0 +1,124 @@
+"""The binding cache: records by home address, and what of each is in the kernel. Pure.
+
+Theory of operation. A record here is what this site *wants* forwarded. `installed` is what the data plane confirmed.
+Between the two stands a `Pending`: one `SetForwarding` under way per home address, told apart by generation, with all
+who wait for it. A newer change replaces an older one still under way; a report for an old generation is ignored. If
+the kernel refuses a change that a BU made, the record falls back to what it was (plus what peers said meanwhile), so
+that a refused registration leaves no trace.
+"""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from dataplane.entry import ForwardingEntry
+from ha.events import SendBindingAck, SetForwarding
+from ha.record import Record
+from ha.undo import Undo
+
+
+@dataclass(frozen=True, slots=True)
+class LocalChange:
+    """A Binding Update heard by this site that waits for the kernel.
+
+    Its answer, or the refusal, and what to fall back to.
+    """
+
+    accepted: SendBindingAck
+    refused: SendBindingAck
+    fallback: Record | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A `SetForwarding` under way; `promised` are the peers' changes to acknowledge when it is in."""
+
+    generation: int
+    entry: ForwardingEntry | None
+    local: LocalChange | None
+    promised: tuple[tuple[str, int], ...]
+
+
+class BindingCache:
+    """Records, what is installed of them, and what is under way."""
+
+    def __init__(self) -> None:
+        self.records: dict[bytes, Record] = {}
+        self.installed: dict[bytes, ForwardingEntry] = {}
+        self.pending: dict[bytes, Pending] = {}
+        self.unsettled: dict[bytes, float] = {}  # home address -> when to try the kernel again, monotonic seconds
+        self._generation = 0
+        self._expiries: list[tuple[float, bytes]] = []
+
+    def put(self, record: Record, undo: Undo) -> None:
+        """Store what this site wants; its next expiry is noted."""
+        undo.put(self.records, record.home_address, record)
+        heapq.heappush(self._expiries, (record.next_expiry(), record.home_address))
+
+    def forget(self, home_address: bytes, undo: Undo) -> None:
+        """Drop a record that can matter to nobody any more."""
+        undo.drop(self.records, home_address)
+
+    def wants(self, home_address: bytes) -> ForwardingEntry | None:
+        """The entry that will be in force when all that is under way is in."""
+        under_way = self.pending.get(home_address)
+        return under_way.entry if under_way else self.installed.get(home_address)
+
+    def begin(
+        self,
+        home_address: bytes,
+        entry: ForwardingEntry | None,
+        local: LocalChange | None,
+        promised: tuple[tuple[str, int], ...],
+        undo: Undo,
+    ) -> SetForwarding:
+        """Order a change of the kernel; what an older one under way had promised is carried over."""
+        old = self.pending.get(home_address)
+        if old:
+            promised = old.promised + promised
+            if local is None:
+                local = old.local
+            elif old.local is not None:
+                local = replace(local, fallback=old.local.fallback)
+        undo.assign(self, "_generation", self._generation + 1)
+        undo.put(self.pending, home_address, Pending(self._generation, entry, local, promised))
+        return SetForwarding(home_address, entry, self._generation)
+
+    def reported(
+        self, home_address: bytes, generation: int, error: str | None, retry_at: float, undo: Undo
+    ) -> Pending | None:
+        """A report from the data plane; None if it is of an older order. A refusal is tried again at `retry_at`."""
+        pending = self.pending.get(home_address)
+        if pending is None or pending.generation != generation:
+            return None
+        undo.drop(self.pending, home_address)
+        if error is None:
+            undo.drop(self.unsettled, home_address)
+            self.confirm(home_address, pending.entry, undo)
+        else:
+            undo.put(self.unsettled, home_address, retry_at)
+        return pending
+
+    def confirm(self, home_address: bytes, entry: ForwardingEntry | None, undo: Undo) -> None:
+        """The kernel holds exactly this."""
+        if entry is None:
+            undo.drop(self.installed, home_address)
+        else:
+            undo.put(self.installed, home_address, entry)
+
+    def due(self, now: float, undo: Undo) -> Iterator[Record]:
+        """Records whose noted expiry has come; it may have been put off since."""
+        while self._expiries and self._expiries[0][0] <= now:
+            noted = heapq.heappop(self._expiries)
+            undo.on_roll_back(partial(heapq.heappush, self._expiries, noted))
+            home_address = noted[1]
+            record = self.records.get(home_address)
+            if record is not None and record.next_expiry() <= now:
+                yield record
+            elif record is not None:
+                heapq.heappush(self._expiries, (record.next_expiry(), home_address))
+
+    def next_expiry(self) -> float | None:
+        """When `due` may next have something."""
+        return self._expiries[0][0] if self._expiries else None

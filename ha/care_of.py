@@ -1,0 +1,25 @@
+"""Which care-of addresses a site uses. Care-of addresses are claims, also an authenticated customer's and a peer's.
+
+Owns the reasons for status 174 (RFC 6275, invalid care-of address). Asked twice for each binding: when a BU brings
+it, and when a record, from whichever site, becomes a forwarding entry.
+"""
+
+from ha.customer_table import Customer
+from ha.prefix import contains, is_global_unicast
+from ha.site import Policy
+
+
+def refusal(care_of: bytes, bid: int, customer: Customer, policy: Policy) -> str | None:
+    """Why `care_of` is no care-of address for the line `bid` of this customer; None if it is one."""
+    if not is_global_unicast(care_of):
+        return "care_of_not_global_unicast"
+    if care_of == policy.home_agent_address or care_of in policy.locators:
+        return "care_of_is_home_agent"
+    if any(contains(prefix, care_of) for prefix in customer.prefixes):
+        return "care_of_inside_own_prefix"
+    if not customer.allow_nested and any(contains(aggregate, care_of) for aggregate in policy.aggregates):
+        return "care_of_inside_aggregate"
+    uplink = customer.uplinks.get(bid)
+    if uplink and uplink.allowed_care_of and not any(contains(prefix, care_of) for prefix in uplink.allowed_care_of):
+        return "care_of_not_allowed"
+    return None

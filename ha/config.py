@@ -1,0 +1,136 @@
+"""The home agent's configuration: TOML -> one frozen, checked value. The reader owns the format.
+
+Parsed in full before anything is touched. Refuses unknown keys, addresses of the wrong kind and contradictions, each
+with the key's name (`ConfigRefused`).
+"""
+
+import base64
+import tomllib
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ha.site import Policy
+
+Milliseconds = Annotated[int, Field(ge=0)]
+
+
+class ConfigRefused(Exception):
+    """A configuration that cannot be used. Fields: `path`, `why` (one sentence naming the key)."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+        self.why = why
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Egress(_Section):
+    """A static default route by which this site reaches the Internet."""
+
+    gateway: IPv6Address
+    interface: Annotated[str, Field(min_length=1, max_length=15)]
+
+
+class PeerSite(_Section):
+    """Another site of the set, reached at its locator."""
+
+    site: str
+    locator: IPv6Address
+
+
+class AnnouncedRoute(_Section):
+    """A prefix to announce, one of the aggregates."""
+
+    prefix: IPv6Network
+    communities: tuple[str, ...] = ()
+    med: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    prepend: Annotated[int, Field(ge=0, le=10)] = 0
+
+
+class Bgp(_Section):
+    """The lease and what is asked of it. `mrai_s`: the largest advertisement interval of the neighbours, seconds."""
+
+    lease_socket: Path
+    mrai_s: Annotated[float, Field(ge=0)] = 0
+    orphan_hold_s: Annotated[float, Field(ge=1)] = 300
+    route: tuple[AnnouncedRoute, ...] = ()
+
+
+class Config(_Section):
+    """Everything `xsp-ha` is told. Lifetimes in seconds; all run-time paths derive from the three directories."""
+
+    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    state_directory: Path
+    run_directory: Path
+    customer_table: Path
+    table_public_key: str
+    set: str = "default"
+    locator: IPv6Address
+    home_agent_address: IPv6Address
+    aggregates: Annotated[tuple[IPv6Network, ...], Field(min_length=1)]
+    acknowledge: Literal["local", "any", "all"] = "any"
+    lifetime_max_s: Annotated[int, Field(ge=10, le=86400)] = 300
+    bids_max: Annotated[int, Field(ge=1, le=64)] = 8
+    egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
+    peer: tuple[PeerSite, ...] = ()
+    bgp: Bgp
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        if not any(self.home_agent_address in aggregate for aggregate in self.aggregates):
+            raise ValueError("home_agent_address lies in none of the aggregates")
+        if any(self.locator in aggregate for aggregate in self.aggregates):
+            raise ValueError("locator lies inside an aggregate: it must be the hosting ISP's address")
+        names = [peer.site for peer in self.peer]
+        if self.instance in names or len(set(names)) != len(names):
+            raise ValueError("peer: every site is named once and not this one")
+        strays = [str(route.prefix) for route in self.bgp.route if route.prefix not in self.aggregates]
+        if strays:
+            raise ValueError(f"bgp.route: {', '.join(strays)} is no aggregate; nothing longer ever leaves a home agent")
+        if len(self.public_key_octets()) != 32:
+            raise ValueError("table_public_key is not a raw Ed25519 key of 32 octets in base64")
+        return self
+
+    def public_key_octets(self) -> bytes:
+        """The office's raw Ed25519 public key."""
+        return base64.b64decode(self.table_public_key, validate=True)
+
+    @property
+    def control_socket(self) -> Path:
+        """Where `xsp-ha status` finds the daemon."""
+        return self.run_directory / "control-ha.sock"
+
+    def policy(self) -> Policy:
+        """The part that the pure core judges by."""
+        locators = [self.locator, *(peer.locator for peer in self.peer)]
+        return Policy(
+            site=self.instance,
+            home_agent_address=self.home_agent_address.packed,
+            aggregates=tuple((prefix.network_address.packed, prefix.prefixlen) for prefix in self.aggregates),
+            locators=frozenset(locator.packed for locator in locators),
+            lifetime_max_s=self.lifetime_max_s,
+            bids_max=self.bids_max,
+            acknowledge=self.acknowledge,
+        )
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Raises: ConfigRefused."""
+    try:
+        values = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigRefused(path, f"cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigRefused(path, f"is not TOML ({error})") from error
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigRefused(path, f"{where}: {first['msg'].removeprefix('Value error, ')}") from error

@@ -1,0 +1,156 @@
+"""The customer table: what each home address may do, as the office published it.
+
+Owns the file format of the table (JSON Lines, the reader's side) and its signature check (Ed25519). Refuses a table
+that it does not understand in full: the caller keeps the old one and says why. RFC 3963 6.1.2 calls this the prefix
+table.
+"""
+
+import base64
+import binascii
+import hashlib
+import ipaddress
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from mip6.auth import SecurityAssociation
+
+FORMAT = 1
+Prefix = tuple[bytes, int]
+
+
+class TableRefused(Exception):
+    """The table cannot be used. Field: `why`, one sentence."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkRight:
+    """What one line (BID) may do: where its care-of address may lie (empty: anywhere) and its share of the traffic."""
+
+    bid: int
+    name: str
+    weight: int
+    priority: int
+    allowed_care_of: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer of the table: rights and keys of one mobile router."""
+
+    name: str
+    home_address: bytes
+    prefixes: tuple[Prefix, ...]
+    associations: Mapping[int, SecurityAssociation]
+    uplinks: Mapping[int, UplinkRight]
+    active: bool
+    require_authentication: bool
+    allow_nested: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerTable:
+    """A whole published table; customers by home address."""
+
+    version: int
+    customers: Mapping[bytes, Customer]
+
+
+EMPTY = CustomerTable(0, {})
+
+
+def parse(octets: bytes, public_key: bytes, home_agent_set: str) -> CustomerTable:
+    """Read a published table, check its digest, signature and set.
+
+    Args:
+        octets: the whole file.
+        public_key: the office's raw Ed25519 key, 32 octets.
+        home_agent_set: the set this site serves; a table of another set is refused.
+    Raises: TableRefused.
+    """
+    head, _, rest = octets.partition(b"\n")
+    header = _object(head, "its first line")
+    if header.get("format") != FORMAT:
+        raise TableRefused(f"its format is {header.get('format')!r}, this program reads {FORMAT}")
+    if header.get("set") != home_agent_set:
+        raise TableRefused(f"it is for the set {header.get('set')!r}, this site serves {home_agent_set!r}")
+    digest = hashlib.sha256(rest).hexdigest()
+    if header.get("sha256") != digest:
+        raise TableRefused("its digest does not match its content: the file is cut or changed")
+    _check_signature(header, public_key)
+    customers = [_customer(line, number) for number, line in enumerate(rest.splitlines(), start=2)]
+    if header.get("count") != len(customers):
+        raise TableRefused(f"it announces {header.get('count')!r} customers and holds {len(customers)}")
+    table = {customer.home_address: customer for customer in customers}
+    if len(table) != len(customers):
+        raise TableRefused("two of its customers have the same home address")
+    return CustomerTable(int(header["version"]), table)
+
+
+def signed_octets(header: Mapping[str, Any]) -> bytes:
+    """What the signature covers: the header without `signature`, as compact JSON with sorted keys."""
+    unsigned = {key: value for key, value in header.items() if key != "signature"}
+    return json.dumps(unsigned, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _check_signature(header: Mapping[str, Any], public_key: bytes) -> None:
+    try:
+        signature = base64.b64decode(str(header.get("signature", "")), validate=True)
+        Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed_octets(header))
+    except (InvalidSignature, binascii.Error, ValueError) as error:
+        raise TableRefused("its signature is not of the office whose public key is configured here") from error
+
+
+def _object(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise TableRefused(f"{where} is not JSON") from error
+    if not isinstance(value, dict):
+        raise TableRefused(f"{where} is not a JSON object")
+    return value
+
+
+def _customer(line: bytes, number: int) -> Customer:
+    row = _object(line, f"line {number}")
+    try:
+        options = row.get("options", {})
+        return Customer(
+            name=str(row["customer"]),
+            home_address=ipaddress.IPv6Address(row["home_address"]).packed,
+            prefixes=tuple(_prefix(text) for text in row["prefixes"]),
+            associations={key["spi"]: _association(key) for key in row["keys"]},
+            uplinks={uplink["bid"]: _uplink(uplink) for uplink in row["uplinks"]},
+            active=row["state"] == "active",
+            require_authentication=bool(options.get("require_authentication", True)),
+            allow_nested=bool(options.get("allow_nested", False)),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise TableRefused(f"line {number} is not a customer this program understands ({error})") from error
+
+
+def _association(key: Mapping[str, Any]) -> SecurityAssociation:
+    return SecurityAssociation(int(key["spi"]), str(key["algorithm"]), base64.b64decode(key["secret"], validate=True))
+
+
+def _uplink(row: Mapping[str, Any]) -> UplinkRight:
+    return UplinkRight(
+        bid=int(row["bid"]),
+        name=str(row["name"]),
+        weight=int(row["weight"]),
+        priority=int(row["priority"]),
+        allowed_care_of=tuple(_prefix(text) for text in row["allowed_care_of"]),
+    )
+
+
+def _prefix(text: str) -> Prefix:
+    network = ipaddress.IPv6Network(text)
+    return network.network_address.packed, network.prefixlen

@@ -1,0 +1,309 @@
+"""xsp-ha as a process: start-up, sockets, the loop around `HomeAgent`. The only file that wires the parts together.
+
+Order at start: configuration and table, data plane, snapshot, reconcile, then the peers, the mobility sockets and the
+lease. Fatal are only a failed start-up and a data plane that cannot be opened; nothing that arrives by the network
+is.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+from bgp.client import LeaseClient
+from bgp.events import Wanted
+from bgp.route import Route
+from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
+from dataplane.errors import DataPlaneError
+from dataplane.linux import LinuxHomeAgent
+from dataplane.probe import probe
+from ha import customer_table, events, snapshot
+from ha.config import Config
+from ha.customer_table import CustomerTable, TableRefused
+from ha.home_agent import HomeAgent
+from ha.peerlink import PeerLink
+from ha.snapshot import Snapshot, SnapshotRefused
+from ha.status import status_document
+from mip6 import auth, header, packet
+from mip6.messages import BindingUpdate
+from mip6.mhsocket import MobilitySocket
+from runtime import control, exits, log, notify
+from runtime.counters import Counters
+from runtime.loop import Loop
+
+SNAPSHOT_EVERY_S = 5.0
+LOOK_EVERY_S = 1.0
+DATAGRAMS_A_TURN = 64
+
+
+class Daemon:
+    """One running home agent."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._counters = Counters()
+        self._plane = LinuxHomeAgent()
+        self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
+        self._table_seen: tuple[int, int] | None = None
+        self._saving: asyncio.Task[None] | None = None
+        incarnation = time.time_ns()
+        self.agent = HomeAgent(
+            policy=config.policy(),
+            sites=[peer.site for peer in config.peer],
+            table=customer_table.EMPTY,
+            incarnation=incarnation,
+            now=time.monotonic(),
+            clock_offset_s=time.time() - time.monotonic(),
+            mrai_s=config.bgp.mrai_s,
+            orphan_hold_s=config.bgp.orphan_hold_s,
+            counters=self._counters,
+        )
+        self._loop: Loop[events.Event, events.Effect] = Loop(
+            self.agent, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
+        )
+        peers = {peer.site: peer.locator for peer in config.peer}
+        self._peerlink = PeerLink(config.instance, config.locator, peers, incarnation, self._loop.feed, self._counters)
+        self._lease = LeaseClient(config.bgp.lease_socket, on_answer=self._lease_answered, on_lost=self._lease_lost)
+        self._routes = tuple(
+            Route(route.prefix, route.communities, route.med, route.prepend) for route in config.bgp.route
+        )
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        self._prepare()
+        self._mobility = MobilitySocket("home-agent")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._read_table)
+        commands = {
+            "status": self._status,
+            "drain": lambda _: self._drain(True),
+            "undrain": lambda _: self._drain(False),
+        }
+        server = await control.serve(self._config.control_socket, commands)
+        for sock in self._mobility.sockets:
+            loop.add_reader(sock.fileno(), self._receive, sock)
+        try:
+            await self._peerlink.start()
+            self._loop.feed(events.DataPlaneChecked(self._plane.egress_present()))
+            looking = asyncio.create_task(self._look())
+            notify.ready()
+            log.get().info("serving", instance=self._config.instance)
+            await self._stop.wait()
+            looking.cancel()
+        finally:
+            notify.stopping()
+            await self._close(server)
+
+    # --- start and end ----------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        config = self._config
+        try:
+            config.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            config.run_directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+        except OSError as error:
+            exits.fail(
+                f"{error.filename} cannot be made ({error.strerror})", "Run as root, or name another directory", 4
+            )
+        try:
+            table = self._load_table()
+        except (OSError, TableRefused) as error:
+            what = f"the customer table {config.customer_table} cannot be used: {error}"
+            exits.fail(what, "Publish one with 'xsp table publish'", exits.MISSING)
+        self._loop.feed(events.TableLoaded(table))
+        probe()
+        self._plane.prepare(_site_plan(config))
+        try:
+            records = snapshot.load(config.state_directory, time.time())
+        except SnapshotRefused as error:
+            log.get().error("snapshot refused, starting cold", why=error.why)
+            records = []
+        wanted = self.agent.recover(records, time.monotonic())
+        results = self._plane.reconcile(wanted)
+        self.agent.reconciled(wanted, results)
+        log.get().info(
+            "forwarding reconciled", customers=len(wanted), refused=sum(r is not None for r in results.values())
+        )
+
+    async def _close(self, server: asyncio.Server) -> None:
+        """Leave the kernel forwarding: the peers carry on, and a restart finds everything in place."""
+        self._loop.stop()
+        await self._lease.close()
+        await self._peerlink.stop()
+        server.close()
+        await self._save()
+        self._config.control_socket.unlink(missing_ok=True)
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def _receive(self, sock: object) -> None:
+        for datagram in self._mobility.receive(sock, limit=DATAGRAMS_A_TURN):
+            if datagram.error is not None:
+                self._counters.add("mobility_headers_malformed", datagram.error.reason)
+                continue
+            home = datagram.home_address
+            try:
+                message = header.decode(datagram.octets, home or datagram.source, datagram.destination)
+            except header.MalformedMessage as error:
+                self._counters.add("mobility_headers_malformed", error.reason)
+                continue
+            if isinstance(message, BindingUpdate):
+                event = events.BindingUpdateReceived(message, datagram.octets, datagram.source, home)
+                self._loop.feed(event)
+            else:
+                self._counters.add("mobility_headers_ignored", type(message).__name__)
+
+    def _lease_answered(self, answer: object) -> None:
+        sessions = sum(session.state == "established" for session in self._lease.sessions)
+        self._loop.feed(events.LeaseAnswered(self._lease.state, sessions))
+
+    def _lease_lost(self) -> None:
+        self._loop.feed(events.LeaseAnswered("unreachable", 0))
+
+    async def _look(self) -> None:
+        """Once a second: the kernel's egress, the clock, the table; now and then a snapshot."""
+        saved_at = time.monotonic()
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
+            try:
+                self._loop.feed(events.DataPlaneChecked(self._plane.egress_present()))
+                self._plane.expire(time.monotonic())
+            except DataPlaneError as error:
+                self._counters.add("data_plane_errors")
+                log.get().error("data plane not readable", reason=str(error))
+            if self._table_stamp() != self._table_seen:
+                self._read_table()
+            if time.monotonic() - saved_at > SNAPSHOT_EVERY_S:
+                saved_at = time.monotonic()
+                await self._save()
+
+    def _read_table(self) -> None:
+        try:
+            table = self._load_table()
+        except (OSError, TableRefused) as error:
+            self._counters.add("tables_refused")
+            log.get().error("customer table refused, the old one stays", why=str(error))
+            return
+        if table.version < self.agent.table.version:
+            self._counters.add("tables_refused")
+            log.get().error("customer table refused: its version goes back", version=table.version)
+            return
+        if table.version > self.agent.table.version:
+            self._loop.feed(events.TableLoaded(table))
+
+    def _load_table(self) -> CustomerTable:
+        self._table_seen = self._table_stamp()
+        octets = self._config.customer_table.read_bytes()
+        return customer_table.parse(octets, self._config.public_key_octets(), self._config.set)
+
+    def _table_stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._config.customer_table.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_ino
+
+    # --- effects ----------------------------------------------------------------------------------------------------
+
+    def _perform(self, effect: events.Effect) -> None:
+        match effect:
+            case events.SetForwarding(home_address, entry, generation):
+                if not self._waiting:
+                    asyncio.get_running_loop().call_soon(self._apply)
+                self._waiting[home_address] = (generation, entry)
+            case events.SendBindingAck():
+                self._send_ack(effect)
+            case events.SendRecords(site, frame):
+                self._peerlink.records(site, frame)
+            case events.AskForRecords(site, incarnation, since):
+                self._peerlink.ask(site, incarnation, since)
+            case events.AcknowledgeRecords(site, ack):
+                self._peerlink.acknowledge(site, ack)
+            case events.SendHello(hello):
+                self._peerlink.hello(hello)
+            case events.RenewLease(wanted, reason, linger_ms):
+                self._lease.renew(Wanted(wanted), reason, linger_ms, self._routes)
+            case events.Note(level, message, fields):
+                getattr(log.get(), level)(message, **fields)
+
+    def _apply(self) -> None:
+        """Carry out everything that waits, in one batch, and report."""
+        waiting, self._waiting = self._waiting, {}
+        try:
+            results = self._plane.apply({home: entry for home, (_, entry) in waiting.items()})
+        except DataPlaneError as error:
+            results = dict.fromkeys(waiting, str(error))
+        reported = {home: (generation, results.get(home)) for home, (generation, _) in waiting.items()}
+        self._loop.feed(events.ForwardingReported(reported))
+
+    def _send_ack(self, effect: events.SendBindingAck) -> None:
+        source = self._config.home_agent_address.packed
+        final = effect.signed_home_address if effect.home_address is not None else effect.care_of
+        if effect.association is not None:
+            octets = auth.encode_signed(
+                effect.ack, effect.association, effect.care_of, effect.signed_home_address, source, final
+            )
+        else:
+            octets = header.encode(effect.ack, source, final)
+        try:
+            self._mobility.send(packet.ack_packet(source, effect.care_of, effect.home_address, octets), source)
+        except OSError as error:
+            self._counters.add("acknowledgements_not_sent", error.strerror or "unknown")
+
+    # --- disk and operator ------------------------------------------------------------------------------------------
+
+    async def _save(self) -> None:
+        taken = Snapshot(time.time(), self.agent.snapshot(time.monotonic()))
+        try:
+            await asyncio.to_thread(snapshot.save, self._config.state_directory, taken)
+        except OSError as error:
+            self._counters.add("snapshots_failed")
+            log.get().error("snapshot not written", reason=str(error))
+
+    def _status(self, _: object) -> dict[str, object]:
+        return status_document(self._config, self.agent, self._plane, self._peerlink.connected(), time.monotonic())
+
+    def _drain(self, drain: bool) -> dict[str, object]:
+        self._loop.feed(events.DrainAsked(drain))
+        return {}
+
+
+def _site_plan(config: Config) -> SitePlan:
+    return SitePlan(
+        home_agent_address=config.home_agent_address.packed,
+        aggregates=tuple(Prefix(prefix.network_address.packed, prefix.prefixlen) for prefix in config.aggregates),
+        egresses=tuple(Egress(egress.gateway.packed, egress.interface) for egress in config.egress),
+    )
+
+
+def run(config: Config, config_path: Path) -> None:
+    """Run the daemon in the foreground; leaves with an exit status and two sentences if it cannot start."""
+    if os.geteuid() != 0:
+        exits.fail(
+            "xsp-ha needs root to program tunnels and routes", f"Run: sudo xsp-ha --config {config_path}", exits.MISSING
+        )
+    try:
+        asyncio.run(_run(config))
+    except DataPlaneError as error:
+        exits.fail(f"this kernel cannot forward: {error}", "See the prerequisites in README.md", exits.MISSING)
+    except control.Unreachable as error:
+        exits.fail(
+            f"another xsp-ha runs for this instance ({error})",
+            "Stop it first, or use another run_directory",
+            exits.CONFLICT,
+        )
+    except OSError as error:
+        exits.fail(
+            f"the locator {config.locator} or its port cannot be used ({error})",
+            "Check the address and what listens there",
+            exits.CONFLICT,
+        )
+
+
+async def _run(config: Config) -> None:
+    await Daemon(config).run()

@@ -1,0 +1,215 @@
+"""Every event that goes into the home agent and every effect that comes out; nothing else.
+
+Events are what happened, effects are orders. Addresses are 16 octets; times are seconds; `clock` values are 64-bit
+NTP timestamps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dataplane.entry import ForwardingEntry
+from ha.customer_table import CustomerTable
+from ha.frames import Hello, StateSyncAck, StateSyncReply
+from mip6.auth import SecurityAssociation
+from mip6.messages import BindingAck, BindingUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class TimeReached:
+    """The deadline that `next_deadline` named has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRead:
+    """The wall clock, as Unix seconds minus monotonic seconds."""
+
+    offset_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BindingUpdateReceived:
+    """A well-formed BU; `octets` is its mobility header, `home_address` the Home Address option's or None."""
+
+    update: BindingUpdate
+    octets: bytes
+    source: bytes
+    home_address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingReported:
+    """What became of `SetForwarding`: home address -> (generation, None or why the kernel refused)."""
+
+    results: Mapping[bytes, tuple[int, str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DataPlaneChecked:
+    """A look at the kernel: is an egress there?"""
+
+    egress_present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TableLoaded:
+    """A new customer table passed all its checks."""
+
+    table: CustomerTable
+
+
+@dataclass(frozen=True, slots=True)
+class PeerAsked:
+    """A peer, reached over our connection to it, asks for what it has not merged of (`incarnation`, `since`)."""
+
+    site: str
+    incarnation: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUnreachable:
+    """Our connection for changes to a peer is gone."""
+
+    site: str
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIdentified:
+    """A peer opened its connection for changes to us; it wants to know where to resume."""
+
+    site: str
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsReceived:
+    """A peer's changes; `incarnation` is the sender's."""
+
+    site: str
+    incarnation: int
+    frame: StateSyncReply
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsAcknowledged:
+    """A peer merged and installed one of our changes."""
+
+    site: str
+    frame: StateSyncAck
+
+
+@dataclass(frozen=True, slots=True)
+class HelloReceived:
+    """A peer lives."""
+
+    site: str
+    frame: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAnswered:
+    """What the bridge says: its state, and how many BGP sessions are up; state "unreachable" if there is no bridge."""
+
+    state: str
+    sessions_up: int
+
+
+@dataclass(frozen=True, slots=True)
+class DrainAsked:
+    """An operator takes the site out of service (`drain` True) or back in."""
+
+    drain: bool
+
+
+Event = (
+    TimeReached
+    | ClockRead
+    | BindingUpdateReceived
+    | ForwardingReported
+    | DataPlaneChecked
+    | TableLoaded
+    | PeerAsked
+    | PeerUnreachable
+    | PeerIdentified
+    | RecordsReceived
+    | RecordsAcknowledged
+    | HelloReceived
+    | LeaseAnswered
+    | DrainAsked
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SetForwarding:
+    """Make the kernel forward `entry` for this home address (None: nothing); report with the same generation."""
+
+    home_address: bytes
+    entry: ForwardingEntry | None
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendBindingAck:
+    """Send `ack` to `care_of`; with a type 2 routing header iff `home_address`; signed iff `association`."""
+
+    ack: BindingAck
+    care_of: bytes
+    home_address: bytes | None
+    signed_home_address: bytes
+    association: SecurityAssociation | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendRecords:
+    """Send our changes to a peer."""
+
+    site: str
+    frame: StateSyncReply
+
+
+@dataclass(frozen=True, slots=True)
+class AskForRecords:
+    """Tell a peer where to resume its changes."""
+
+    site: str
+    incarnation: int
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgeRecords:
+    """Tell a peer that its change is merged and installed here."""
+
+    site: str
+    frame: StateSyncAck
+
+
+@dataclass(frozen=True, slots=True)
+class SendHello:
+    """Tell all peers that we live."""
+
+    frame: Hello
+
+
+@dataclass(frozen=True, slots=True)
+class RenewLease:
+    """What the world should be told by BGP, renewed every 100 ms."""
+
+    wanted: str
+    reason: str
+    linger_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line for the log."""
+
+    level: str
+    message: str
+    fields: Mapping[str, Any]
+
+
+Effect = (
+    SetForwarding | SendBindingAck | SendRecords | AskForRecords | AcknowledgeRecords | SendHello | RenewLease | Note
+)

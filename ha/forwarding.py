@@ -1,0 +1,46 @@
+"""From an MR record to the forwarding entry that this site should have.
+
+Owns the filter between what sites tell each other and what the kernel is told: only a known, active customer, only
+its own prefixes, only care-of addresses that the rules allow. A record of an unknown home address is kept but not
+installed.
+"""
+
+from dataplane.entry import ForwardingEntry, Path, Prefix
+from ha import care_of
+from ha.customer_table import Customer
+from ha.record import Record
+from ha.site import Policy
+
+
+def entry(record: Record | None, customer: Customer | None, policy: Policy, now: float) -> ForwardingEntry | None:
+    """The entry wanted for `record` at `now`; None if nothing is to be forwarded."""
+    if record is None or customer is None or not customer.active:
+        return None
+    paths = tuple(_paths(record, customer, policy, now))
+    if not paths:
+        return None
+    return ForwardingEntry(record.home_address, prefixes(record, customer), paths)
+
+
+def prefixes(record: Record, customer: Customer) -> tuple[Prefix, ...]:
+    """The MNPs to forward.
+
+    None without the R flag, all of the table in implicit mode (RFC 3963 6.2), else those named.
+    """
+    network = record.network.value
+    if not network.mobile_router:
+        return ()
+    named = customer.prefixes if network.prefixes is None else network.prefixes
+    return tuple(Prefix(*prefix) for prefix in customer.prefixes if prefix in named)
+
+
+def _paths(record: Record, customer: Customer, policy: Policy, now: float) -> list[Path]:
+    paths = []
+    for bid, binding in sorted(record.live(now).items()):
+        assert binding.care_of is not None  # live() leaves tombstones out
+        if care_of.refusal(binding.care_of, bid, customer, policy):
+            continue
+        uplink = customer.uplinks.get(bid)
+        weight, priority = (uplink.weight, uplink.priority) if uplink else (1, 0)
+        paths.append(Path(bid, binding.care_of, weight, binding.priority or priority))
+    return paths

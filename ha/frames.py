@@ -1,0 +1,147 @@
+"""The frames between home agents (HAHA): names after the HAHA and HA reliability drafts, MessagePack by msgspec.
+
+Owns the wire form of an MR record: times travel as remaining seconds, never as somebody's clock. Refuses frames it
+cannot decode with `BadFrame`. A frame on a stream is its length (4 octets, big endian) and its octets.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from ha.record import Binding, Network, Record, Register, Version
+
+PROTOCOL = 1
+MAX_FRAME_BYTES = 4 * 1024 * 1024
+RECORDS_PER_FRAME = 200
+
+WireVersion = tuple[int, str]
+
+
+class BadFrame(Exception):
+    """Octets that are no frame of this protocol. Field: `why`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class WireCell(msgspec.Struct, frozen=True, array_like=True):
+    """A cell; `remaining_s` until it dies; `care_of` None is a tombstone."""
+
+    version: WireVersion
+    care_of: bytes | None
+    remaining_s: float
+    priority: int
+
+
+class WireRecord(msgspec.Struct, frozen=True, array_like=True):
+    """An MR record on its way to another site, or to disk."""
+
+    home_address: bytes
+    cells: dict[int, WireCell]
+    floor: WireVersion
+    sequence: tuple[WireVersion, int]
+    network: tuple[WireVersion, bool, tuple[tuple[bytes, int], ...] | None]
+    message_id: int
+    kept_s: float
+
+
+class Identify(msgspec.Struct, frozen=True, tag=True):
+    """First on every connection: who dials, since which start, and what this connection carries."""
+
+    protocol: int
+    site: str
+    incarnation: int
+    carries: str  # "hello" or "changes"
+
+
+class StateSyncRequest(msgspec.Struct, frozen=True, tag=True):
+    """Send me your changes after `since`; `incarnation` 0: I know nothing of yours."""
+
+    incarnation: int
+    since: int
+
+
+class StateSyncReply(msgspec.Struct, frozen=True, tag=True):
+    """Changes up to `index`; `complete` on the frame that ends the first full set."""
+
+    index: int
+    records: tuple[WireRecord, ...]
+    complete: bool
+
+
+class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
+    """The change `index` is merged and installed here."""
+
+    index: int
+
+
+class Hello(msgspec.Struct, frozen=True, tag=True):
+    """I live. `clock` NTP timestamp; `announcing` the state of our announcement; `serving` we forward."""
+
+    clock: int
+    state: str
+    announcing: str
+    serving: bool
+    records: int
+
+
+Frame = Identify | StateSyncRequest | StateSyncReply | StateSyncAck | Hello
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
+
+
+def encode(frame: Frame) -> bytes:
+    """One frame with its length in front, ready for the stream."""
+    octets = _encoder.encode(frame)
+    return len(octets).to_bytes(4, "big") + octets
+
+
+def decode(octets: bytes) -> Frame:
+    """One frame without its length. Raises: BadFrame."""
+    try:
+        return _decoder.decode(octets)
+    except msgspec.MsgspecError as error:
+        raise BadFrame(str(error)) from error
+
+
+def to_wire(record: Record, now: float) -> WireRecord:
+    """A record with its local times turned into remaining ones."""
+    return WireRecord(
+        home_address=record.home_address,
+        cells={
+            bid: WireCell(cell.version, cell.care_of, cell.expires_at - now, cell.priority)
+            for bid, cell in record.cells.items()
+        },
+        floor=record.floor,
+        sequence=(record.sequence.version, record.sequence.value),
+        network=(record.network.version, record.network.value.mobile_router, record.network.value.prefixes),
+        message_id=record.message_id,
+        kept_s=record.kept_until - now,
+    )
+
+
+def from_wire(wire: WireRecord, now: float, longest_s: float) -> Record:
+    """A peer's record with times on our clock; no time is believed beyond `longest_s`. Raises: BadFrame."""
+    if len(wire.home_address) != 16 or any(
+        cell.care_of is not None and len(cell.care_of) != 16 for cell in wire.cells.values()
+    ):
+        raise BadFrame("an address is not 16 octets")
+    network_version, mobile_router, prefixes = wire.network
+    return Record(
+        home_address=wire.home_address,
+        cells=_cells(wire.cells, now, longest_s),
+        floor=Version(*wire.floor),
+        sequence=Register(Version(*wire.sequence[0]), wire.sequence[1]),
+        network=Register(Version(*network_version), Network(mobile_router, prefixes)),
+        message_id=wire.message_id,
+        kept_until=now + min(wire.kept_s, longest_s),
+    )
+
+
+def _cells(cells: Mapping[int, WireCell], now: float, longest_s: float) -> dict[int, Binding]:
+    return {
+        bid: Binding(Version(*cell.version), cell.care_of, now + min(cell.remaining_s, longest_s), cell.priority)
+        for bid, cell in cells.items()
+    }

@@ -1,0 +1,39 @@
+"""Addresses and prefixes as octets: inside, overlap, unicast. Pure arithmetic for the rules of this folder."""
+
+from ipaddress import IPv6Address, IPv6Network
+
+Prefix = tuple[bytes, int]
+
+
+def contains(prefix: Prefix, address: bytes) -> bool:
+    """True if `address` (16 octets) lies inside `prefix`."""
+    network, length = prefix
+    shift = 128 - length
+    return int.from_bytes(address, "big") >> shift == int.from_bytes(network, "big") >> shift
+
+
+def overlaps(left: Prefix, right: Prefix) -> bool:
+    """True if one of the two prefixes lies inside the other, or they are equal."""
+    shorter = left if left[1] <= right[1] else right
+    return contains(shorter, right[0] if shorter is left else left[0])
+
+
+def has_host_bits(prefix: Prefix) -> bool:
+    """True if bits behind the prefix length are set."""
+    network, length = prefix
+    return int.from_bytes(network, "big") & ((1 << (128 - length)) - 1) != 0
+
+
+def is_global_unicast(address: bytes) -> bool:
+    """True for 2000::/3 (RFC 4291 2.4, the part that is routed): nothing else can be a home or care-of address."""
+    return address[0] & 0xE0 == 0x20
+
+
+def address_text(address: bytes) -> str:
+    """Print form of an address."""
+    return str(IPv6Address(address))
+
+
+def prefix_text(prefix: Prefix) -> str:
+    """Print form of a prefix."""
+    return str(IPv6Network(prefix))

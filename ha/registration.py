@@ -1,0 +1,234 @@
+"""Judges one Binding Update: accepted, refused with a status, or silently discarded. Pure; changes nothing.
+
+Theory of operation. The RFCs say which faults are silent and which are answered, and only partly in which order. Ours
+is the order of `RULES`: who is it (discard strangers), is it authentic and fresh (RFC 4285), may it register at all
+(RFC 6275 10.3.1), is it new (9.5.1), are its prefixes right (RFC 3963 6.2), are its binding identifiers right (RFC
+5648 6.2). The first refusal wins. Faults of single BIDs in a bulk registration come last and refuse only these
+(status 4). Validity is judged before authorisation. Accepted means that the record changes: what would not win the
+merge of records is refused (144). A refusal leaves the record as it was. Every refusal carries a reason slug for the
+counters.
+"""
+
+from collections.abc import Callable
+
+from ha import care_of
+from ha.acceptance import accept
+from ha.prefix import has_host_bits, is_global_unicast, overlaps
+from ha.record import OLDEST, PLAIN_BID
+from ha.verdict import Case, Discarded, Refused, Verdict
+from mip6 import auth, ntp, sequence
+from mip6.numbers import BindingUpdateFlag, Status
+from mip6.options import AlternateCareOf, BindingIdentifier, MalformedBindingIdentifier, MessageIdentification
+
+DELETED_SEQUENCE_KEPT_S = 10.0  # RFC 6275 12, MAX_DELETE_BCE_TIMEOUT
+
+
+Rule = Callable[[Case], Discarded | Refused | None]
+
+
+def judge(case: Case) -> Verdict:
+    """Apply all rules in order, then accept."""
+    for rule in RULES:
+        if verdict := rule(case):
+            return verdict
+    return accept(case)
+
+
+# --- who is it -----------------------------------------------------------------------------------------------------
+
+
+def not_unicast(case: Case) -> Discarded | None:
+    """RFC 6275 9.5.1: home address and care-of address must be unicast routable."""
+    alternate = case.update.first(AlternateCareOf)
+    if not is_global_unicast(case.home) or not is_global_unicast(case.source):
+        return Discarded("address_not_unicast")
+    if alternate and not is_global_unicast(alternate.care_of):
+        return Discarded("alternate_care_of_not_unicast")
+    return None
+
+
+def home_address_unknown(case: Case) -> Discarded | None:
+    """RFC 4285 5.1: without a security association there is nothing to answer with."""
+    return Discarded("home_address_unknown") if case.customer is None else None
+
+
+def authentication_missing(case: Case) -> Discarded | None:
+    """RFC 4285 5.1: an association is configured and the option is absent, or it names an unknown SPI."""
+    if not case.rights.require_authentication and case.mn_ha() is None:
+        return None
+    if case.mn_ha() is None:
+        return Discarded("authentication_missing")
+    return Discarded("spi_unknown") if case.association() is None else None
+
+
+def authentication_failed(case: Case) -> Refused | None:
+    """RFC 4285 5.1.1: status 146 for a wrong authenticator."""
+    association = case.association()
+    if association is None or auth.verify(case.octets, association, case.source, case.home):
+        return None
+    return Refused(Status.AUTHENTICATION_FAILED, "authentication_failed", stranger=True)
+
+
+# --- is it fresh ---------------------------------------------------------------------------------------------------
+
+
+def message_id_missing(case: Case) -> Refused | None:
+    """RFC 4285 6: status 145 where the policy wants replay protection."""
+    if case.update.first(MessageIdentification) or not case.rights.require_authentication:
+        return None
+    return Refused(Status.MESSAGE_ID_REQUIRED, "message_id_missing")
+
+
+def message_id_mismatch(case: Case) -> Refused | None:
+    """RFC 4285 6: inside the window and after every accepted one; also after whatever an operator wrote."""
+    option = case.update.first(MessageIdentification)
+    if option is None:
+        return None
+    if abs(ntp.to_unix(option.timestamp) - ntp.to_unix(case.clock)) > case.policy.replay_window_s:
+        return Refused(Status.ID_MISMATCH, "message_id_outside_window")
+    if case.record and option.timestamp <= max(case.record.message_id, case.record.newest().time):
+        return Refused(Status.ID_MISMATCH, "message_id_replayed")
+    return None
+
+
+# --- may it register -----------------------------------------------------------------------------------------------
+
+
+def no_home_registration(case: Case) -> Discarded | Refused | None:
+    """RFC 3963 6.2: R without H is 140; RFC 6275 9.5.1: any other BU without H is for correspondents, not for us."""
+    if case.update.flags & BindingUpdateFlag.HOME_REGISTRATION:
+        return None
+    if case.update.flags & BindingUpdateFlag.MOBILE_ROUTER:
+        return Refused(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, "router_without_home_registration")
+    return Discarded("no_home_registration")
+
+
+def prohibited(case: Case) -> Refused | None:
+    """RFC 6275 10.3.1: status 129 for a suspended customer; F (forced UDP, RFC 5555) is not offered."""
+    if not case.rights.active:
+        return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "customer_suspended")
+    if case.update.flags & (BindingUpdateFlag.FORCE_UDP | BindingUpdateFlag.PROXY_REGISTRATION):
+        return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "flag_not_offered")
+    if 0 < case.update.lifetime_s < case.policy.lifetime_min_s:
+        return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "lifetime_too_short")
+    return None
+
+
+def sequence_out_of_window(case: Case) -> Refused | None:
+    """RFC 6275 9.5.1: newer modulo 2**16 than the last one, while a binding exists and 10 s after.
+
+    One counter for all BIDs.
+    """
+    record = case.record
+    if record is None or record.sequence.version == OLDEST:
+        return None
+    age_s = ntp.to_unix(case.clock) - ntp.to_unix(record.sequence.version.time)
+    if not case.live() and age_s > DELETED_SEQUENCE_KEPT_S:
+        return None
+    if sequence.is_newer(case.update.sequence, record.sequence.value):
+        return None
+    return Refused(Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, "sequence_out_of_window", sequence=record.sequence.value)
+
+
+def registration_type_changed(case: Case) -> Refused | None:
+    """RFC 3963 6.2: the R flag of a living binding does not change; ignored when deleting."""
+    if case.record is None or not case.live() or case.update.lifetime_s == 0:
+        return None
+    if case.record.network.value.mobile_router == case.is_mobile_router:
+        return None
+    return Refused(Status.REGISTRATION_TYPE_CHANGE_DISALLOWED, "registration_type_changed")
+
+
+# --- prefixes ------------------------------------------------------------------------------------------------------
+
+
+def prefix_invalid(case: Case) -> Refused | None:
+    """RFC 3963 6.2, status 141.
+
+    Not global unicast, host bits set, or across the customer's own without being one of them.
+    """
+    for prefix in case.named_prefixes:
+        across = any(overlaps(prefix, own) for own in case.rights.prefixes)
+        own = prefix in case.rights.prefixes
+        if not is_global_unicast(prefix[0]) or has_host_bits(prefix) or (across and not own):
+            return Refused(Status.INVALID_PREFIX, "prefix_invalid")
+    return None
+
+
+def prefix_not_authorized(case: Case) -> Refused | None:
+    """RFC 3963 6.2, status 142: well-formed, but not in this home address's prefix table. All or nothing."""
+    named = case.named_prefixes
+    if len(named) > case.policy.prefixes_max:
+        return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_prefixes")
+    if all(prefix in case.rights.prefixes for prefix in named):
+        return None
+    return Refused(Status.NOT_AUTHORIZED_FOR_PREFIX, "prefix_not_authorized")
+
+
+def no_prefix_known(case: Case) -> Refused | None:
+    """RFC 3963 6.2, status 143: implicit mode and no prefix in the table. Never for a BU with MNP options."""
+    if not case.is_mobile_router or case.update.lifetime_s == 0 or case.rights.prefixes:
+        return None
+    return Refused(Status.FORWARDING_SETUP_FAILED, "no_prefix_known")
+
+
+# --- binding identifiers -------------------------------------------------------------------------------------------
+
+
+def bid_malformed(case: Case) -> Refused | None:
+    """RFC 5648 6.2, status 164: wrong length, BID 0, or (no rule in the RFC) the same BID twice."""
+    bids = [option.bid for option in case.update.all(BindingIdentifier)]
+    if case.update.first(MalformedBindingIdentifier) or PLAIN_BID in bids or len(set(bids)) != len(bids):
+        return Refused(Status.MCOA_MALFORMED, "bid_malformed")
+    return None
+
+
+def too_many_bids(case: Case) -> Refused | None:
+    """Status 130: each BID costs kernel memory; tombstones count."""
+    if case.update.lifetime_s == 0:
+        return None
+    named = {option.bid for option in case.update.all(BindingIdentifier)}
+    overwrite = case.update.flags & BindingUpdateFlag.OVERWRITE
+    held = set() if overwrite else set(case.live()) - {PLAIN_BID}
+    if len(named | held) > case.policy.bids_max:
+        return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_bids")
+    return None
+
+
+def plain_binding_exists(case: Case) -> Refused | None:
+    """RFC 5648 6.2, status 165: a binding without BID exists and O does not say to overwrite it."""
+    update = case.update
+    if update.lifetime_s == 0 or update.flags & BindingUpdateFlag.OVERWRITE:
+        return None
+    if update.all(BindingIdentifier) and PLAIN_BID in case.live():
+        return Refused(Status.MCOA_NON_MCOA_BINDING_EXISTS, "plain_binding_exists")
+    return None
+
+
+def plain_care_of_refused(case: Case) -> Refused | None:
+    """Status 174 for the care-of address of a BU without BID option."""
+    if case.update.lifetime_s == 0 or case.update.all(BindingIdentifier):
+        return None
+    reason = care_of.refusal(case.plain_care_of, PLAIN_BID, case.rights, case.policy)
+    return Refused(Status.INVALID_CARE_OF_ADDRESS, reason) if reason else None
+
+
+RULES: tuple[Rule, ...] = (
+    not_unicast,
+    home_address_unknown,
+    authentication_missing,
+    authentication_failed,
+    message_id_missing,
+    message_id_mismatch,
+    no_home_registration,
+    prohibited,
+    sequence_out_of_window,
+    registration_type_changed,
+    prefix_invalid,
+    prefix_not_authorized,
+    no_prefix_known,
+    bid_malformed,
+    too_many_bids,
+    plain_binding_exists,
+    plain_care_of_refused,
+)

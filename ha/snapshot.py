@@ -1,0 +1,71 @@
+"""The records on disk, so that a site that starts knows what it knew. Atomic, checksummed, wall time.
+
+Owns the file `snapshot` in the state directory: a digest line, then MessagePack. Refuses a file that is cut or
+changed: the site then starts cold and says so.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from ha.frames import WireRecord
+
+FILE = "snapshot"
+
+
+class SnapshotRefused(Exception):
+    """A snapshot that cannot be used. Field: `why`."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Records with remaining times as of `saved_at` (Unix seconds)."""
+
+    saved_at: float
+    records: list[WireRecord]
+
+
+def save(directory: Path, snapshot: Snapshot) -> None:
+    """Replace the snapshot in `directory`; either the old or the new one is there, whole. Raises: OSError."""
+    body = msgspec.msgpack.encode(snapshot)
+    temporary = directory / (FILE + ".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
+        stream.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(directory / FILE)
+
+
+def load(directory: Path, wall: float) -> list[WireRecord]:
+    """The records of the last snapshot with the time since then taken off; none if there is no file.
+
+    Raises: SnapshotRefused.
+    """
+    try:
+        octets = (directory / FILE).read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise SnapshotRefused(f"it cannot be read ({error.strerror})") from error
+    digest, _, body = octets.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise SnapshotRefused("its digest does not match: the file is cut or changed")
+    try:
+        snapshot = msgspec.msgpack.decode(body, type=Snapshot)
+    except msgspec.MsgspecError as error:
+        raise SnapshotRefused(str(error)) from error
+    elapsed_s = max(0.0, wall - snapshot.saved_at)
+    return [_aged(record, elapsed_s) for record in snapshot.records]
+
+
+def _aged(record: WireRecord, elapsed_s: float) -> WireRecord:
+    cells = {
+        bid: msgspec.structs.replace(cell, remaining_s=cell.remaining_s - elapsed_s)
+        for bid, cell in record.cells.items()
+    }
+    return msgspec.structs.replace(record, cells=cells, kept_s=record.kept_s - elapsed_s)

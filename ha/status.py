@@ -1,0 +1,94 @@
+"""The home agent's status document: what the kernel and the neighbours report, beside what was wanted."""
+
+from typing import Any
+
+from dataplane.entry import ForwardingEntry
+from dataplane.errors import DataPlaneError
+from dataplane.port import DataPlane
+from ha.config import Config
+from ha.home_agent import HomeAgent
+from ha.prefix import address_text, prefix_text
+from ha.record import Record
+from runtime import status
+
+BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a status
+
+
+def status_document(
+    config: Config, agent: HomeAgent, plane: DataPlane, connected: dict[str, bool], now: float
+) -> dict[str, Any]:
+    """The document of `xsp-ha status`.
+
+    Healthy means that this site may be announced, and is or is drained on purpose.
+    """
+    serving = agent.serving
+    reasons = list(serving.decision.reasons)
+    counters = agent.counters.as_dict()
+    present: dict[bytes, ForwardingEntry] = {}
+    try:
+        counters |= plane.counters()
+        present = plane.read()
+    except DataPlaneError as error:
+        reasons.append(f"the data plane cannot be read: {error}")
+    return status.document(
+        program="xsp-ha",
+        instance=config.instance,
+        state=serving.state,
+        since_s=now - serving.decided_at,
+        reasons=reasons,
+        counters=counters,
+        healthy=serving.state == "ANNOUNCED" or serving.drain_since is not None,
+        sections={
+            "lease": {"wanted": serving.decision.wanted, "state": serving.lease_state, "sessions": serving.sessions_up},
+            "customer_table": {"version": agent.table.version, "customers": len(agent.table.customers)},
+            "cache": {
+                "records": len(agent.cache.records),
+                "wanted": len(agent.cache.installed),
+                "in_kernel": len(present),
+                "different": _different(agent, present),
+            },
+            "peers": [_peer(site, agent, connected, now) for site in sorted(connected)],
+            "bindings": [
+                _binding(record, present.get(home), agent, now)
+                for home, record in sorted(agent.cache.records.items())[:BINDINGS_SHOWN]
+            ],
+        },
+    )
+
+
+def _different(agent: HomeAgent, present: dict[bytes, ForwardingEntry]) -> int:
+    """Customers whose entry in the kernel's dump is not the one we believe to be installed."""
+    homes = agent.cache.installed.keys() | present.keys()
+    return sum(agent.cache.installed.get(home) != present.get(home) for home in homes)
+
+
+def _peer(site: str, agent: HomeAgent, connected: dict[str, bool], now: float) -> dict[str, Any]:
+    peer, seen = agent.replication.peers[site], agent.serving.seen[site]
+    return {
+        "site": site,
+        "connected": connected[site],
+        "heard_s_ago": None if seen is None else round(now - seen.heard_at, 3),
+        "announcing": None if seen is None else seen.announcing,
+        "complete": peer.complete,
+        "rtt_ms": None if peer.rtt_s is None else round(peer.rtt_s * 1000, 1),
+    }
+
+
+def _binding(record: Record, entry: ForwardingEntry | None, agent: HomeAgent, now: float) -> dict[str, Any]:
+    customer = agent.table.customers.get(record.home_address)
+    in_kernel = {path.bid: path.care_of for path in entry.paths} if entry else {}
+    return {
+        "home_address": address_text(record.home_address),
+        "customer": customer.name if customer else None,
+        "sequence": record.sequence.value,
+        "prefixes": [prefix_text(prefix) for prefix in entry.prefixes] if entry else [],
+        "care_of": [
+            {
+                "bid": bid,
+                "care_of": address_text(cell.care_of or bytes(16)),
+                "lifetime_left_s": round(cell.expires_at - now),
+                "in_kernel": in_kernel.get(bid) == cell.care_of,
+            }
+            for bid, cell in sorted(record.live(now).items())
+        ],
+    }

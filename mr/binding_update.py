@@ -1,0 +1,81 @@
+"""What one Binding Update says, and its octets.
+
+Owns the translation from an intent to a message and from a message to a signed packet. Refuses to decide when
+something is sent. RFC 6275 6.1.7, RFC 3963 4.1, RFC 5648 4.1 (BID options instead of the Alternate Care-of Address
+option), RFC 4285 (MN-HA).
+"""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from mip6.auth import SecurityAssociation, encode_signed
+from mip6.messages import BindingUpdate
+from mip6.numbers import BindingUpdateFlag
+from mip6.options import (
+    AlternateCareOf,
+    BindingIdentifier,
+    MessageIdentification,
+    MobileNetworkPrefix,
+    MobileNodeIdentifier,
+)
+from mip6.packet import update_packet
+from mr.events import SendBindingUpdate
+from mr.settings import Settings
+
+NAI = 1  # RFC 4283 3.1: subtype of the Mobile Node Identifier option
+HOME_REGISTRATION = (
+    BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION | BindingUpdateFlag.MOBILE_ROUTER
+)
+
+
+class Purpose(Enum):
+    """What a BU is for."""
+
+    REGISTER = auto()
+    DEREGISTER_LINES = auto()
+    DEREGISTER_ALL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A BID and its care-of address."""
+
+    bid: int
+    care_of: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What one BU is to say. `quick`: traffic is lost until it is answered."""
+
+    purpose: Purpose
+    lines: tuple[Line, ...] = ()
+    overwrite: bool = False
+    quick: bool = False
+
+
+def message(settings: Settings, intent: Intent, sequence: int, timestamp: int, care_of: bytes) -> BindingUpdate:
+    """The BU that says `intent`, sent from `care_of`."""
+    register = intent.purpose is Purpose.REGISTER
+    options: list[object] = []
+    if register:
+        priorities = {line.bid: line.priority for line in settings.lines}
+        options += [
+            BindingIdentifier(line.bid, priority=priorities[line.bid], care_of=line.care_of) for line in intent.lines
+        ]
+        options += [MobileNetworkPrefix(prefix) for prefix in settings.prefixes if settings.explicit]
+    elif intent.purpose is Purpose.DEREGISTER_LINES:
+        options += [BindingIdentifier(line.bid) for line in intent.lines]
+    else:
+        options.append(AlternateCareOf(care_of))
+    options += [MobileNodeIdentifier(NAI, settings.mn_identifier), MessageIdentification(timestamp)]
+    flags = HOME_REGISTRATION | (BindingUpdateFlag.OVERWRITE if intent.overwrite else BindingUpdateFlag(0))
+    return BindingUpdate(sequence, flags, settings.lifetime_s if register else 0, tuple(options))
+
+
+def signed_packet(update: SendBindingUpdate, association: SecurityAssociation) -> bytes:
+    """The whole IPv6 packet: MN-HA option last, checksum over the home address, Home Address option in front."""
+    header = encode_signed(
+        update.message, association, update.care_of, update.home_address, update.home_address, update.home_agent
+    )
+    return update_packet(update.care_of, update.home_agent, update.home_address, header)

@@ -1,0 +1,267 @@
+"""The mobile router's process: wires the pure part to the kernel, the raw sockets, the disk and the operator.
+
+Owns start-up order, the signals and the effects; decides nothing about registrations. It starts without any usable
+line and waits for one. A clean stop deregisters and takes everything of ours out of the kernel; a crash leaves the
+kernel forwarding, and the next start takes over without a gap.
+"""
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any
+
+from dataplane.entry import RouterPlan
+from dataplane.errors import DataPlaneError
+from dataplane.port import RouterPlane
+from mip6 import header
+from mip6.auth import SecurityAssociation
+from mip6.errors import MalformedMessage
+from mip6.messages import BindingAck
+from mip6.mhsocket import Datagram, MobilitySocket
+from mr.binding_update import signed_packet
+from mr.config import Configuration, ConfigurationError, parse
+from mr.events import (
+    BindingAckReceived,
+    BindingUpdateNotSent,
+    ClockObserved,
+    Count,
+    Effect,
+    Event,
+    Leave,
+    Note,
+    RouterPlaneReported,
+    SendBindingUpdate,
+    SetUplinks,
+    Started,
+    StopRequested,
+    StoreTimestamp,
+    TimeReached,
+)
+from mr.linkwatch import LinkWatch
+from mr.mobile_router import MobileRouter
+from mr.settings import Settings
+from runtime import control, log, notify, status
+from runtime.counters import Counters
+from runtime.loop import Loop
+
+CLOCK_CHECK_S = 1.0
+CLOCK_STEP_S = 0.5  # NTP slews smaller differences, and the home agent allows seven seconds
+
+
+class Daemon:
+    """One running mobile router.
+
+    Args:
+        configuration: already checked.
+        file: where it came from, to check it again on SIGHUP.
+        association: the MN-HA key.
+        plane: the kernel's side.
+    """
+
+    def __init__(
+        self, configuration: Configuration, file: Path, association: SecurityAssociation, plane: RouterPlane
+    ) -> None:
+        self._configuration = configuration
+        self._file = file
+        self._association = association
+        self._plane = plane
+        self._counters = Counters()
+        self._settings: Settings = configuration.settings()
+        self._core = MobileRouter(self._settings, association, random.SystemRandom().random)
+        self._loop: Loop[Event, Effect] = Loop(
+            self._core, self._perform, TimeReached(), self._counters, configuration.state_directory / "poison"
+        )
+        self._left = asyncio.Event()
+        self._clock_offset_s = _clock_offset_s()
+
+    async def run(self) -> None:
+        """Serve until a stop is asked for and done.
+
+        Raises: DataPlaneError, OSError or control.Unreachable if the start-up fails.
+        """
+        configuration = self._configuration
+        configuration.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        server = await control.serve(configuration.control_socket, {"status": self._status})
+        try:
+            self._plane.prepare(self._plan())
+            self._mobility = MobilitySocket("mobile-router")
+            self._watch = LinkWatch(self._settings.lines, self._loop.feed)
+            try:
+                await self._serve()
+            finally:
+                self._watch.close()
+                self._mobility.close()
+        finally:
+            server.close()
+            configuration.control_socket.unlink(missing_ok=True)
+
+    async def _serve(self) -> None:
+        running = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            running.add_signal_handler(number, self._stop)
+        running.add_signal_handler(signal.SIGHUP, self._check_file)
+        for mobility_socket in self._mobility.sockets:
+            running.add_reader(mobility_socket, self._receive, mobility_socket)
+        await self._watch.start()
+        self._loop.feed(Started(self._clock_offset_s, self._load_timestamp()))
+        running.call_later(CLOCK_CHECK_S, self._check_clock)
+        notify.ready()
+        await self._left.wait()
+        self._loop.stop()
+        for mobility_socket in self._mobility.sockets:
+            running.remove_reader(mobility_socket)
+        self._plane.purge()
+        log.get().info("stopped")
+
+    def _plan(self) -> RouterPlan:
+        return RouterPlan(
+            self._settings.home_address,
+            self._settings.prefixes,
+            self._settings.home_agent,
+            self._configuration.lan_interface,
+        )
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def _stop(self) -> None:
+        notify.stopping()
+        self._loop.feed(StopRequested())
+
+    def _check_file(self) -> None:
+        """SIGHUP: say what a restart would make of the file. A restart without a stop (kill -9) loses no traffic."""
+        try:
+            parse(self._file.read_text(), self._file)
+        except (ConfigurationError, OSError, UnicodeDecodeError) as error:
+            log.get().error("configuration not usable, the old one runs on", problem=str(error))
+        else:
+            log.get().info("configuration is good; restart to use it")
+
+    def _check_clock(self) -> None:
+        offset_s = _clock_offset_s()
+        if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
+            self._clock_offset_s = offset_s
+            self._loop.feed(ClockObserved(offset_s))
+        asyncio.get_running_loop().call_later(CLOCK_CHECK_S, self._check_clock)
+
+    def _receive(self, mobility_socket: Any) -> None:
+        for datagram in self._mobility.receive(mobility_socket):
+            self._take(datagram)
+
+    def _take(self, datagram: Datagram) -> None:
+        try:
+            if datagram.error is not None:
+                raise datagram.error
+            # RFC 6275 6.1.1: the checksum covers the final destination, which the routing header names.
+            message = header.decode(datagram.octets, datagram.source, datagram.home_address or datagram.destination)
+        except MalformedMessage as malformed:
+            self._counters.add("messages_malformed", malformed.reason)
+            return
+        if not isinstance(message, BindingAck):
+            self._counters.add("messages_ignored", type(message).__name__)
+            return
+        self._loop.feed(
+            BindingAckReceived(
+                message,
+                datagram.octets,
+                datagram.source,
+                datagram.destination,
+                datagram.home_address,
+                datagram.interface_index,
+            )
+        )
+
+    # -- effects ------------------------------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case SendBindingUpdate():
+                self._send(effect)
+            case SetUplinks(uplinks):
+                try:
+                    self._plane.apply(uplinks)
+                except DataPlaneError as error:
+                    self._loop.feed(RouterPlaneReported(uplinks, str(error)))
+                else:
+                    self._loop.feed(RouterPlaneReported(uplinks, None))
+            case StoreTimestamp(timestamp):
+                self._store_timestamp(timestamp)
+            case Count(name, label):
+                self._counters.add(name, label)
+            case Note(level, message, fields):
+                getattr(log.get(), level)(message, **dict(fields))
+            case Leave():
+                self._left.set()
+
+    def _send(self, update: SendBindingUpdate) -> None:
+        packet = signed_packet(update, self._association)
+        try:
+            self._mobility.send(packet, update.care_of, self._watch.interface_index(update.interface))
+        except OSError as error:
+            self._loop.feed(BindingUpdateNotSent(update.message.sequence, error.strerror or str(error)))
+
+    def _load_timestamp(self) -> int:
+        try:
+            return int(self._configuration.timestamp_file.read_text())
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError) as error:
+            log.get().warning("last timestamp not readable, starting without", reason=str(error))
+            return 0
+
+    def _store_timestamp(self, timestamp: int) -> None:
+        """Atomic, but not forced to the disk: a power cut may cost the last seconds, for which 144 has a cure."""
+        path = self._configuration.timestamp_file
+        fresh = path.with_suffix(".new")
+        try:
+            fresh.write_text(f"{timestamp}\n")
+            fresh.replace(path)
+        except OSError as error:
+            self._counters.add("timestamps_not_stored")
+            log.get().error("last timestamp not stored", reason=str(error))
+
+    # -- the operator -------------------------------------------------------------------------------------------
+
+    def _status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
+        view = self._core.view(self._loop.now())
+        uplinks = [
+            {
+                "bid": line.uplink.bid,
+                "name": line.uplink.name,
+                "interface": line.uplink.interface,
+                "care_of": _text(line.uplink.care_of),
+                "gateway": _text(line.uplink.gateway),
+                "carrier": line.uplink.carrier,
+                "state": line.state,
+                "registered": line.registered,
+                "lifetime_left_s": line.lifetime_left_s,
+            }
+            for line in view.lines
+        ]
+        return status.document(
+            program="xsp-mr",
+            instance=self._configuration.instance,
+            state=view.state,
+            since_s=view.since_s,
+            reasons=list(view.reasons),
+            counters=self._counters.as_dict(),
+            healthy=view.healthy,
+            sections={
+                "home_address": str(self._configuration.home_address),
+                "home_agent": _text(self._settings.home_agent),
+                "pid": os.getpid(),
+                "uplinks": uplinks,
+            },
+        )
+
+
+def _text(address: bytes | None) -> str | None:
+    return None if address is None else str(IPv6Address(address))
+
+
+def _clock_offset_s() -> float:
+    return time.time() - Loop.now()

@@ -1,0 +1,226 @@
+"""MobileRouter: the one class to know. `handle(event, now)` -> effects, `next_deadline()`.
+
+Owns the lines' state, the Binding Update list and the timestamp, and names the lines that should carry outgoing
+traffic. Every event ends in `_settle`, which compares what is with what should be, so no event needs to know what any
+other started. Refuses sockets, clocks and randomness of its own. All or nothing: the state is forked, changed, and
+put in place at the end.
+
+A line carries outgoing traffic only while it is usable and the home agent has acknowledged its care-of address. After a
+start nothing is said to the kernel until an acknowledgement or the loss of all lines: what a crashed predecessor left
+goes on forwarding meanwhile.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+from mip6.auth import SecurityAssociation
+from mip6.numbers import Status
+from mip6.options import MessageIdentification
+from mr import acknowledgement, binding_update
+from mr.binding_update import Intent
+from mr.events import (
+    BindingAckReceived,
+    BindingUpdateNotSent,
+    ClockObserved,
+    Count,
+    Effect,
+    Event,
+    Leave,
+    Note,
+    RouterPlaneReported,
+    SendBindingUpdate,
+    SetUplinks,
+    Started,
+    StopRequested,
+    StoreTimestamp,
+    TimeReached,
+    UplinkChanged,
+)
+from mr.registration import BindingUpdateList
+from mr.settings import Settings
+from mr.stamp import Stamp
+from mr.state import State
+from mr.uplink import Uplink
+from mr.view import RouterView, state_name, view_of
+
+STOP_PATIENCE_S = 2.0  # how long a stop waits for the acknowledgement of its deregistration
+PLANE_RETRY_S = 1.0  # after a refusal of the kernel
+
+
+class MobileRouter:
+    """The pure mobile router.
+
+    Args:
+        settings: who we are and over which lines.
+        association: the MN-HA key shared with the home agent.
+        draw: random numbers in [0, 1): start of the sequence numbers, jitter of the refreshes.
+    """
+
+    def __init__(self, settings: Settings, association: SecurityAssociation, draw: Callable[[], float]) -> None:
+        self._settings = settings
+        self._association = association
+        uplinks = {
+            line.bid: Uplink(line.bid, line.name, line.interface, line.weight, line.priority) for line in settings.lines
+        }
+        # RFC 6275 11.7.1: nothing is known of earlier updates, so the sequence starts at random.
+        updates = BindingUpdateList(draw, settings.lifetime_s, int(draw() * 65536))
+        self._state = State(uplinks, updates, Stamp(0.0))
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Change state by `event` and say what to do. If it raises, nothing has changed."""
+        state = self._state.fork()
+        effects = self._apply(state, event, now)
+        if state.started and not state.left:
+            self._settle(state, now, effects)
+        self._state = state
+        return effects
+
+    def next_deadline(self) -> float | None:
+        """When a TimeReached is next wanted; None for never."""
+        return self._state.deadline
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def _apply(self, state: State, event: Event, now: float) -> list[Effect]:
+        match event:
+            case Started(clock_offset_s, last_timestamp):
+                state.started = True
+                state.stamp = Stamp(clock_offset_s, last_timestamp)
+                return []
+            case ClockObserved(offset_s):
+                state.stamp = state.stamp.clock_observed(offset_s)
+                return [Note("info", "wall clock stepped", (("offset_s", offset_s),))]
+            case UplinkChanged():
+                return self._uplink_changed(state, event)
+            case BindingAckReceived():
+                return self._ack_received(state, event, now)
+            case BindingUpdateNotSent(sequence, reason):
+                note = Note("warning", "binding update not sent", (("sequence", sequence), ("reason", reason)))
+                return [Count("binding_updates_not_sent"), note]
+            case RouterPlaneReported():
+                return self._plane_reported(state, event, now)
+            case TimeReached():
+                return []
+            case StopRequested():
+                state.stop_by = now + STOP_PATIENCE_S if state.stop_by is None else state.stop_by
+                return []
+            case _:
+                assert_never(event)
+
+    def _uplink_changed(self, state: State, event: UplinkChanged) -> list[Effect]:
+        before = state.uplinks.get(event.bid)
+        if before is None:
+            return [Count("unknown_uplinks")]
+        after = replace(before, carrier=event.carrier, care_of=event.care_of, gateway=event.gateway)
+        state.uplinks[event.bid] = after
+        if before.usable == after.usable and before.care_of == after.care_of:
+            return []
+        fields = (("bid", after.bid), ("line", after.name), ("fault", after.fault))
+        return [Note("info", "line usable" if after.usable else "line lost", fields)]
+
+    def _ack_received(self, state: State, event: BindingAckReceived, now: float) -> list[Effect]:
+        outstanding = state.updates.outstanding
+        transmissions = outstanding.transmissions if outstanding is not None else ()
+        context = acknowledgement.Context(self._settings, self._association, transmissions)
+        verdict = acknowledgement.judge(event, context)
+        if isinstance(verdict, str):
+            return [Count("binding_acks_dropped", verdict)]
+        status = event.message.status
+        if status == Status.ID_MISMATCH:
+            identification = event.message.first(MessageIdentification)
+            assert identification is not None  # judged
+            state.stamp = state.stamp.corrected(identification.timestamp, now)
+        else:
+            state.stamp = state.stamp.accepted(verdict.timestamp)
+        return [
+            Count("binding_acks_received", str(int(status))),
+            *state.updates.answered(verdict, event.message, now),
+        ]
+
+    def _plane_reported(self, state: State, event: RouterPlaneReported, now: float) -> list[Effect]:
+        if event.uplinks != state.plane_wanted:
+            return []
+        state.plane_reason = event.reason
+        state.plane_retry_at = None if event.reason is None else now + PLANE_RETRY_S
+        if event.reason is None:
+            return []
+        return [Count("uplinks_refused"), Note("error", "kernel refused the lines", (("reason", event.reason),))]
+
+    # -- what should be -----------------------------------------------------------------------------------------
+
+    def _settle(self, state: State, now: float, effects: list[Effect]) -> None:
+        updates = state.updates
+        effects += updates.expire(now)
+        usable = state.usable()
+        for bid in list(updates.registered):
+            if not any(line.bid == bid and updates.is_registered(line) for line in usable):
+                del updates.registered[bid]
+        self._settle_plane(state, now, effects)
+        updates.pursue(updates.intent(usable, state.stop_by is not None, now), now)
+        send_at = updates.send_at()
+        if send_at is not None and send_at <= now:
+            self._transmit(state, now, effects)
+        self._settle_stop(state, now, effects)
+        self._settle_name(state, now, effects)
+        deadlines = [updates.next_deadline(now), state.stop_by, state.plane_retry_at]
+        pending = [moment for moment in deadlines if moment is not None]
+        state.deadline = None if state.left else min(pending, default=None)
+
+    def _settle_plane(self, state: State, now: float, effects: list[Effect]) -> None:
+        wanted = state.carrying()
+        if state.plane_wanted is None and not wanted and state.usable():
+            return  # a predecessor's lines may still be in the kernel, and in the home agent
+        retry = state.plane_retry_at is not None and state.plane_retry_at <= now
+        if wanted != state.plane_wanted or retry:
+            state.plane_wanted, state.plane_retry_at = wanted, None
+            effects.append(SetUplinks(wanted))
+
+    def _transmit(self, state: State, now: float, effects: list[Effect]) -> None:
+        updates = state.updates
+        assert updates.outstanding is not None
+        uplink = state.source(updates.outstanding.attempts)
+        assert uplink.care_of is not None
+        state.stamp = state.stamp.advanced(now)
+        intent: Intent = updates.outstanding.intent
+        transmission = updates.transmit(state.stamp.last, uplink.care_of, now)
+        message = binding_update.message(
+            self._settings, intent, transmission.sequence, transmission.timestamp, uplink.care_of
+        )
+        settings = self._settings
+        effects += [
+            SendBindingUpdate(message, uplink.care_of, settings.home_agent, settings.home_address, uplink.interface),
+            StoreTimestamp(transmission.timestamp),
+            Count("binding_updates_sent", intent.purpose.name.lower()),
+            Note(
+                "debug",
+                "binding update sent",
+                (
+                    ("purpose", intent.purpose.name.lower()),
+                    ("bids", ",".join(str(line.bid) for line in intent.lines)),
+                    ("sequence", transmission.sequence),
+                    ("line", uplink.name),
+                    ("overwrite", intent.overwrite),
+                ),
+            ),
+        ]
+
+    def _settle_stop(self, state: State, now: float, effects: list[Effect]) -> None:
+        if state.stop_by is None:
+            return
+        if state.updates.finished or not state.usable() or state.stop_by <= now:
+            state.left, state.stop_by = True, None
+            state.updates.pursue(None, now)
+            effects.append(Leave())
+
+    def _settle_name(self, state: State, now: float, effects: list[Effect]) -> None:
+        name = state_name(state)
+        if name != state.name:
+            effects.append(Note("info", "state changed", (("before", state.name), ("after", name))))
+            state.name, state.since = name, now
+        elif state.since is None:
+            state.since = now
+
+    def view(self, now: float) -> RouterView:
+        """What an operator wants to know."""
+        return view_of(self._state, now)

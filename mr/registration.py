@@ -1,0 +1,296 @@
+"""The Binding Update list: what the home agent may hold, what it should hold, and the one BU that closes the gap.
+
+Theory of operation. RFC 6275 11.7.1 lets a mobile node have an update in flight; RFC 5648 4 gives all BIDs of a home
+address one sequence number. We therefore keep exactly one outstanding BU, and derive what it says instead of
+queueing: `intent` compares the usable lines with `held` (what the home agent may have, from everything we sent) and
+`registered` (what it acknowledged). When the answer differs from what is outstanding, the outstanding BU is forgotten
+and the new one goes out; when it does not, the BU is retransmitted, each time with a new sequence number and
+timestamp, doubling the pause. All transmissions of the outstanding BU say the same, so an answer to any of them
+counts.
+
+A lost line is deregistered by Lifetime 0 with its BID. When a line must go and another must come, one BU with the O
+flag that names the living lines does both (RFC 5648 4.1). State at the home agent unknown (start, 133, 165): O flag
+as well.
+
+Refuses to read a clock or build packets. RFC 6275 11.7.1, 11.8, 12; RFC 5648 5; RFC 3963 5.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from mip6.messages import BindingAck
+from mip6.numbers import BindingAckFlag, Status
+from mip6.options import BindingIdentifier, BindingRefreshAdvice
+from mr.binding_update import Intent, Line, Purpose
+from mr.events import Count, Effect, Note
+
+FIRST_REGISTRATION_TIMEOUT_S = 1.5  # InitialBindackTimeoutFirstReg, RFC 6275 12
+INITIAL_BINDACK_TIMEOUT_S = 1.0  # RFC 6275 12
+MAX_BINDACK_TIMEOUT_S = 32.0  # RFC 6275 12
+MAX_UPDATE_RATE = 3  # messages a second, RFC 6275 12
+QUICK_TIMEOUT_S = 0.4  # a lost line: traffic is being lost, and MAX_UPDATE_RATE permits 0.34
+QUICK_ATTEMPTS = 2
+REFUSED_RETRY_S = 60.0  # a refusal is lifted by a human; asking more often helps nobody
+REFRESH_FRACTION = 0.45  # of the granted lifetime; RFC 6275 11.7.1 says no more than "well before"
+REFRESH_JITTER = 0.1  # of the granted lifetime: routers that started together must not stay together
+MAX_CORRECTIONS = 3  # answers 135 or 144 to one BU that are acted on at once
+MAX_TRANSMISSIONS_KEPT = 8  # a minute of back-off: an older answer is lost
+
+
+@dataclass(frozen=True, slots=True)
+class Transmission:
+    """One sending of the outstanding BU."""
+
+    sequence: int
+    timestamp: int
+    sent_at: float
+    care_of: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """The one BU that waits for its acknowledgement."""
+
+    intent: Intent
+    send_at: float
+    attempts: int = 0
+    corrections: int = 0
+    transmissions: tuple[Transmission, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A care-of address and until when the home agent keeps it."""
+
+    care_of: bytes
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What was refused, why, and when to ask again."""
+
+    lines: tuple[Line, ...]
+    status: int
+    retry_at: float
+
+
+@dataclass(slots=True)
+class BindingUpdateList:
+    """See the theory of operation. `draw` returns random numbers in [0, 1)."""
+
+    draw: Callable[[], float]
+    requested_s: int
+    sequence: int
+    held: dict[int, Binding] = field(default_factory=dict)
+    registered: dict[int, Binding] = field(default_factory=dict)
+    refused_lines: dict[int, Refusal] = field(default_factory=dict)
+    refused: Refusal | None = None
+    unknown: bool = True
+    refresh_at: float | None = None
+    outstanding: Outstanding | None = None
+    recent_sends: tuple[float, ...] = ()
+    finished: bool = False
+
+    def fork(self) -> "BindingUpdateList":
+        """An independent copy; all contained values are immutable."""
+        return replace(
+            self, held=dict(self.held), registered=dict(self.registered), refused_lines=dict(self.refused_lines)
+        )
+
+    # -- what should be said ------------------------------------------------------------------------------------
+
+    def intent(self, usable: tuple[Line, ...], stopping: bool, now: float) -> Intent | None:
+        """What the home agent must be told now, given the usable lines in order of BID; None for nothing."""
+        if not usable or self.finished:
+            return None
+        if stopping:
+            return Intent(Purpose.DEREGISTER_ALL, quick=True)
+        bids = {line.bid for line in usable}
+        gone = tuple(Line(bid, binding.care_of) for bid, binding in sorted(self.held.items()) if bid not in bids)
+        missing = any(not self.is_registered(line) and not self._is_refused(line) for line in usable)
+        may_register = self.refused is None or self.refused.lines != usable
+        if may_register and (self.unknown or (gone and missing)):
+            return Intent(Purpose.REGISTER, usable, overwrite=True, quick=bool(gone))
+        if gone:
+            return Intent(Purpose.DEREGISTER_LINES, gone, quick=True)
+        if may_register and (missing or (self.refresh_at is not None and now >= self.refresh_at)):
+            return Intent(Purpose.REGISTER, usable)
+        return None
+
+    def pursue(self, intent: Intent | None, now: float) -> None:
+        """Make `intent` the outstanding one; the same intent keeps its timers."""
+        if intent is None:
+            self.outstanding = None
+        elif self.outstanding is None or self.outstanding.intent != intent:
+            self.outstanding = Outstanding(intent, send_at=now)
+
+    def is_registered(self, line: Line) -> bool:
+        """Whether the home agent has acknowledged this very care-of address for this BID."""
+        binding = self.registered.get(line.bid)
+        return binding is not None and binding.care_of == line.care_of
+
+    def _is_refused(self, line: Line) -> bool:
+        refusal = self.refused_lines.get(line.bid)
+        return refusal is not None and refusal.lines == (line,)
+
+    # -- time ---------------------------------------------------------------------------------------------------
+
+    def send_at(self) -> float | None:
+        """When the outstanding BU goes out next, MAX_UPDATE_RATE considered."""
+        if self.outstanding is None:
+            return None
+        if len(self.recent_sends) < MAX_UPDATE_RATE:
+            return self.outstanding.send_at
+        return max(self.outstanding.send_at, self.recent_sends[0] + 1.0)
+
+    def transmit(self, timestamp: int, care_of: bytes, now: float) -> Transmission:
+        """Record one sending of the outstanding BU and set the time of the next."""
+        assert self.outstanding is not None
+        intent = self.outstanding.intent
+        self.sequence = (self.sequence + 1) % 65536
+        transmission = Transmission(self.sequence, timestamp, now, care_of)
+        attempts = self.outstanding.attempts + 1
+        self.outstanding = replace(
+            self.outstanding,
+            attempts=attempts,
+            send_at=now + _timeout_s(attempts, intent.quick, self.unknown),
+            transmissions=(*self.outstanding.transmissions, transmission)[-MAX_TRANSMISSIONS_KEPT:],
+        )
+        self.recent_sends = (*self.recent_sends, now)[-MAX_UPDATE_RATE:]
+        if intent.purpose is Purpose.REGISTER:
+            for line in intent.lines:
+                self.held[line.bid] = Binding(line.care_of, now + self.requested_s)
+        return transmission
+
+    def expire(self, now: float) -> list[Effect]:
+        """Forget what the home agent has forgotten by now, and refusals that are old enough to ask again."""
+        effects: list[Effect] = []
+        for bid, binding in list(self.registered.items()):
+            if binding.expires_at <= now:
+                del self.registered[bid]
+                effects.append(Note("warning", "binding expired", (("bid", bid),)))
+                self.unknown = self.unknown or not self.registered
+        self.held = {bid: binding for bid, binding in self.held.items() if binding.expires_at > now}
+        self.refused_lines = {bid: refusal for bid, refusal in self.refused_lines.items() if refusal.retry_at > now}
+        if self.refused is not None and self.refused.retry_at <= now:
+            self.refused = None
+        return effects
+
+    def next_deadline(self, now: float) -> float | None:
+        """When after `now` one of `expire`, `intent` and `send_at` may answer otherwise."""
+        deadlines = [binding.expires_at for binding in (*self.registered.values(), *self.held.values())]
+        deadlines += [refusal.retry_at for refusal in self.refused_lines.values()]
+        deadlines += [self.refused.retry_at] if self.refused is not None else []
+        deadlines += [moment for moment in (self.send_at(), self.refresh_at) if moment is not None]
+        return min((moment for moment in deadlines if moment > now), default=None)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def answered(self, transmission: Transmission, ack: BindingAck, now: float) -> list[Effect]:
+        """Take in an acknowledgement that is known to be authentic and to answer `transmission`."""
+        assert self.outstanding is not None
+        intent = self.outstanding.intent
+        if ack.status in (Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, Status.ID_MISMATCH):
+            return self._correct(ack, now)
+        if intent.purpose is Purpose.REGISTER:
+            return self._registration_answered(intent, transmission, ack, now)
+        self.outstanding = None
+        if intent.purpose is Purpose.DEREGISTER_ALL:
+            self.held, self.registered, self.finished = {}, {}, True
+            return [Note("info", "deregistered", (("status", int(ack.status)),))]
+        return self._lines_deregistered(intent, ack)
+
+    def _correct(self, ack: BindingAck, now: float) -> list[Effect]:
+        """135: adopt the number (RFC 6275 11.7.3). 144: the caller has corrected the clock. Say the same again."""
+        assert self.outstanding is not None
+        if ack.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
+            self.sequence = ack.sequence
+        if self.outstanding.corrections < MAX_CORRECTIONS:
+            corrections = self.outstanding.corrections + 1
+            self.outstanding = replace(self.outstanding, send_at=now, corrections=corrections)
+        return [Note("info", "home agent corrected us", (("status", int(ack.status)), ("sequence", ack.sequence)))]
+
+    def _lines_deregistered(self, intent: Intent, ack: BindingAck) -> list[Effect]:
+        """Whatever the answer, asking again is useless: the lines are gone or will expire (RFC 5648 5.7, 6.2)."""
+        for line in intent.lines:
+            self.held.pop(line.bid, None)
+            self.registered.pop(line.bid, None)
+        if ack.status == Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE:
+            self.unknown = True
+        bids = ",".join(str(line.bid) for line in intent.lines)
+        return [Note("info", "lines deregistered", (("bids", bids), ("status", int(ack.status))))]
+
+    def _registration_answered(
+        self, intent: Intent, transmission: Transmission, ack: BindingAck, now: float
+    ) -> list[Effect]:
+        if ack.status in (Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, Status.MCOA_NON_MCOA_BINDING_EXISTS):
+            if not intent.overwrite:
+                self.unknown = True
+                self.outstanding = None
+                return [Note("warning", "home agent lost our state", (("status", int(ack.status)),))]
+            return self._refuse(intent, ack, now, "the home agent refuses")
+        if ack.status >= Status.REASON_UNSPECIFIED:
+            return self._refuse(intent, ack, now, "the home agent refuses")
+        identifiers = ack.all(BindingIdentifier)
+        if not identifiers:
+            return self._refuse(intent, ack, now, "the home agent knows no multiple care-of addresses")
+        if not ack.flags & BindingAckFlag.MOBILE_ROUTER:
+            return self._refuse(intent, ack, now, "the home agent forwards no mobile network")
+        granted_s = min(ack.lifetime_s, self.requested_s)
+        if granted_s <= 0:
+            return self._refuse(intent, ack, now, "the home agent granted no lifetime")
+        # RFC 5648 5.7: a BID status that is not zero wins over the status of the message.
+        statuses = {option.bid: int(option.status) or int(ack.status) for option in identifiers}
+        return self._accept(intent, transmission, statuses, granted_s, self._refresh_s(ack, granted_s), now)
+
+    def _accept(
+        self,
+        intent: Intent,
+        transmission: Transmission,
+        statuses: dict[int, int],
+        granted_s: int,
+        refresh_s: float,
+        now: float,
+    ) -> list[Effect]:
+        effects: list[Effect] = []
+        self.outstanding, self.refused, self.unknown = None, None, False
+        if intent.overwrite:
+            self.held, self.registered = {}, {}
+        for line in intent.lines:
+            status = statuses.get(line.bid, int(Status.REASON_UNSPECIFIED))
+            if status < Status.REASON_UNSPECIFIED:
+                # RFC 6275 11.7.3: the lifetime counts from the sending of the update.
+                binding = Binding(line.care_of, transmission.sent_at + granted_s)
+                if not self.is_registered(line):
+                    effects.append(Note("info", "line registered", (("bid", line.bid), ("lifetime_s", granted_s))))
+                self.held[line.bid] = self.registered[line.bid] = binding
+                self.refused_lines.pop(line.bid, None)
+            else:
+                self.registered.pop(line.bid, None)
+                self.held.pop(line.bid, None)
+                self.refused_lines[line.bid] = Refusal((line,), status, now + REFUSED_RETRY_S)
+                effects.append(Count("lines_refused", str(status)))
+                effects.append(Note("warning", "line refused", (("bid", line.bid), ("status", status))))
+        self.refresh_at = transmission.sent_at + refresh_s
+        return effects
+
+    def _refresh_s(self, ack: BindingAck, granted_s: int) -> float:
+        refresh_s = granted_s * (REFRESH_FRACTION + REFRESH_JITTER * self.draw())
+        advice = ack.first(BindingRefreshAdvice)
+        return refresh_s if advice is None or advice.interval_s <= 0 else min(refresh_s, advice.interval_s)
+
+    def _refuse(self, intent: Intent, ack: BindingAck, now: float, why: str) -> list[Effect]:
+        self.outstanding = None
+        self.refused = Refusal(intent.lines, int(ack.status), now + REFUSED_RETRY_S)
+        fields = (("status", int(ack.status)), ("retry_s", REFUSED_RETRY_S))
+        return [Count("registrations_refused", str(int(ack.status))), Note("error", why, fields)]
+
+
+def _timeout_s(attempts: int, quick: bool, first: bool) -> float:
+    """How long to wait for the answer to the `attempts`-th sending."""
+    if quick and attempts <= QUICK_ATTEMPTS:
+        return QUICK_TIMEOUT_S
+    doublings = attempts - 1 - (QUICK_ATTEMPTS if quick else 0)
+    initial_s = FIRST_REGISTRATION_TIMEOUT_S if first and not quick else INITIAL_BINDACK_TIMEOUT_S
+    return min(initial_s * 2.0 ** min(doublings, 8), MAX_BINDACK_TIMEOUT_S)

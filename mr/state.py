@@ -1,0 +1,67 @@
+"""The state of the mobile router, and the questions its rules ask about it.
+
+Owns no transitions (`mobile_router.py` has them all), only what follows from the state: which lines are usable, which
+carry outgoing traffic, which one takes the next BU.
+"""
+
+from dataclasses import dataclass, replace
+
+from dataplane.entry import UplinkPath
+from mr.binding_update import Line
+from mr.registration import BindingUpdateList
+from mr.stamp import Stamp
+from mr.uplink import Uplink
+
+
+@dataclass(slots=True)
+class State:
+    """Everything the mobile router remembers. Contained values are immutable, but for those that `fork` copies.
+
+    `stop_by`: set once a stop was asked for. `plane_wanted`: the last SetUplinks; None before the first.
+    """
+
+    uplinks: dict[int, Uplink]
+    updates: BindingUpdateList
+    stamp: Stamp
+    name: str = "starting"
+    since: float | None = None
+    started: bool = False
+    stop_by: float | None = None
+    left: bool = False
+    plane_wanted: tuple[UplinkPath, ...] | None = None
+    plane_retry_at: float | None = None
+    plane_reason: str | None = None
+    deadline: float | None = None
+
+    def fork(self) -> "State":
+        """An independent copy."""
+        return replace(self, uplinks=dict(self.uplinks), updates=self.updates.fork())
+
+    def usable(self) -> tuple[Line, ...]:
+        """The lines packets can be sent over, in order of BID."""
+        return tuple(
+            Line(bid, uplink.care_of)
+            for bid, uplink in sorted(self.uplinks.items())
+            if uplink.usable and uplink.care_of is not None
+        )
+
+    def registered(self) -> list[Uplink]:
+        """The usable lines whose present care-of address the home agent has acknowledged."""
+        return [self.uplinks[line.bid] for line in self.usable() if self.updates.is_registered(line)]
+
+    def carrying(self) -> tuple[UplinkPath, ...]:
+        """The lines that take the outgoing traffic: registered, and of the best priority among those."""
+        registered = self.registered()
+        best = min((uplink.priority for uplink in registered), default=0)
+        return tuple(
+            UplinkPath(uplink.bid, uplink.interface, uplink.care_of, uplink.gateway, uplink.weight)
+            for uplink in registered
+            if uplink.priority == best and uplink.care_of is not None and uplink.gateway is not None
+        )
+
+    def source(self, attempt: int) -> Uplink:
+        """The line that takes the `attempt`-th BU: a registered one of the best priority first, then each in turn."""
+        registered = {uplink.bid for uplink in self.registered()}
+        usable = [self.uplinks[line.bid] for line in self.usable()]
+        usable.sort(key=lambda uplink: (uplink.bid not in registered, uplink.priority, uplink.bid))
+        return usable[attempt % len(usable)]

@@ -1,0 +1,354 @@
+"""The real bridge process, with the test in ExaBGP's place at its pipes, and real clients at its socket."""
+
+import asyncio
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bgp.client import LeaseClient, ask
+from bgp.errors import Unanswered
+from bgp.lease import Refusal
+from bgp.route import Route
+
+ROOT = Path(__file__).resolve().parents[2]
+AGGREGATE = "2001:db8:f000::/36"
+ROUTES: list[dict[str, Any]] = [{"prefix": AGGREGATE, "communities": [], "med": None, "prepend": 0}]
+DESCRIPTION = json.dumps(
+    [{"state": "up", "duration": 1, "local": {"as": 64500}, "peer": {"address": "2001:db8:1:a::1"}}]
+)
+
+
+class Exabgp:
+    """ExaBGP's side of the pipes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "lease.sock"
+        config = directory / "bgp.toml"
+        config.write_text(f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n')
+        self.bridge = subprocess.Popen(
+            [sys.executable, "-m", "bgp", "bridge", "--config", str(config)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        self.unread = b""
+
+    def write(self, *lines: str) -> None:
+        assert self.bridge.stdin is not None
+        os.write(self.bridge.stdin.fileno(), "".join(line + "\n" for line in lines).encode())
+
+    def command(self, deadline_s: float = 10.0) -> str:
+        """The next command, unanswered."""
+        assert self.bridge.stdout is not None
+        while b"\n" not in self.unread:
+            ready, _, _ = select.select([self.bridge.stdout], [], [], deadline_s)
+            assert ready, "no command came"
+            octets = os.read(self.bridge.stdout.fileno(), 4096)
+            assert octets, "the bridge closed its output"
+            self.unread += octets
+        line, self.unread = self.unread.split(b"\n", 1)
+        return line.decode("ascii")
+
+    def obey(self, command: str) -> None:
+        if command == "show neighbor json":
+            self.write(DESCRIPTION)
+        self.write("done")
+
+    def obey_until(self, start: str) -> str:
+        """Obey commands up to and including the first that starts so."""
+        while True:
+            command = self.command()
+            self.obey(command)
+            if command.startswith(start):
+                return command
+
+    def start_up(self) -> None:
+        self.obey_until("withdraw")
+        self.obey_until("show neighbor json")
+
+    def close(self) -> None:
+        self.bridge.kill()
+        self.bridge.communicate()
+
+
+class Holder:
+    """A client of the lease socket that writes what the test wants."""
+
+    def __init__(self, path: Path) -> None:
+        self.stream = socket.socket(socket.AF_UNIX)
+        self.stream.settimeout(10)
+        self.stream.connect(str(path))
+        self.lines = self.stream.makefile("rb")
+
+    def say(self, **fields: Any) -> dict[str, Any]:
+        self.stream.sendall(json.dumps({"v": 1, **fields}).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(self.lines.readline())
+        return answer
+
+    def renew(self, wanted: str = "announce", linger_ms: int = 60_000, seq: int = 1) -> dict[str, Any]:
+        return self.say(seq=seq, wanted=wanted, reason="test", linger_ms=linger_ms, routes=ROUTES)
+
+    def close(self) -> None:
+        self.lines.close()
+        self.stream.close()
+
+
+@pytest.fixture
+def exabgp(tmp_path: Path) -> Iterator[Exabgp]:
+    process = Exabgp(tmp_path)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def test_the_first_act_is_withdraw_and_the_second_a_look_at_the_sessions(exabgp: Exabgp) -> None:
+    assert exabgp.command() == f"withdraw route {AGGREGATE}"
+    exabgp.write("done")
+    assert exabgp.command() == "show neighbor json"
+
+
+def test_a_renewal_announces_and_the_answer_tells_only_what_was_confirmed(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    holder = Holder(exabgp.socket)
+    assert holder.renew(seq=41) == {
+        "v": 1,
+        "seq": 41,
+        "state": "announced",
+        "sent": [],
+        "sessions": [{"neighbour": "2001:db8:1:a::1", "state": "established", "since_s": pytest.approx(1, abs=10)}],
+    }
+    exabgp.obey_until(f"announce route {AGGREGATE} next-hop self")
+    assert holder.renew()["sent"] == [AGGREGATE]
+    holder.close()
+
+
+def test_silence_and_end_of_file_both_depreference_with_the_last_linger(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    holder = Holder(exabgp.socket)
+    holder.renew(linger_ms=300)
+    exabgp.obey_until("announce")
+    assert "65535:0" in exabgp.obey_until("announce")  # 300 ms of silence
+    holder.renew(linger_ms=300)
+    assert "65535:0" not in exabgp.obey_until("announce")
+    holder.close()
+    assert "65535:0" in exabgp.obey_until("announce")
+    exabgp.obey_until("withdraw")
+
+
+def test_a_second_holder_is_refused_while_the_first_ones_lease_lives(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    first, second = Holder(exabgp.socket), Holder(exabgp.socket)
+    first.renew()
+    refused = second.renew(seq=9)
+    assert refused["seq"] == 9
+    assert f"process {os.getpid()} holds the lease" in refused["error"]
+    assert refused["remedy"]
+    exabgp.obey_until("announce")
+    assert "65535:0" in exabgp.obey_until("announce")  # the first one fell silent
+    assert second.renew()["state"] == "announced"
+    assert "error" in first.renew()
+    first.close()
+    second.close()
+
+
+def test_a_line_that_breaks_the_contract_is_answered_and_renews_nothing(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    holder = Holder(exabgp.socket)
+    foreign = [{**ROUTES[0], "prefix": "2001:db8::/32"}]
+    answer = holder.say(seq=5, wanted="announce", reason="", linger_ms=0, routes=foreign)
+    assert answer["seq"] == 5
+    assert "not an aggregate of this site" in answer["error"]
+    assert holder.say(ask="status")["state"] == "withdrawn"
+    holder.close()
+
+
+def test_the_socket_is_for_its_owner_alone(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    assert exabgp.socket.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_stranger_is_refused_even_if_the_file_lets_it_in(exabgp: Exabgp, tmp_path: Path) -> None:
+    exabgp.start_up()
+    exabgp.socket.chmod(0o666)
+    tmp_path.chmod(0o755)
+    script = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('lease.sock'); print(s.recv(4096).decode())"
+    # Relative to the directory, entered while still root: those above it are closed to strangers.
+    words = [sys.executable, "-I", "-c", script]
+    done = subprocess.run(words, cwd=tmp_path, user=65534, group=65534, capture_output=True, check=True)
+    refusal = json.loads(done.stdout)
+    assert "uid 65534" in refusal["error"]
+
+
+def test_a_flood_from_exabgp_is_drained_while_a_command_is_in_flight(exabgp: Exabgp) -> None:
+    assert exabgp.command().startswith("withdraw")
+    noise = json.dumps({"exabgp": "5.0.0", "type": "update", "padding": "x" * 900})
+    for _ in range(500):  # seven pipes full
+        exabgp.write(noise)
+    exabgp.write("done")
+    assert exabgp.command() == "show neighbor json"
+
+
+def test_a_holder_that_never_reads_does_not_stop_the_bridge(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    greedy = Holder(exabgp.socket)
+    line = json.dumps({"v": 1, "seq": 1, "wanted": "announce", "reason": "", "linger_ms": 0, "routes": ROUTES})
+    for _ in range(3000):
+        greedy.stream.sendall(line.encode() + b"\n")
+    exabgp.obey_until("announce")
+    assert Holder(exabgp.socket).say(ask="status")["counters"]["renewals_total"] > 0
+    greedy.close()
+
+
+def test_stopping_depreferences_then_withdraws_whatever_the_holder_says(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    holder, supervisor = Holder(exabgp.socket), Holder(exabgp.socket)
+    holder.renew()
+    exabgp.obey_until("announce")
+    assert supervisor.say(ask="stop", linger_ms=200)["state"] == "stopping"
+    assert "65535:0" in exabgp.obey_until("announce")
+    assert holder.renew()["state"] == "stopping"
+    exabgp.obey_until("withdraw")
+    status = supervisor.say(ask="status")
+    assert (status["state"], status["settled"], status["sent"]) == ("stopped", True, [])
+    holder.close()
+    supervisor.close()
+
+
+def test_the_bridge_ends_with_exabgps_pipe(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    assert exabgp.bridge.stdin is not None
+    exabgp.bridge.stdin.close()
+    assert exabgp.bridge.wait(10) == 0
+    exabgp.bridge.stdin = None
+
+
+def test_the_bridge_imports_the_standard_library_alone() -> None:
+    script = (
+        "import sys; before = set(sys.modules); import bgp.__main__, bgp.bridge;"
+        "names = {name.split('.')[0] for name in set(sys.modules) - before};"
+        "print(*sorted(names - sys.stdlib_module_names))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
+    assert set(done.stdout.decode().split()) <= {"bgp", "runtime"}
+
+
+# -- the client of the home agent, against the same real bridge
+
+
+def client_routes() -> tuple[Route, ...]:
+    return (Route(ip_network(AGGREGATE)),)
+
+
+async def until(question: Any, deadline_s: float = 10.0) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not question():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+def test_the_client_connects_by_itself_and_knows_what_is_confirmed(exabgp: Exabgp) -> None:
+    async def scenario() -> None:
+        client = LeaseClient(exabgp.socket)
+        obedience = asyncio.get_running_loop().run_in_executor(None, exabgp.obey_until, "announce")
+        while not client.sent:
+            client.renew("announce", "ready", 1000, client_routes())
+            await asyncio.sleep(0.05)
+        assert (client.state, client.sent, client.connected) == ("announced", (AGGREGATE,), True)
+        assert client.sessions[0].neighbour == "2001:db8:1:a::1"
+        await obedience
+        await client.close()
+        assert not client.connected
+
+    asyncio.run(scenario())
+    assert "65535:0" in exabgp.obey_until("announce")
+
+
+def test_a_client_that_is_not_called_loses_the_lease(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+
+    async def scenario() -> None:
+        client = LeaseClient(exabgp.socket)
+        client.renew("announce", "ready", 1000, client_routes())
+        await until(lambda: client.state == "announced")
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, exabgp.obey_until, "announce")
+        assert "65535:0" in await loop.run_in_executor(None, exabgp.obey_until, "announce")
+        assert (await ask(exabgp.socket, {"ask": "status"}, 5))["reason"] == "the lease ran out"
+        await client.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_client_without_a_bridge_neither_blocks_nor_raises_and_its_wish_grows_stale(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        client = LeaseClient(tmp_path / "none.sock")
+        for _ in range(5):
+            client.renew("announce", "ready", 1000, client_routes())
+            await asyncio.sleep(0)
+        assert (client.state, client.connected, client.answer) == ("unknown", False, None)
+        with pytest.raises(Unanswered) as caught:
+            await ask(tmp_path / "none.sock", {"ask": "status"}, 1)
+        assert caught.value.away
+        await client.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_stopped_bridge_gets_no_pile_of_old_wishes(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+
+    async def scenario() -> None:
+        client = LeaseClient(exabgp.socket)
+        client.renew("announce", "ready", 1000, client_routes())
+        await until(lambda: client.state == "announced")
+        exabgp.bridge.send_signal(signal.SIGSTOP)
+        for _ in range(20):
+            client.renew("announce", "old", 1000, client_routes())
+            await asyncio.sleep(0)
+        client.renew("withdraw", "newest", 1000, ())
+        exabgp.bridge.send_signal(signal.SIGCONT)
+        await until(lambda: client.state == "withdrawn")
+        status = await ask(exabgp.socket, {"ask": "status"}, 5)
+        assert status["counters"]["renewals_total"] <= 5
+        assert status["reason"] == "newest"
+        await client.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_refused_client_says_why_and_a_deaf_bridge_is_not_away(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    holder = Holder(exabgp.socket)
+
+    async def scenario() -> None:
+        answers: list[object] = []
+        client = LeaseClient(exabgp.socket, on_answer=answers.append)
+        while client.refusal is None:
+            holder.renew()
+            client.renew("announce", "ready", 1000, client_routes())
+            await asyncio.sleep(0.05)
+        assert "holds the lease" in client.refusal.error
+        assert isinstance(answers[0], Refusal)
+        await client.close()
+        exabgp.bridge.send_signal(signal.SIGSTOP)
+        with pytest.raises(Unanswered) as caught:
+            await ask(exabgp.socket, {"ask": "status"}, 0.1)
+        assert not caught.value.away
+        exabgp.bridge.send_signal(signal.SIGCONT)
+
+    asyncio.run(scenario())
+    holder.close()

@@ -1,0 +1,91 @@
+"""bgp.toml: what it says, what is refused, and its canonical form; `xsp-bgp -n`."""
+
+from pathlib import Path
+
+import pytest
+
+from bgp import config
+from bgp.__main__ import main
+from bgp.bridge import read_settings
+from bgp.errors import BgpError
+
+TEXT = """
+instance = "site1"
+state_directory = "/var/lib/anycast-xsp/site1"
+run_directory = "/run/anycast-xsp/site1"
+lease_socket = "/run/anycast-xsp/site1/lease.sock"
+exabgp_configuration = "exabgp.conf"
+aggregates = ["2001:db8:f000::/36"]
+user = "nobody"
+[[neighbour]]
+address = "2001:db8:1:a::1"
+as = 64501
+"""
+
+
+def test_relative_paths_start_at_the_file() -> None:
+    parsed = config.parse(TEXT, Path("/etc/anycast-xsp/site1"))
+    assert parsed.exabgp_configuration == Path("/etc/anycast-xsp/site1/exabgp.conf")
+    assert parsed.bridge_socket == Path("/run/anycast-xsp/site1/bridge/lease.sock")
+
+
+def test_the_canonical_form_says_the_same() -> None:
+    parsed = config.parse(TEXT, Path("/etc"))
+    assert config.parse(config.show(parsed), Path("/elsewhere")) == parsed
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("instance", "instanse"),
+        ('["2001:db8:f000::/36"]', "[]"),
+        ('["2001:db8:f000::/36"]', '["2001:db8:f000::1/36"]'),
+        ('["2001:db8:f000::/36"]', '["2001:db8:f000::/36", "2001:DB8:f000:0::/36"]'),
+        ("64501", "0"),
+        ("[[neighbour]]", '[[neighbour]]\naddress = "2001:db8:1:a::1"\nas = 64502\n[[neighbour]]'),
+        ("lease.sock", "l" * 100),
+        ("instance", "instance ="),
+        ('user = "nobody"', "deaf_after_s = 0"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_remedy(old: str, new: str) -> None:
+    with pytest.raises(BgpError) as caught:
+        config.parse(TEXT.replace(old, new), Path("/etc"))
+    assert caught.value.remedy
+
+
+def test_the_bridge_reads_the_same_values_without_pydantic(tmp_path: Path) -> None:
+    (tmp_path / "bgp.toml").write_text(TEXT)
+    parsed, settings = config.load(tmp_path / "bgp.toml"), read_settings(tmp_path / "bgp.toml")
+    assert (settings.lease_socket, settings.aggregates) == (parsed.lease_socket, parsed.prefixes)
+
+
+def test_checking_prints_nothing_or_the_canonical_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "bgp.toml"
+    file.write_text(TEXT)
+    assert main(["--config", str(file), "-n"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["run", "--config", str(file), "-n", "-v"]) == 0
+    assert capsys.readouterr().out == config.show(config.load(file))
+    assert main(["bridge", "--config", str(file), "-n"]) == 0
+
+
+def test_an_error_is_two_sentences_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--config", str(tmp_path / "none.toml"), "-n"])
+    assert caught.value.code == 1
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_status_without_a_daemon_exits_with_3(tmp_path: Path) -> None:
+    file = tmp_path / "bgp.toml"
+    file.write_text(TEXT.replace("/run/anycast-xsp/site1", str(tmp_path)))
+    with pytest.raises(SystemExit) as caught:
+        main(["status", "--config", str(file)])
+    assert caught.value.code == 3
+
+
+def test_a_command_line_that_is_none_exits_with_2() -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["shout", "--config", "x"])
+    assert caught.value.code == 2

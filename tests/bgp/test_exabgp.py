@@ -1,0 +1,95 @@
+"""The ExaBGP dialect: commands as they were measured to work, lines as ExaBGP 5.0.15 wrote them."""
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bgp import exabgp
+from bgp.events import AskNeighbours, AskRoutes, AskVersion, Command, CommandAnswered, NeighbourChanged, Session
+from bgp.route import Announce, Route, Withdraw
+
+AGGREGATE = ip_network("2001:db8:f000::/36")
+UP = (
+    '{ "exabgp": "5.0.0", "time": 1795438928.1, "host" : "site", "pid" : 7, "ppid" : 6, "counter": 1, "type": "state", '
+    '"neighbor": { "address": { "local": "2001:db8:1:a::10", "peer": "2001:db8:1:a::1" }, '
+    '"asn": { "local": 64500, "peer": 64501 } , "state": "up" } }'
+)
+SHUTDOWN = '{ "exabgp": "5.0.0", "time": 1795438928.1, "type": "notification", "notification": "shutdown" }'
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        (Announce(Route(AGGREGATE)), "announce route 2001:db8:f000::/36 next-hop self"),
+        (
+            Announce(Route(AGGREGATE, ("64500:1", "64500:1:2"), med=50, prepend=1).depreferenced()),
+            "announce route 2001:db8:f000::/36 next-hop self med 50 as-path [ 64500 64500 ] "
+            "community [ 65535:0 64500:1 ] large-community [ 64500:1:2 ]",
+        ),
+        (Withdraw(AGGREGATE), "withdraw route 2001:db8:f000::/36"),
+        (AskVersion(), "version"),
+        (AskNeighbours(), "show neighbor json"),
+        (AskRoutes(), "show adj-rib out json"),
+    ],
+)
+def test_a_command_is_one_line_of_ascii(command: Command, text: str) -> None:
+    assert exabgp.command_line(command, 64500) == text
+    assert text.isascii()
+
+
+@pytest.mark.parametrize(
+    ("line", "meaning"),
+    [
+        ("done", exabgp.Verdict(True)),
+        ("error\r", exabgp.Verdict(False)),
+        ("", exabgp.Noise()),
+        ("exabgp 5.0.15", exabgp.AnswerText("exabgp 5.0.15")),
+        (UP, NeighbourChanged("2001:db8:1:a::1", "established")),
+        (SHUTDOWN, exabgp.ShutdownBegun()),
+        ('{"2001:db8:1:a::1": {"routes": []}}', exabgp.AnswerText('{"2001:db8:1:a::1": {"routes": []}}')),
+        ('{ "exabgp": "5.0.0", "type": "update", "neighbor": {} }', exabgp.Noise()),
+        ('{ "exabgp": "5.0.0", "type": "state", "neighbor": {"address": 7, "state": "up"} }', exabgp.Noise()),
+        ("{ broken", exabgp.Noise()),
+    ],
+)
+def test_a_line_has_one_meaning(line: str, meaning: exabgp.Line) -> None:
+    assert exabgp.read_line(line) == meaning
+
+
+def test_sessions_are_read_from_show_neighbor() -> None:
+    text = (
+        '[{"state": "up", "duration": 12, "fsm": "ESTABLISHED", "local": {"address": "2001:db8:1:a::10", "as": 64500}, '
+        '"peer": {"address": "2001:DB8:1:a:0::1", "as": 64501}}, '
+        '{"state": "down", "duration": 3, "local": {"as": 64500}, "peer": {"address": "2001:db8:1:b::1"}}]'
+    )
+    assert exabgp.read_answer(AskNeighbours(), [text], True) == CommandAnswered(
+        True,
+        sessions=(
+            Session("2001:db8:1:a::1", "established", 12.0, 64500),
+            Session("2001:db8:1:b::1", "down", 3.0, 64500),
+        ),
+    )
+
+
+def test_the_last_line_about_a_neighbour_is_its_whole_rib() -> None:
+    one = '{"2001:db8:1:a::1": {"routes": [{"prefix": "2001:db8:f000::/36", "family": "ipv6 unicast"}]}}'
+    two = one.replace("}]", '}, {"prefix": "2001:db8:e000::/36", "family": "ipv6 unicast"}]')
+    assert exabgp.read_answer(AskRoutes(), [one, two], True).rib == {
+        "2001:db8:1:a::1": ("2001:db8:f000::/36", "2001:db8:e000::/36")
+    }
+
+
+@pytest.mark.parametrize("lines", [[], ["[1]"], ['[{"state": "up"}]'], ["7"], ["null"]])
+def test_an_unreadable_description_is_none_of_ours(lines: list[str]) -> None:
+    assert exabgp.read_answer(AskNeighbours(), lines, True).sessions is None
+    assert exabgp.read_answer(AskNeighbours(), lines, False) == CommandAnswered(False)
+
+
+@given(st.text())
+def test_no_line_raises(text: str) -> None:
+    exabgp.read_line(text)
+    exabgp.read_line("{" + text)
+    exabgp.read_answer(AskRoutes(), [text], True)
+    exabgp.read_answer(AskNeighbours(), [text], True)

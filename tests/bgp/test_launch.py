@@ -1,0 +1,67 @@
+"""How ExaBGP is started, as far as that shows without starting it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from bgp import config, launch
+from bgp.errors import BgpError
+from tests.bgp.test_config import TEXT
+
+EXAMPLE = Path(__file__).with_name("example-exabgp.conf")
+
+
+def settings(directory: Path) -> config.Config:
+    text = TEXT.replace("/var/lib/anycast-xsp/site1", str(directory / "state"))
+    return config.parse(text.replace("/run/anycast-xsp/site1", str(directory / "run")), directory)
+
+
+def test_the_commented_example_is_valid(tmp_path: Path) -> None:
+    file = tmp_path / "exabgp.conf"
+    file.write_text(EXAMPLE.read_text().replace("/opt/anycast-xsp/venv/bin/xsp-bgp", "/bin/true"))
+    done = subprocess.run(launch.exabgp("validate", str(file)), env=launch.environment("nobody"), capture_output=True)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_installed_exabgp_is_version_5() -> None:
+    assert launch.exabgp_version().startswith("5.")
+
+
+def test_an_unknown_user_is_a_missing_prerequisite() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("another user's rights are not ours to take")
+    with pytest.raises(BgpError) as caught:
+        launch.unprivileged("no-such-user", ["true"])
+    assert caught.value.code == 4
+
+
+def test_the_lease_socket_points_into_the_bridges_directory(tmp_path: Path) -> None:
+    parsed = settings(tmp_path)
+    for directory in [tmp_path, *tmp_path.parents][:3]:
+        if directory.stat().st_uid == os.geteuid() and directory != Path("/tmp"):
+            directory.chmod(0o755)
+    for _ in range(2):  # a second start finds the first one's
+        launch.prepare(parsed)
+        assert parsed.lease_socket.is_symlink()
+        assert parsed.lease_socket.readlink() == parsed.bridge_socket
+    if os.geteuid() == 0:
+        assert parsed.bridge_socket.parent.owner() == "nobody"
+
+
+def test_a_closed_directory_is_found_before_the_start(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a directory of our own is never closed to us")
+    tmp_path.chmod(0o700)
+    with pytest.raises(BgpError) as caught:
+        launch.prepare(settings(tmp_path))
+    assert "cannot write" in caught.value.what
+
+
+def test_no_environment_variable_of_ours_reaches_exabgp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")
+    monkeypatch.setenv("exabgp_api_cli", "true")
+    environment = launch.environment("nobody")
+    assert "PYTHONPATH" not in environment
+    assert environment["exabgp_api_cli"] == "false"

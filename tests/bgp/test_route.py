@@ -1,0 +1,59 @@
+"""Routes: what is refused, and the difference between wanted and advertised."""
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bgp.errors import BgpError
+from bgp.route import UNKNOWN, Advertised, Announce, Prefix, Route, Withdraw, difference, is_community
+
+PREFIXES = [ip_network(text) for text in ("2001:db8:e000::/36", "2001:db8:f000::/36", "192.0.2.0/24")]
+ROUTES = st.builds(Route, st.sampled_from(PREFIXES), prepend=st.integers(0, 2), med=st.none() | st.integers(0, 1))
+WANTED = st.lists(ROUTES).map(lambda routes: {route.prefix: route for route in routes})
+ADVERTISED: st.SearchStrategy[dict[Prefix, Advertised]] = st.dictionaries(
+    st.sampled_from(PREFIXES), ROUTES | st.none() | st.just(UNKNOWN)
+)
+
+
+@pytest.mark.parametrize("text", ["64500:1", "65535:0", "0:0", "64500:1:4294967295"])
+def test_communities_of_two_and_three_parts_are_taken(text: str) -> None:
+    assert is_community(text)
+
+
+@pytest.mark.parametrize("text", ["", "1", "65536:1", "1:2:3:4", "a:b", "1:-2", "1: 2", "1:²", "4294967296:1:1"])
+def test_what_does_not_fit_an_update_is_no_community(text: str) -> None:
+    assert not is_community(text)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"communities": ("x",)}, {"communities": ("1:1",) * 33}, {"med": -1}, {"med": 2**32}, {"prepend": 17}],
+)
+def test_attributes_out_of_range_are_refused(attributes: dict[str, object]) -> None:
+    with pytest.raises(BgpError):
+        Route(PREFIXES[0], **attributes)  # type: ignore[arg-type]
+
+
+def test_depreferencing_adds_one_community_once() -> None:
+    route = Route(PREFIXES[0], ("64500:1",)).depreferenced()
+    assert route.communities == ("65535:0", "64500:1")
+    assert route.depreferenced() == route
+
+
+@given(WANTED, ADVERTISED)
+def test_the_steps_lead_to_what_is_wanted_and_then_there_are_none(
+    wanted: dict[Prefix, Route], advertised: dict[Prefix, Advertised]
+) -> None:
+    steps = difference(wanted, advertised)
+    assert [isinstance(step, Announce) for step in steps] == sorted(isinstance(step, Announce) for step in steps)
+    after = dict(advertised)
+    for step in steps:
+        after[step.prefix] = step.route if isinstance(step, Announce) else None
+    assert {prefix: route for prefix, route in after.items() if route is not None} == wanted
+    assert difference(wanted, after) == ()
+
+
+def test_what_is_unknown_and_not_wanted_is_withdrawn() -> None:
+    assert difference({}, {PREFIXES[0]: UNKNOWN, PREFIXES[1]: None}) == (Withdraw(PREFIXES[0]),)

@@ -1,0 +1,151 @@
+"""`xsp-bgp run` with ExaBGP, against FRR: what the neighbour hears when leases, processes and wishes come and go."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.bgp.site_and_isp import AGGREGATE, Site, wait_for
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces"),
+    pytest.mark.timeout(90),
+]
+
+
+def announced(site: Site, linger_ms: int) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
+    """Start everything; returns supervisor and holder once the neighbour hears the aggregate."""
+    supervisor = site.start_supervisor()
+    wait_for("the session is up", site.is_connected, 20, 0.1)
+    holder = site.start_holder(linger_ms)
+    wait_for("the neighbour hears the aggregate", site.is_announced)
+    return supervisor, holder
+
+
+def status_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return status_of(pid)["State"].startswith("Z")
+    except OSError:
+        return True
+
+
+def test_renewals_announce_and_silence_depreferences_then_withdraws(site: Site) -> None:
+    _, holder = announced(site, linger_ms=1500)
+    path = site.heard()
+    assert path is not None
+    assert (path["aspath"]["string"], path["metric"], path["community"]["list"]) == ("64500 64500", 50, ["64500:7"])
+    document = wait_for("all is settled", lambda: (s := site.status()).get("healthy") and s, pause_s=0.1)
+    assert (document["state"], document["confirmed"]) == ("announced", [AGGREGATE])
+    wait_for("ExaBGP's RIB is shown", lambda: site.status()["neighbours"][0]["rib_out"] == [AGGREGATE])
+
+    holder.send_signal(signal.SIGSTOP)
+    stopped_at = time.monotonic()
+    wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 3)
+    assert time.monotonic() - stopped_at < 1.0
+    assert not site.status()["healthy"]
+    wait_for("the withdraw is heard", site.is_withdrawn, 5)
+    assert 1.5 < time.monotonic() - stopped_at < 3.5
+
+    holder.send_signal(signal.SIGCONT)
+    wait_for("the holder is back", site.is_announced)
+
+
+def test_a_killed_holders_successor_resumes_without_a_withdraw(site: Site) -> None:
+    _, holder = announced(site, linger_ms=60_000)
+    holder.kill()
+    wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 3)
+    before = site.log.read_text().count("withdraw confirmed")
+    site.start_holder(60_000)
+    wait_for("the successor is heard", site.is_announced)
+    assert site.log.read_text().count("withdraw confirmed") == before
+
+
+def test_a_holder_depreferences_as_long_as_it_likes_and_withdraws_at_once(site: Site) -> None:
+    _, holder = announced(site, linger_ms=300)
+    site.wish(holder, "depreference")
+    wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 3)
+    deadline = time.monotonic() + 1.5  # five lingers
+    while time.monotonic() < deadline:
+        assert site.is_depreferenced()
+    site.wish(holder, "withdraw")
+    wait_for("the withdraw is heard", site.is_withdrawn, 3)
+
+
+def test_a_killed_bridge_is_respawned_and_a_stopped_one_takes_exabgp_with_it(site: Site) -> None:
+    announced(site, linger_ms=60_000)
+    document = wait_for("the bridge is known", lambda: (s := site.status()).get("lease", {}).get("bridge") and s)
+    exabgp, bridge = document["exabgp"]["pid"], document["lease"]["bridge"]
+
+    os.kill(bridge, signal.SIGKILL)
+    wait_for("a bridge is respawned", lambda: site.status()["lease"]["bridge"] not in (None, bridge), pause_s=0.1)
+    wait_for("it announces again", site.is_announced)
+    assert site.status()["exabgp"]["pid"] == exabgp
+    assert site.log.read_text().count("after='withdrawn' reason='ExaBGP advertises nothing of ours'") == 2
+
+    bridge = site.status()["lease"]["bridge"]
+    os.kill(bridge, signal.SIGSTOP)
+    wait_for("ExaBGP is killed", lambda: is_gone(exabgp), 5)
+    wait_for("the stopped bridge is gone with it", lambda: is_gone(bridge), 3)
+    assert "the bridge does not answer" in site.log.read_text()
+    wait_for("a new ExaBGP announces", site.is_announced, 20)
+
+
+def test_a_stopped_exabgp_is_killed_and_started_anew(site: Site) -> None:
+    announced(site, linger_ms=60_000)
+    exabgp = site.status()["exabgp"]["pid"]
+    os.kill(exabgp, signal.SIGSTOP)
+    wait_for("ExaBGP is killed", lambda: is_gone(exabgp), 5)
+    wait_for("the neighbour noticed", lambda: site.is_withdrawn() or site.status()["exabgp"]["pid"] != exabgp, 5)
+    wait_for("a new ExaBGP announces", site.is_announced, 20)
+    assert site.status()["counters"]["exabgp_ends_total{killed}"] == 1
+
+
+def test_a_planned_stop_depreferences_withdraws_and_leaves_nothing(site: Site) -> None:
+    supervisor, _ = announced(site, linger_ms=60_000)
+    document = site.status()
+    supervisor.terminate()
+    wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 3)
+    wait_for("the withdraw is heard", site.is_withdrawn, 5)
+    assert supervisor.wait(10) == 0
+    assert is_gone(document["exabgp"]["pid"])
+    assert is_gone(document["lease"]["bridge"])
+    assert not (site.directory / "run" / "control-bgp.sock").exists()
+    assert "withdraw confirmed" in site.log.read_text().rsplit("withdrawing before the stop", 1)[1]
+
+
+def test_exabgp_and_bridge_have_no_rights_and_die_with_the_supervisor(site: Site) -> None:
+    supervisor, _ = announced(site, linger_ms=60_000)
+    document = site.status()
+    exabgp, bridge = document["exabgp"]["pid"], document["lease"]["bridge"]
+    for pid in (exabgp, bridge):
+        rights = status_of(pid)
+        assert set(rights["Uid"].split()) == {"65534"}
+        assert set(rights["Groups"].split()) <= {"65534"}
+        assert {int(rights[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd")} == {0}
+        assert rights["NoNewPrivs"] == "1"
+    lease = site.directory / "run" / "lease.sock"
+    assert (lease.stat().st_mode & 0o777, lease.stat().st_uid) == (0o600, 0)
+
+    os.kill(supervisor.pid, signal.SIGKILL)
+    wait_for("both are gone", lambda: is_gone(exabgp) and is_gone(bridge), 3)
+    wait_for("the neighbour dropped the aggregate", site.is_withdrawn, 5)
+
+
+def test_what_cannot_run_is_refused_before_the_start(site: Site) -> None:
+    site.config.chmod(0o600)
+    assert site.start_supervisor().wait(20) == 1
+    assert "user nobody cannot run" in site.log.read_text()
+    site.config.chmod(0o644)
+    file = site.directory / "exabgp.conf"
+    file.write_text(file.read_text().replace("hold-time 3", "hold-time x"))
+    assert site.start_supervisor().wait(20) == 1
+    assert f"ExaBGP refuses {file}" in site.log.read_text()

@@ -1,0 +1,56 @@
+"""The control socket: answers, refusals, one server a path, and a client that says when nobody is there."""
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from runtime import control
+
+
+def conversation(path: Path, *requests: tuple[str, dict[str, int]]) -> list[dict[str, object]]:
+    async def inside() -> list[dict[str, object]]:
+        async def slow(request: object) -> dict[str, object]:
+            return {"slow": True}
+
+        server = await control.serve(path, {"double": lambda request: {"result": 2 * request["n"]}, "slow": slow})
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        answers = [await asyncio.to_thread(control.ask, path, do, **fields) for do, fields in requests]
+        server.close()
+        return answers
+
+    return asyncio.run(inside())
+
+
+def test_a_command_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    assert conversation(path, ("double", {"n": 21}), ("slow", {})) == [
+        {"ok": True, "result": 42},
+        {"ok": True, "slow": True},
+    ]
+
+
+def test_an_unknown_command_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    [answer] = conversation(tmp_path / "control.sock", ("fly", {}))
+    assert answer["ok"] is False
+    assert "double" in str(answer["remedy"])
+
+
+def test_nobody_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(control.Unreachable):
+        control.ask(tmp_path / "nothing.sock", "status")
+
+
+def test_a_second_server_on_a_path_is_refused_and_a_stale_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+
+    async def inside() -> None:
+        server = await control.serve(path, {})
+        with pytest.raises(control.Unreachable):
+            await control.serve(path, {})
+        server.close()
+        again = await control.serve(path, {})
+        again.close()
+
+    asyncio.run(inside())

@@ -1,0 +1,115 @@
+"""The loop: effects before the next event, reports after them, poison kept and counted, deadlines met."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from runtime.counters import Counters
+from runtime.loop import MAX_POISON_FILES, Loop
+
+
+class Echo:
+    """A core that answers each word with an effect, and fails on "bad"."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.deadline: float | None = None
+
+    def handle(self, event: str, now: float) -> list[str]:
+        if event == "bad":
+            raise ValueError("planted")
+        self.heard.append(event)
+        return [f"{event} 1", f"{event} 2"]
+
+    def next_deadline(self) -> float | None:
+        return self.deadline
+
+
+def run(scenario: Callable[[Loop[str, str], Echo, list[str]], None], poison: Path | None = None) -> Counters:
+    counters, echo, done = Counters(), Echo(), list[str]()
+
+    async def inside() -> None:
+        loop: Loop[str, str] = Loop(echo, done.append, "time", counters, poison)
+        scenario(loop, echo, done)
+        loop.stop()
+
+    asyncio.run(inside())
+    return counters
+
+
+def test_effects_are_carried_out_in_order_before_feed_returns() -> None:
+    def scenario(loop: Loop[str, str], echo: Echo, done: list[str]) -> None:
+        loop.feed("a")
+        assert done == ["a 1", "a 2"]
+
+    run(scenario)
+
+
+def test_what_an_effect_reports_is_handled_after_the_other_effects() -> None:
+    counters, echo, done = Counters(), Echo(), list[str]()
+
+    async def inside() -> None:
+        def perform(effect: str) -> None:
+            done.append(effect)
+            if effect == "a 1":
+                loop.feed("b")
+
+        loop: Loop[str, str] = Loop(echo, perform, "time", counters)
+        loop.feed("a")
+        loop.stop()
+
+    asyncio.run(inside())
+    assert done == ["a 1", "a 2", "b 1", "b 2"]
+
+
+def test_a_poisonous_event_is_dropped_counted_and_kept_and_the_next_one_served(tmp_path: Path) -> None:
+    def scenario(loop: Loop[str, str], echo: Echo, done: list[str]) -> None:
+        for _ in range(MAX_POISON_FILES + 5):
+            loop.feed("bad")
+        loop.feed("good")
+        assert echo.heard == ["good"]
+
+    counters = run(scenario, tmp_path / "poison")
+    assert counters.get("poison_events", "str") == MAX_POISON_FILES + 5
+    kept = list((tmp_path / "poison").iterdir())
+    assert 0 < len(kept) <= MAX_POISON_FILES
+    assert "planted" in kept[0].read_text()
+
+
+def test_an_effect_that_fails_does_not_keep_the_next_from_being_carried_out() -> None:
+    counters, echo, done = Counters(), Echo(), list[str]()
+
+    async def inside() -> None:
+        def perform(effect: str) -> None:
+            if effect == "a 1":
+                raise OSError("planted")
+            done.append(effect)
+
+        loop: Loop[str, str] = Loop(echo, perform, "time", counters)
+        loop.feed("a")
+        loop.stop()
+
+    asyncio.run(inside())
+    assert done == ["a 2"]
+    assert counters.get("effects_failed", "str") == 1
+
+
+def test_the_core_is_woken_at_its_deadline() -> None:
+    counters, echo = Counters(), Echo()
+
+    async def inside() -> None:
+        woken = asyncio.Event()
+
+        def perform(effect: str) -> None:
+            if effect == "time 1":
+                echo.deadline = None
+                woken.set()
+
+        loop: Loop[str, str] = Loop(echo, perform, "time", counters)
+        echo.deadline = loop.now() + 0.01
+        loop.feed("a")
+        await asyncio.wait_for(woken.wait(), 5)
+        loop.stop()
+
+    asyncio.run(inside())
+    assert echo.heard == ["a", "time"]
