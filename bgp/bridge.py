@@ -2,15 +2,13 @@
 
 Owns the lease socket (0600, peer uid checked, one holder at a time) and the two pipes to ExaBGP; the speaker decides.
 Refuses to lag behind: standard input is always drained, for a child that stops reading wedges ExaBGP for good;
-answers to a holder that does not read are dropped whole. Ends with ExaBGP (end of input, or the kernel kills it when
-its parent dies).
+answers to a holder that does not read are dropped whole. Ends with ExaBGP: by end of input, or, while stopped, by the
+SIGHUP and SIGCONT that a newly orphaned process group gets (ExaBGP gives each child a group of its own).
 """
 
 import contextlib
-import ctypes
 import os
 import selectors
-import signal
 import socket
 import struct
 import sys
@@ -32,7 +30,6 @@ STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
 MAX_CONNECTIONS = 32  # a holder, its successor, the supervisor, and some who look
 MAX_UNREAD_BYTES = 64 * 1024  # answers a client may leave unread
 READ_BYTES = 64 * 1024
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _UCRED = struct.Struct("3i")
 
 
@@ -287,17 +284,11 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def die_with_parent() -> None:
-    """Have the kernel kill us when ExaBGP dies, even while we are stopped."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
 def run(file: Path) -> int:
     """Be ExaBGP's child until it goes.
 
     Raises: BgpError if the configuration or the socket is unusable.
     """
-    die_with_parent()
     bridge = Bridge(read_settings(file), sys.stderr)
     with contextlib.suppress(BrokenPipeError):
         bridge.run()

@@ -106,6 +106,8 @@ def prepare(config: Config) -> None:
         raise BgpError(
             f"the run-time directories cannot be made: {error}", "run as root, or correct bgp.toml"
         ) from error
+    remedy = f"open the directories above it for user {config.user} (chmod a+x)"
+    _try(config.user, ["test", "-w", str(directory)], f"user {config.user} cannot write to {directory}", remedy)
 
 
 def own_socket(config: Config) -> None:

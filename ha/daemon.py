@@ -8,6 +8,7 @@ is.
 import asyncio
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -140,7 +141,7 @@ class Daemon:
 
     # --- events -----------------------------------------------------------------------------------------------------
 
-    def _receive(self, sock: object) -> None:
+    def _receive(self, sock: socket.socket) -> None:
         for datagram in self._mobility.receive(sock, limit=DATAGRAMS_A_TURN):
             if datagram.error is not None:
                 self._counters.add("mobility_headers_malformed", datagram.error.reason)

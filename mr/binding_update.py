@@ -17,6 +17,8 @@ from mip6.options import (
     MessageIdentification,
     MobileNetworkPrefix,
     MobileNodeIdentifier,
+    Option,
+    Prefix,
 )
 from mip6.packet import update_packet
 from mr.events import SendBindingUpdate
@@ -57,13 +59,13 @@ class Intent:
 def message(settings: Settings, intent: Intent, sequence: int, timestamp: int, care_of: bytes) -> BindingUpdate:
     """The BU that says `intent`, sent from `care_of`."""
     register = intent.purpose is Purpose.REGISTER
-    options: list[object] = []
+    options: list[Option] = []
     if register:
         priorities = {line.bid: line.priority for line in settings.lines}
         options += [
             BindingIdentifier(line.bid, priority=priorities[line.bid], care_of=line.care_of) for line in intent.lines
         ]
-        options += [MobileNetworkPrefix(prefix) for prefix in settings.prefixes if settings.explicit]
+        options += [MobileNetworkPrefix(Prefix(*prefix)) for prefix in settings.prefixes if settings.explicit]
     elif intent.purpose is Purpose.DEREGISTER_LINES:
         options += [BindingIdentifier(line.bid) for line in intent.lines]
     else:

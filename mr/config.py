@@ -47,9 +47,9 @@ class Key(_Frozen):
 
 
 class UplinkConfiguration(_Frozen):
-    """One line. RFC 5648 4.1: BID 0 is reserved. RFC 6089 4.1: the priority has 7 bits."""
+    """One line. RFC 5648 4.1: BID 0 is reserved, and each BID has a route table of its own. RFC 6089 4.1: 7 bits."""
 
-    bid: Annotated[int, Field(ge=1, le=65535)]
+    bid: Annotated[int, Field(ge=1, le=899)]
     name: Annotated[str, Field(min_length=1, max_length=64)]
     interface: InterfaceName
     weight: Annotated[int, Field(ge=1, le=255)] = 1

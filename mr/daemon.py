@@ -88,6 +88,7 @@ class Daemon:
         configuration.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         server = await control.serve(configuration.control_socket, {"status": self._status})
         try:
+            _keep_router_advertisements(self._settings)
             self._plane.prepare(self._plan())
             self._mobility = MobilitySocket("mobile-router")
             self._watch = LinkWatch(self._settings.lines, self._loop.feed)
@@ -257,6 +258,17 @@ class Daemon:
                 "uplinks": uplinks,
             },
         )
+
+
+def _keep_router_advertisements(settings: Settings) -> None:
+    """A router ignores Router Advertisements unless told otherwise (ip-sysctl: accept_ra 2); a line may live by them."""
+    for line in settings.lines:
+        path = Path("/proc/sys/net/ipv6/conf") / line.interface / "accept_ra"
+        try:
+            if path.read_text().strip() == "1":
+                path.write_text("2\n")
+        except OSError as error:
+            log.get().warning("accept_ra not set", interface=line.interface, reason=str(error))
 
 
 def _text(address: bytes | None) -> str | None:

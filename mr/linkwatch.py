@@ -161,7 +161,7 @@ class LinkWatch:
         else:
             self._links[link.index] = link
         if not from_dump:
-            self._want(rtnetlink.RTM_GETROUTE)
+            self._follow()
 
     def _take_address(self, address: rtnetlink.Address | None, from_dump: bool) -> None:
         if address is None:
@@ -172,7 +172,14 @@ class LinkWatch:
         else:
             present[address.address.address] = address.address
         if not from_dump:
-            self._want(rtnetlink.RTM_GETROUTE)
+            self._follow()
+
+    def _follow(self) -> None:
+        """After each change by itself: a loss and a return in one datagram are two changes, because the kernel drops
+        nexthops at the first and does not bring them back at the second."""
+        self._want(rtnetlink.RTM_GETROUTE)
+        if self._complete.is_set():
+            self._compare()
 
     def _compare(self) -> None:
         for line in self._lines:

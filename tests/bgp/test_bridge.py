@@ -188,7 +188,7 @@ def test_a_stranger_is_refused_even_if_the_file_lets_it_in(exabgp: Exabgp, tmp_p
     script = "import socket; s = socket.socket(socket.AF_UNIX); s.connect('lease.sock'); print(s.recv(4096).decode())"
     # Relative to the directory, entered while still root: those above it are closed to strangers.
     words = [sys.executable, "-I", "-c", script]
-    done = subprocess.run(words, cwd=tmp_path, user=65534, group=65534, capture_output=True, check=True)
+    done = subprocess.run(words, cwd=tmp_path, user=65534, group=65534, capture_output=True, check=True, timeout=10)
     refusal = json.loads(done.stdout)
     assert "uid 65534" in refusal["error"]
 

@@ -1,7 +1,10 @@
 """How ExaBGP is started, as far as that shows without starting it."""
 
 import os
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,11 +40,17 @@ def test_an_unknown_user_is_a_missing_prerequisite() -> None:
     assert caught.value.code == 4
 
 
-def test_the_lease_socket_points_into_the_bridges_directory(tmp_path: Path) -> None:
-    parsed = settings(tmp_path)
-    for directory in [tmp_path, *tmp_path.parents][:3]:
-        if directory.stat().st_uid == os.geteuid() and directory != Path("/tmp"):
-            directory.chmod(0o755)
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that everybody may enter, unlike pytest's own."""
+    directory = Path(tempfile.mkdtemp(prefix="xsp-bgp-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+def test_the_lease_socket_points_into_the_bridges_directory(place: Path) -> None:
+    parsed = settings(place)
     for _ in range(2):  # a second start finds the first one's
         launch.prepare(parsed)
         assert parsed.lease_socket.is_symlink()
@@ -50,12 +59,12 @@ def test_the_lease_socket_points_into_the_bridges_directory(tmp_path: Path) -> N
         assert parsed.bridge_socket.parent.owner() == "nobody"
 
 
-def test_a_closed_directory_is_found_before_the_start(tmp_path: Path) -> None:
+def test_a_closed_directory_is_found_before_the_start(place: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("a directory of our own is never closed to us")
-    tmp_path.chmod(0o700)
+    place.chmod(0o700)
     with pytest.raises(BgpError) as caught:
-        launch.prepare(settings(tmp_path))
+        launch.prepare(settings(place))
     assert "cannot write" in caught.value.what
 
 

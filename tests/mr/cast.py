@@ -14,7 +14,7 @@ from mip6.auth import SecurityAssociation, encode_signed, verify
 from mip6.messages import BindingAck, BindingUpdate
 from mip6.ntp import to_timestamp
 from mip6.numbers import BindingAckFlag, BindingUpdateFlag
-from mip6.options import BindingIdentifier, MessageIdentification
+from mip6.options import BindingIdentifier, MessageIdentification, Option
 from mip6.packet import destination_options
 from mr.binding_update import signed_packet
 from mr.events import (
@@ -110,7 +110,7 @@ class Answer:
     association: SecurityAssociation = ASSOCIATION
     flags: BindingAckFlag = BindingAckFlag.MOBILE_ROUTER
     with_bids: bool = True
-    options: tuple[object, ...] = ()
+    options: tuple[Option, ...] = ()
 
     def to(self, sent: SendBindingUpdate) -> BindingAckReceived:
         """The acknowledgement of `sent` as the mobile router's socket delivers it."""

@@ -1,0 +1,74 @@
+"""What should be forwarded, as values: a `ForwardingEntry` per customer, an `UplinkPath` per line of a router.
+
+Addresses are 16 octets. Nothing here says how; that is the drivers' matter.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Prefix(NamedTuple):
+    """An IPv6 prefix: network octets and length in bits."""
+
+    network: bytes
+    length: int
+
+
+class Path(NamedTuple):
+    """One way to a customer: the care-of address of a BID. Lower `priority` is preferred.
+
+    Equal ones share by `weight`.
+    """
+
+    bid: int
+    care_of: bytes
+    weight: int = 1
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingEntry:
+    """All that is forwarded for one customer.
+
+    Home address and MNPs over `paths`, which are sorted by BID and not empty.
+    """
+
+    home_address: bytes
+    prefixes: tuple[Prefix, ...]
+    paths: tuple[Path, ...]
+
+
+class Egress(NamedTuple):
+    """A default route of a site."""
+
+    gateway: bytes
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class SitePlan:
+    """What a home agent's data plane is built around."""
+
+    home_agent_address: bytes
+    aggregates: tuple[Prefix, ...]
+    egresses: tuple[Egress, ...]
+
+
+class UplinkPath(NamedTuple):
+    """A line of a mobile router that may carry traffic."""
+
+    bid: int
+    interface: str
+    care_of: bytes
+    gateway: bytes
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RouterPlan:
+    """What a mobile router's data plane is built around."""
+
+    home_address: bytes
+    prefixes: tuple[Prefix, ...]
+    home_agent: bytes
+    lan_interface: str | None

@@ -1,0 +1,62 @@
+"""The data plane port in memory: for tests and simulation, under the same contract tests as the Linux driver."""
+
+from collections.abc import Mapping
+
+from dataplane.entry import ForwardingEntry, SitePlan
+
+REFUSED = "refused on request"
+
+
+class MemoryDataPlane:
+    """Holds entries in a dict; `refuse` makes it refuse one home address, as a kernel out of memory would."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, ForwardingEntry] = {}
+        self._refused: bytes | None = None
+        self._plan: SitePlan | None = None
+
+    def refuse(self, home_address: bytes | None) -> None:
+        """From now on refuse changes for this home address; None: for nobody."""
+        self._refused = home_address
+
+    def prepare(self, plan: SitePlan) -> None:
+        """See the port."""
+        self._plan = plan
+
+    def apply(self, wanted: Mapping[bytes, ForwardingEntry | None]) -> dict[bytes, str | None]:
+        """See the port."""
+        results: dict[bytes, str | None] = {}
+        for home_address, entry in wanted.items():
+            results[home_address] = REFUSED if home_address == self._refused else None
+            if home_address == self._refused:
+                continue
+            if entry is None:
+                self._entries.pop(home_address, None)
+            else:
+                self._entries[home_address] = entry
+        return results
+
+    def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
+        """See the port."""
+        strays = dict.fromkeys(self._entries.keys() - wanted.keys())
+        return self.apply({**strays, **wanted})
+
+    def read(self) -> dict[bytes, ForwardingEntry]:
+        """See the port."""
+        return dict(self._entries)
+
+    def expire(self, now: float) -> float | None:
+        """See the port: nothing lingers here."""
+        return None
+
+    def counters(self) -> dict[str, int]:
+        """See the port."""
+        return {"entries": len(self._entries)}
+
+    def egress_present(self) -> bool:
+        """See the port."""
+        return self._plan is None or bool(self._plan.egresses)
+
+    def purge(self) -> None:
+        """See the port."""
+        self._entries.clear()

@@ -1,0 +1,52 @@
+"""The few calls every driver offers. State-based: name what should be, whatever was there before.
+
+Twice changes nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from dataplane.entry import ForwardingEntry, RouterPlan, SitePlan, UplinkPath
+
+CHECK_LINGER_S = 2.0  # a filter entry outlives its route so long, for packets under way
+
+
+class DataPlane(Protocol):
+    """The home agent's side. Every call but `apply` and `reconcile` may raise DataPlaneError."""
+
+    def prepare(self, plan: SitePlan) -> None:
+        """Make everything that does not depend on customers. Idempotent; loses no packet when all is there."""
+
+    def apply(self, wanted: Mapping[bytes, ForwardingEntry | None]) -> dict[bytes, str | None]:
+        """Make these entries so (None: nothing). Home address -> None, or why not; one refusal never blocks another."""
+
+    def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
+        """Make the kernel hold exactly `wanted` of ours, by its dump; what is right is not touched."""
+
+    def read(self) -> dict[bytes, ForwardingEntry]:
+        """What the kernel holds, by its dump."""
+
+    def expire(self, now: float) -> float | None:
+        """Take out filter entries that lingered long enough; when to call again, on the same clock."""
+
+    def counters(self) -> dict[str, int]:
+        """Drops by reason and objects in use, as the kernel counts them."""
+
+    def egress_present(self) -> bool:
+        """Is a default route there?"""
+
+    def purge(self) -> None:
+        """Remove exactly what is ours."""
+
+
+class RouterPlane(Protocol):
+    """The mobile router's side. Every call may raise DataPlaneError."""
+
+    def prepare(self, plan: RouterPlan) -> None:
+        """Make everything that does not depend on which lines work. Idempotent."""
+
+    def apply(self, uplinks: tuple[UplinkPath, ...]) -> None:
+        """Spread outgoing traffic over exactly these lines; none: answer unreachable."""
+
+    def purge(self) -> None:
+        """Remove exactly what is ours."""

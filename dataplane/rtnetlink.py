@@ -1,0 +1,242 @@
+"""The rtnetlink messages this project uses: nexthops, groups, routes, rules, addresses. Bytes only; sends nothing.
+
+Layouts from linux/rtnetlink.h, linux/nexthop.h, linux/fib_rules.h. Everything made here carries our protocol number,
+so that ours can be told from everybody else's.
+"""
+
+import socket
+import struct
+from dataclasses import dataclass
+
+from dataplane import seg6
+from dataplane.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Message,
+    attribute,
+    attributes,
+    nested,
+    number,
+)
+
+IPV6 = socket.AF_INET6
+MAIN_TABLE, LOCAL_TABLE = 254, 255
+RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
+
+_NEWADDR, _DELADDR = 20, 21
+_NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
+_NEWRULE, _DELRULE, _GETRULE = 32, 33, 34
+_NEWNEXTHOP, _DELNEXTHOP, _GETNEXTHOP = 104, 105, 106
+
+_NHMSG = struct.Struct("=BBBxI")
+_NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 2, 5, 6, 7, 8
+_GROUP_MEMBER = struct.Struct("=IBxH")
+_RTMSG = struct.Struct("=BBBBBBBBI")
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE, _RTA_NH_ID = 1, 4, 5, 6, 15, 30
+_RULE = struct.Struct("=BBBBBBBBI")
+_FRA_DST, _FRA_SRC, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL, _FRA_IP_PROTO = 1, 2, 6, 15, 21, 22
+_TO_TABLE = 1
+_RTPROT_KERNEL = 2
+_IFADDRMSG = struct.Struct("=BBBBI")
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
+_IFA_F_NODAD = 0x02
+
+
+@dataclass(frozen=True, slots=True)
+class Nexthop:
+    """A nexthop object: a tunnel to `segment` out of `interface` (index), or a group of others by (id, weight)."""
+
+    id: int
+    protocol: int
+    segment: bytes | None = None
+    interface: int = 0
+    members: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route: through nexthop object `nexthop_id`, or via `gateway` and `interface`, or of a `kind` without either."""
+
+    prefix: tuple[bytes, int]
+    protocol: int
+    table: int = MAIN_TABLE
+    kind: int = RTN_UNICAST
+    metric: int = 1024
+    nexthop_id: int = 0
+    gateway: bytes | None = None
+    interface: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy rule that looks up `table`; `ip_protocol` 0 is any; `protocol` 0 leaves the rule unmarked."""
+
+    priority: int
+    table: int
+    protocol: int
+    source: tuple[bytes, int] | None = None
+    destination: tuple[bytes, int] | None = None
+    ip_protocol: int = 0
+
+
+# --- nexthops ------------------------------------------------------------------------------------------------------
+
+
+def put_nexthop(nexthop: Nexthop) -> Message:
+    """Make this nexthop so, whatever its id stood for before."""
+    body = _NHMSG.pack(0 if nexthop.members else IPV6, 0, nexthop.protocol, 0) + number(_NHA_ID, nexthop.id)
+    if nexthop.members:
+        packed = b"".join(_GROUP_MEMBER.pack(member, weight - 1, 0) for member, weight in nexthop.members)
+        body += attribute(_NHA_GROUP, packed)
+    else:
+        assert nexthop.segment is not None
+        body += number(_NHA_OIF, nexthop.interface) + _encap(seg6.ENCAP_TYPE, seg6.encapsulation(nexthop.segment))
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def put_decapsulation(nexthop_id: int, protocol: int, interface: int) -> Message:
+    """A nexthop that takes IPv6 out of IPv6 and looks the inner packet up in the main table."""
+    body = _NHMSG.pack(IPV6, 0, protocol, 0) + number(_NHA_ID, nexthop_id) + number(_NHA_OIF, interface)
+    body += _encap(seg6.LOCAL_ENCAP_TYPE, seg6.decapsulation(MAIN_TABLE))
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def delete_nexthop(nexthop_id: int) -> Message:
+    """Remove a nexthop, and with it every route that uses it."""
+    return Message(_DELNEXTHOP, 0, _NHMSG.pack(0, 0, 0, 0) + number(_NHA_ID, nexthop_id))
+
+
+def nexthop_dump() -> tuple[int, bytes]:
+    """The request for all nexthops."""
+    return _GETNEXTHOP, _NHMSG.pack(0, 0, 0, 0)
+
+
+def parse_nexthop(body: bytes) -> Nexthop:
+    """One nexthop of a dump."""
+    protocol = _NHMSG.unpack_from(body)[2]
+    found = attributes(body[_NHMSG.size :])
+    members = [(member, weight + 1) for member, weight, _ in _GROUP_MEMBER.iter_unpack(found.get(_NHA_GROUP, b""))]
+    segment = None
+    if int.from_bytes(found.get(_NHA_ENCAP_TYPE, b""), "little") == seg6.ENCAP_TYPE:
+        segment = seg6.segment(found[_NHA_ENCAP])
+    interface = int.from_bytes(found.get(_NHA_OIF, b""), "little")
+    return Nexthop(int.from_bytes(found[_NHA_ID], "little"), protocol, segment, interface, tuple(members))
+
+
+def _encap(kind: int, payload: bytes) -> bytes:
+    return attribute(_NHA_ENCAP_TYPE, struct.pack("=H", kind)) + nested(_NHA_ENCAP, payload)
+
+
+# --- routes --------------------------------------------------------------------------------------------------------
+
+
+def put_route(route: Route) -> Message:
+    """Make this route so; one with the same prefix, table and metric is replaced."""
+    return Message(_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _route(route))
+
+
+def delete_route(route: Route) -> Message:
+    """Remove this route."""
+    return Message(_DELROUTE, 0, _route(route))
+
+
+def route_dump(table: int, protocol: int) -> tuple[int, bytes]:
+    """The request for our routes of one table."""
+    return _GETROUTE, _RTMSG.pack(IPV6, 0, 0, 0, 0, protocol, 0, 0, 0) + number(_RTA_TABLE, table)
+
+
+def parse_route(body: bytes) -> Route:
+    """One route of a dump."""
+    _, length, _, _, table, protocol, _, kind, _ = _RTMSG.unpack_from(body)
+    found = attributes(body[_RTMSG.size :])
+    return Route(
+        prefix=(found.get(_RTA_DST, bytes(16)), length),
+        protocol=protocol,
+        table=int.from_bytes(found.get(_RTA_TABLE, bytes((table,))), "little"),
+        kind=kind,
+        metric=int.from_bytes(found.get(_RTA_PRIORITY, b""), "little"),
+        nexthop_id=int.from_bytes(found.get(_RTA_NH_ID, b""), "little"),
+        gateway=found.get(_RTA_GATEWAY),
+        interface=int.from_bytes(found.get(_RTA_OIF, b""), "little"),
+    )
+
+
+def _route(route: Route) -> bytes:
+    network, length = route.prefix
+    body = _RTMSG.pack(IPV6, length, 0, 0, 0, route.protocol, 0, route.kind, 0)
+    body += number(_RTA_TABLE, route.table) + number(_RTA_PRIORITY, route.metric)
+    if length:
+        body += attribute(_RTA_DST, network)
+    if route.nexthop_id:
+        return body + number(_RTA_NH_ID, route.nexthop_id)
+    if route.gateway is not None:
+        body += attribute(_RTA_GATEWAY, route.gateway)
+    if route.interface:
+        body += number(_RTA_OIF, route.interface)
+    return body
+
+
+# --- rules and addresses -------------------------------------------------------------------------------------------
+
+
+def add_rule(rule: Rule) -> Message:
+    """Add a rule; one just like it is "already there"."""
+    return Message(_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, _rule(rule))
+
+
+def delete_rule(rule: Rule) -> Message:
+    """Remove a rule just like this."""
+    return Message(_DELRULE, 0, _rule(rule))
+
+
+def rule_dump() -> tuple[int, bytes]:
+    """The request for all IPv6 rules."""
+    return _GETRULE, _RULE.pack(IPV6, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def parse_rule(body: bytes) -> Rule:
+    """One rule of a dump."""
+    _, to_length, from_length, _, table, _, _, _, _ = _RULE.unpack_from(body)
+    found = attributes(body[_RULE.size :])
+    source, destination = found.get(_FRA_SRC), found.get(_FRA_DST)
+    return Rule(
+        priority=int.from_bytes(found.get(_FRA_PRIORITY, b""), "little"),
+        table=int.from_bytes(found.get(_FRA_TABLE, bytes((table,))), "little"),
+        protocol=int.from_bytes(found.get(_FRA_PROTOCOL, b""), "little"),
+        source=None if source is None else (source, from_length),
+        destination=None if destination is None else (destination, to_length),
+        ip_protocol=int.from_bytes(found.get(_FRA_IP_PROTO, b""), "little"),
+    )
+
+
+def _rule(rule: Rule) -> bytes:
+    to_length = rule.destination[1] if rule.destination else 0
+    from_length = rule.source[1] if rule.source else 0
+    body = _RULE.pack(IPV6, to_length, from_length, 0, 0, 0, 0, _TO_TABLE, 0)
+    body += number(_FRA_PRIORITY, rule.priority) + number(_FRA_TABLE, rule.table)
+    body += attribute(_FRA_PROTOCOL, bytes((rule.protocol or _RTPROT_KERNEL,)))
+    if rule.source:
+        body += attribute(_FRA_SRC, rule.source[0])
+    if rule.destination:
+        body += attribute(_FRA_DST, rule.destination[0])
+    if rule.ip_protocol:
+        body += attribute(_FRA_IP_PROTO, bytes((rule.ip_protocol,)))
+    return body
+
+
+def add_address(address: bytes, interface: int) -> Message:
+    """Put a /128 on an interface without duplicate address detection."""
+    return Message(
+        _NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, _address(address, interface) + number(_IFA_FLAGS, _IFA_F_NODAD)
+    )
+
+
+def delete_address(address: bytes, interface: int) -> Message:
+    """Take a /128 off an interface."""
+    return Message(_DELADDR, 0, _address(address, interface))
+
+
+def _address(address: bytes, interface: int) -> bytes:
+    head = _IFADDRMSG.pack(IPV6, 128, _IFA_F_NODAD, 0, interface)
+    return head + attribute(_IFA_LOCAL, address) + attribute(_IFA_ADDRESS, address)
