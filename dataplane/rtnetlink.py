@@ -40,7 +40,7 @@ _TO_TABLE = 1
 _RTPROT_KERNEL = 2
 _IFADDRMSG = struct.Struct("=BBBBI")
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
-_IFA_F_NODAD = 0x02
+_IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +226,11 @@ def _rule(rule: Rule) -> bytes:
 
 
 def add_address(address: bytes, interface: int) -> Message:
-    """Put a /128 on an interface without duplicate address detection."""
+    """Put a /128 on an interface: no duplicate address detection, and no route (on lo it would be a reject route)."""
     return Message(
-        _NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, _address(address, interface) + number(_IFA_FLAGS, _IFA_F_NODAD)
+        _NEWADDR,
+        NLM_F_CREATE | NLM_F_REPLACE,
+        _address(address, interface) + number(_IFA_FLAGS, _IFA_F_NODAD | _IFA_F_NOPREFIXROUTE),
     )
 
 

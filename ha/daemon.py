@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from bgp.client import LeaseClient
-from bgp.events import Wanted
 from bgp.route import Route
 from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
@@ -228,7 +227,7 @@ class Daemon:
             case events.SendHello(hello):
                 self._peerlink.hello(hello)
             case events.RenewLease(wanted, reason, linger_ms):
-                self._lease.renew(Wanted(wanted), reason, linger_ms, self._routes)
+                self._lease.renew(wanted, reason, linger_ms, self._routes)
             case events.Note(level, message, fields):
                 getattr(log.get(), level)(message, **fields)
 

@@ -1,7 +1,8 @@
 """The MN-HA authentication option (RFC 4285 5): compute it and check it. Keys are passed in.
 
-The authenticator covers care-of address, home address and the mobility header from Payload Proto to the end of the SPI, checksum
-zero. Two algorithms, told apart by the SPI's association: RFC 4285's own, and ours with the same coverage and 16 octets. Pure.
+The authenticator covers care-of address, home address and the mobility header from Payload Proto to the end of the
+SPI, checksum zero. Two algorithms, told apart by the SPI's association: RFC 4285's own, and ours with the same
+coverage and 16 octets. Pure.
 """
 
 import hmac
@@ -20,7 +21,10 @@ _HEAD_OCTETS = 7  # type, length, subtype, SPI
 
 @dataclass(frozen=True, slots=True)
 class SecurityAssociation:
-    """A key shared by one mobile node and its home agents, chosen by SPI. Raises ValueError for an unknown algorithm."""
+    """A key shared by one mobile node and its home agents, chosen by SPI.
+
+    Raises ValueError for an unknown algorithm.
+    """
 
     spi: int
     algorithm: str
@@ -61,7 +65,9 @@ def verify(octets: bytes, association: SecurityAssociation, care_of: bytes, home
     octets = octets[: 8 * (octets[1] + 1)]
     size = ALGORITHMS[association.algorithm][1]
     start = len(octets) - size - _HEAD_OCTETS
-    expected_head = bytes((OptionType.AUTHENTICATION, size + 5, AuthenticationSubtype.MN_HA)) + association.spi.to_bytes(4)
+    expected_head = bytes(
+        (OptionType.AUTHENTICATION, size + 5, AuthenticationSubtype.MN_HA)
+    ) + association.spi.to_bytes(4)
     if start < 12 or octets[start : start + _HEAD_OCTETS] != expected_head:
         return False
     return hmac.compare_digest(octets[-size:], association.authenticator(care_of, home_address, octets[:-size]))

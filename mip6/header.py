@@ -1,7 +1,7 @@
 """The mobility header: octets <-> one message (RFC 6275 6.1, 9.2).
 
-Checks in the RFC's order: checksum, type, Payload Proto, Header Len, then the options. Octets behind the length that the header gives
-are ignored; a header longer than the packet cannot be checked and is malformed. Pure.
+Checks in the RFC's order: checksum, type, Payload Proto, Header Len, then the options. Octets behind the length that
+the header gives are ignored; a header longer than the packet cannot be checked and is malformed. Pure.
 """
 
 import struct
@@ -35,7 +35,7 @@ _LIFETIME_MAX = 0xFFFF
 _MIN_OCTETS = 8
 _FIRST_BODY = 6  # offset of Message Data
 
-# Type -> least Header Len (RFC 6275 9.2: shorter is answered with Parameter Problem); types 1 to 4 are known and not for us.
+# Type -> least Header Len (RFC 6275 9.2); types 1 to 4 are known, so not answered, and not for us.
 _LEAST_LEN = {0: 0, 1: 1, 2: 1, 3: 2, 4: 2, 5: 1, 6: 1, 7: 2, 12: 0, 13: 1, 16: 1}
 
 
@@ -43,8 +43,8 @@ def decode(octets: bytes, source: bytes, destination: bytes) -> Message:
     """One mobility header.
 
     Args:
-        octets: from Payload Proto on. source: the home address if a Home Address option was there, else the wire source.
-        destination: the final one, behind a type 2 routing header.
+        octets: from Payload Proto on. source: the home address if a Home Address option was there, else the wire
+        source. destination: the final one, behind a type 2 routing header.
     Raises: MalformedMessage.
     """
     if len(octets) < _MIN_OCTETS:

@@ -1,10 +1,10 @@
 """Mobility messages as values (RFC 6275 6.1, RFC 5847, RFC 5142, RFC 5846). No octets, no rules.
 
-    0               1               2               3
-    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-    | Payload Proto |  Header Len   |   MH Type     |   Reserved    |
-    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-    |           Checksum            |  Message Data ...
+0               1               2               3
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+| Payload Proto |  Header Len   |   MH Type     |   Reserved    |
++-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+|           Checksum            |  Message Data ...
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
 """Raw sockets for mobility headers: receive octets with their addresses, send whole packets. Decides nothing.
 
-What the kernel hands over where (RFC 6275 over Linux raw sockets): a packet with a Home Address option arrives on the socket for Destination
-Options (60), once, after reassembly; one with a type 2 routing header on that for Routing (43); a bare one on 135. So that the kernel does not answer
-on its own, a home agent sets `net.ipv6.max_dst_opts_number` to -8, and a mobile router drops its Parameter Problems about type 2 in nftables.
+What the kernel hands over where (RFC 6275 over Linux raw sockets): a packet with a Home Address option arrives on the
+socket for Destination Options (60), once, after reassembly; one with a type 2 routing header on that for Routing
+(43); a bare one on 135. So that the kernel does not answer on its own, a home agent sets
+`net.ipv6.max_dst_opts_number` to -8, and a mobile router drops its Parameter Problems about type 2 in nftables.
 """
 
 import socket
@@ -14,7 +15,7 @@ from mip6.errors import MalformedMessage
 from mip6.numbers import DESTINATION_OPTIONS, MOBILITY_HEADER, ROUTING_HEADER
 
 IPV6_CHECKSUM = 7  # linux/in6.h; the module has no name for it
-IPV6_RECVPKTINFO = socket.IPV6_RECVPKTINFO
+SO_RCVBUFFORCE = 33  # asm-generic/socket.h, the same
 RECEIVE_BUFFER_OCTETS = 8 * 1024 * 1024
 _PKTINFO = struct.Struct("@16sI")
 _DATAGRAM_MAX = 65536
@@ -25,7 +26,8 @@ _EXTENSION_OF = {"home-agent": DESTINATION_OPTIONS, "mobile-router": ROUTING_HEA
 class Datagram:
     """A mobility header with the addresses on the wire; `error` set if the headers before it were malformed.
 
-    `home_address` is that of the Home Address option (home agent) or the type 2 routing header (mobile router), or None.
+    `home_address` is that of the Home Address option (home agent) or the type 2 routing header (mobile router), or
+    None.
     """
 
     octets: bytes
@@ -87,12 +89,12 @@ class MobilitySocket:
 
 def _receiver(next_header: int) -> socket.socket:
     receiver = socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK, next_header)
-    receiver.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
+    receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     # The kernel's own checksum check would use the wire addresses; ours uses the home address.
     receiver.setsockopt(socket.IPPROTO_IPV6, IPV6_CHECKSUM, -1)
     try:
-        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, RECEIVE_BUFFER_OCTETS)
-    except (PermissionError, AttributeError):
+        receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_OCTETS)
+    except PermissionError:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_OCTETS)
     return receiver
 

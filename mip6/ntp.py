@@ -1,6 +1,12 @@
-"""64-bit NTP timestamps (RFC 5905 6), the form of the Mesg-ID option (RFC 4285 6): seconds since 1900, then a fraction."""
+"""64-bit NTP timestamps (RFC 5905 6), the form of the Mesg-ID option (RFC 4285 6): seconds since 1900, then a fraction.
+
+The seconds roll over in February 2036. Which turn a timestamp belongs to is read off its top bit, as RFC 4330 3 advises: set is
+1968 to 2036, clear is 2036 to 2104.
+"""
 
 UNIX_EPOCH = 2208988800  # 1970-01-01 in seconds since 1900-01-01
+ERA_S = 2**32
+_ERA_TURN = 1 << 63
 
 
 def to_timestamp(unix_s: float) -> int:
@@ -10,4 +16,5 @@ def to_timestamp(unix_s: float) -> int:
 
 def to_unix(timestamp: int) -> float:
     """An NTP timestamp as Unix seconds."""
-    return timestamp / 2**32 - UNIX_EPOCH
+    era_s = 0 if timestamp & _ERA_TURN else ERA_S
+    return timestamp / 2**32 + era_s - UNIX_EPOCH

@@ -1,7 +1,8 @@
 """Mobility options as values, and their octets (RFC 6275 6.2 and the RFC named at each).
 
-Owns the TLV chain: padding, alignment, lengths. An option nobody knows keeps its number and octets. A known option with a wrong length is
-malformed with the pointer at its length octet; only a Binding Identifier's survives, because RFC 5648 6.2 wants it answered (164).
+Owns the TLV chain: padding, alignment, lengths. An option nobody knows keeps its number and octets. A known option
+with a wrong length is malformed with the pointer at its length octet; only a Binding Identifier's survives, because
+RFC 5648 6.2 wants it answered (164).
 """
 
 import struct
@@ -116,7 +117,10 @@ class RestartCounter:
 
 @dataclass(frozen=True, slots=True)
 class BindingIdentifier:
-    """One care-of address of several (RFC 5648 4.1); `priority` is BID-PRI (RFC 6089 4.1); `care_of` has 16 or 4 octets."""
+    """One care-of address of several (RFC 5648 4.1); `priority` is BID-PRI (RFC 6089 4.1).
+
+    `care_of` has 16 or 4 octets.
+    """
 
     bid: int
     status: int = 0
@@ -302,7 +306,8 @@ def decode(octets: bytes, start: int) -> tuple[Option, ...]:
 def encode(options: Sequence[Option], start: int) -> bytes:
     """Options from offset `start` on, each aligned, the whole padded to a multiple of 8.
 
-    An authentication option is last and ends the header: nothing may follow it, so all padding stands before (RFC 4285 5).
+    An authentication option is last and ends the header: nothing may follow it, so all padding stands before (RFC
+    4285 5).
     """
     out = bytearray()
     for option in options:

@@ -35,7 +35,10 @@ def destination_options(octets: bytes) -> tuple[bytes | None, int, int]:
 
 
 def routing_header(octets: bytes) -> tuple[bytes, int, int]:
-    """A type 2 routing header: (home address, next header, offset behind it). Raises: MalformedMessage (RFC 6275 6.4)."""
+    """A type 2 routing header: (home address, next header, offset behind it). Raises.
+
+    MalformedMessage (RFC 6275 6.4).
+    """
     if len(octets) < _ROUTING.size:
         raise MalformedMessage("routing_header_truncated")
     next_header, length, kind, segments_left, home_address = _ROUTING.unpack_from(octets)

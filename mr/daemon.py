@@ -261,7 +261,7 @@ class Daemon:
 
 
 def _keep_router_advertisements(settings: Settings) -> None:
-    """A router ignores Router Advertisements unless told otherwise (ip-sysctl: accept_ra 2); a line may live by them."""
+    """A router ignores Router Advertisements unless told otherwise (ip-sysctl: accept_ra 2); a line may need them."""
     for line in settings.lines:
         path = Path("/proc/sys/net/ipv6/conf") / line.interface / "accept_ra"
         try:

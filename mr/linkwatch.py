@@ -3,10 +3,10 @@
 Owns the socket, the dumps that give the first view, and the view itself: per configured line its carrier, its care-of
 address and its gateway. Refuses to decide whether a line is good (`uplink.py`) or what to do about it.
 
-Carrier. A loss is often reported at once, but the kernel holds back news of a link for up to a second if it had any other
-link news, in whichever namespace, during the last second (net/core/link_watch.c). So we also ask each line's driver every
-10 ms (ETHTOOL_GLINK: 4 microseconds of system call a line) and fetch the links anew when its answer differs from what we
-believe.
+Carrier. A loss is often reported at once, but the kernel holds back news of a link for up to a second if it had any
+other link news, in whichever namespace, during the last second (net/core/link_watch.c). So we also ask each line's
+driver every 10 ms (ETHTOOL_GLINK: 4 microseconds of system call a line) and fetch the links anew when its answer
+differs from what we believe.
 
 Gateways come from the configuration, else from the default routes of the main table. Those are never followed change by
 change (siblings of a multipath route appear and vanish in several forms): any change of a default route, link or

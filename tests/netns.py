@@ -76,8 +76,6 @@ def _enter(name: str) -> None:
     try:
         if _libc.setns(fd, _CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
-        # /proc/sys/net shows the namespace of the thread group's leader unless this thread has its own mount of it;
-        # reading through /proc/thread-self is right for every thread.
     finally:
         os.close(fd)
 

@@ -148,7 +148,9 @@ class Bench:
 
     def feed(self, event: Event) -> list[Effect]:
         """Handle one event, and the kernel's report on what it asked for; returns all effects but log lines."""
-        effects = [effect for effect in self.router.handle(event, self.now) if not isinstance(effect, Note)]
+        effects: list[Effect] = [
+            effect for effect in self.router.handle(event, self.now) if not isinstance(effect, Note)
+        ]
         for effect in list(effects):
             if isinstance(effect, SetUplinks):
                 effects += self.feed(RouterPlaneReported(effect.uplinks, self.kernel_reason))

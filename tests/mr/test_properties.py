@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
-from mr.events import BindingUpdateNotSent, ClockObserved, Count, SendBindingUpdate, SetUplinks, StopRequested
+from mr.events import (
+    BindingUpdateNotSent,
+    ClockObserved,
+    Count,
+    SendBindingUpdate,
+    SetUplinks,
+    StopRequested,
+    UplinkChanged,
+)
 from tests.mr.cast import (
     CARE_OF,
     CLOCK_OFFSET_S,
@@ -16,7 +24,6 @@ from tests.mr.cast import (
     STRANGER,
     Answer,
     Bench,
-    UplinkChanged,
     received_update,
     timestamp_of,
 )
