@@ -45,6 +45,9 @@ class RouterPlane(Protocol):
     def prepare(self, plan: RouterPlan) -> None:
         """Make everything that does not depend on which lines work. Idempotent."""
 
+    def set_lines(self, lines: tuple[UplinkPath, ...]) -> None:
+        """Let what comes from the care-of address of each of these lines, and of no other, leave by that line."""
+
     def apply(self, uplinks: tuple[UplinkPath, ...]) -> None:
         """Spread outgoing traffic over exactly these lines; none: answer unreachable."""
 

@@ -80,12 +80,16 @@ class LinuxRouter:
         ]
         settle(self._socket.execute, messages, "preparing the router")
 
+    def set_lines(self, lines: tuple[UplinkPath, ...]) -> None:
+        """See the port."""
+        interfaces = {line.bid: _index(line) for line in lines}
+        settle(self._socket.execute, self._line_changes(lines, interfaces), "applying the lines")
+
     def apply(self, uplinks: tuple[UplinkPath, ...]) -> None:
         """See the port."""
         if self._plan is None:
-            raise DataPlaneError("applying the lines", "the router was not prepared")
+            raise DataPlaneError("applying the tunnels", "the router was not prepared")
         interfaces = {uplink.bid: _index(uplink) for uplink in uplinks}
-        settle(self._socket.execute, self._line_changes(uplinks, interfaces), "applying the lines")
         settle(self._socket.execute, self._tunnel_changes(uplinks, interfaces), "applying the tunnels")
 
     def purge(self) -> None:

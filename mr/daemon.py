@@ -33,9 +33,11 @@ from mr.events import (
     Effect,
     Event,
     Leave,
+    LinesReported,
     Note,
     RouterPlaneReported,
     SendBindingUpdate,
+    SetLines,
     SetUplinks,
     Started,
     StopRequested,
@@ -182,10 +184,17 @@ class Daemon:
         match effect:
             case SendBindingUpdate():
                 self._send(effect)
+            case SetLines(lines):
+                try:
+                    self._plane.set_lines(lines)
+                except DataPlaneError as error:
+                    self._loop.feed(LinesReported(lines, str(error)))
+                else:
+                    self._loop.feed(LinesReported(lines, None))
             case SetUplinks(uplinks):
                 try:
                     self._plane.apply(uplinks)
-                except DataPlaneError as error:
+                except (DataPlaneError, OSError) as error:
                     self._loop.feed(RouterPlaneReported(uplinks, str(error)))
                 else:
                     self._loop.feed(RouterPlaneReported(uplinks, None))

@@ -67,6 +67,14 @@ class RouterPlaneReported:
 
 
 @dataclass(frozen=True, slots=True)
+class LinesReported:
+    """What became of a SetLines; `reason` is None if it is in place."""
+
+    lines: tuple[UplinkPath, ...]
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class TimeReached:
     """The deadline the core asked for has come."""
 
@@ -83,6 +91,7 @@ Event = (
     | BindingAckReceived
     | BindingUpdateNotSent
     | RouterPlaneReported
+    | LinesReported
     | TimeReached
     | StopRequested
 )
@@ -97,6 +106,13 @@ class SendBindingUpdate:
     home_agent: bytes
     home_address: bytes
     interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLines:
+    """What comes from the care-of address of each of these lines leaves by that line; registered or not."""
+
+    lines: tuple[UplinkPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +151,4 @@ class Leave:
     """Nothing is left to do: the process may end."""
 
 
-Effect = SendBindingUpdate | SetUplinks | StoreTimestamp | Count | Note | Leave
+Effect = SendBindingUpdate | SetLines | SetUplinks | StoreTimestamp | Count | Note | Leave

@@ -3,10 +3,11 @@
 Owns the socket, the dumps that give the first view, and the view itself: per configured line its carrier, its care-of
 address and its gateway. Refuses to decide whether a line is good (`uplink.py`) or what to do about it.
 
-Carrier. A loss is often reported at once, but the kernel holds back news of a link for up to a second if it had any
+Carrier. A loss is mostly reported at once, but the kernel holds back news of a link for up to a second if it had
 other link news, in whichever namespace, during the last second (net/core/link_watch.c). So we also ask each line's
-driver every 10 ms (ETHTOOL_GLINK: 4 microseconds of system call a line) and fetch the links anew when its answer
-differs from what we believe.
+driver (ETHTOOL_GLINK, 4 microseconds a line) and fetch the links anew when its answer differs from what we believe:
+every 10 ms for as long as news that we saw can hold back the next, otherwise every 50 ms (the waking up costs 0.4 %
+of a slow core).
 
 Gateways come from the configuration, else from the default routes of the main table. Those are never followed change by
 change (siblings of a multipath route appear and vanish in several forms): any change of a default route, link or
@@ -29,6 +30,8 @@ from mr.uplink import InterfaceAddress, choose_care_of
 
 START_TIMEOUT_S = 5.0
 PROBE_INTERVAL_S = 0.01  # half of the 20 ms a lost carrier may stay unnoticed
+REST_INTERVAL_S = 0.05  # news in other namespaces, which we do not see, may hold back ours
+HOLD_BACK_S = 1.2  # the kernel's second and some room
 
 _RTMGRP_LINK, _RTMGRP_IPV6_IFADDR, _RTMGRP_IPV6_ROUTE = 0x1, 0x100, 0x400
 _SOL_NETLINK, _NETLINK_GET_STRICT_CHK = 270, 12
@@ -60,6 +63,7 @@ class LinkWatch:
         self._sequence = 0
         self._complete = asyncio.Event()
         self._probe: asyncio.TimerHandle | None = None
+        self._probe_until = 0.0
         self._driver_socket = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
@@ -75,7 +79,7 @@ class LinkWatch:
         self._loop.add_reader(self._socket, self._readable)
         self._want(*_EVERYTHING)
         await asyncio.wait_for(self._complete.wait(), START_TIMEOUT_S)
-        self._ask_drivers()
+        self._probe_soon()
 
     def close(self) -> None:
         """Stop watching."""
@@ -162,6 +166,7 @@ class LinkWatch:
             self._links[link.index] = link
         if not from_dump:
             self._follow()
+            self._probe_soon()
 
     def _take_address(self, address: rtnetlink.Address | None, from_dump: bool) -> None:
         if address is None:
@@ -204,6 +209,13 @@ class LinkWatch:
             seen = self._reported.get(line.bid)
             if seen is not None and seen.carrier and self._driver_reports_link(line.interface) is False:
                 self._want(rtnetlink.RTM_GETLINK)
+        interval_s = PROBE_INTERVAL_S if self._loop.time() < self._probe_until else REST_INTERVAL_S
+        self._probe = self._loop.call_later(interval_s, self._ask_drivers)
+
+    def _probe_soon(self) -> None:
+        self._probe_until = self._loop.time() + HOLD_BACK_S
+        if self._probe is not None:
+            self._probe.cancel()
         self._probe = self._loop.call_later(PROBE_INTERVAL_S, self._ask_drivers)
 
     def _driver_reports_link(self, interface: str) -> bool | None:

@@ -27,9 +27,11 @@ from mr.events import (
     Effect,
     Event,
     Leave,
+    LinesReported,
     Note,
     RouterPlaneReported,
     SendBindingUpdate,
+    SetLines,
     SetUplinks,
     Started,
     StopRequested,
@@ -100,6 +102,8 @@ class MobileRouter:
                 return [Count("binding_updates_not_sent"), note]
             case RouterPlaneReported():
                 return self._plane_reported(state, event, now)
+            case LinesReported():
+                return self._lines_reported(state, event, now)
             case TimeReached():
                 return []
             case StopRequested():
@@ -147,6 +151,12 @@ class MobileRouter:
             return []
         return [Count("uplinks_refused"), Note("error", "kernel refused the lines", (("reason", event.reason),))]
 
+    def _lines_reported(self, state: State, event: LinesReported, now: float) -> list[Effect]:
+        if event.lines != state.lines_wanted or event.reason is None:
+            return []
+        state.lines_retry_at = now + PLANE_RETRY_S
+        return [Count("lines_refused"), Note("error", "kernel refused a line's routes", (("reason", event.reason),))]
+
     # -- what should be -----------------------------------------------------------------------------------------
 
     def _settle(self, state: State, now: float, effects: list[Effect]) -> None:
@@ -156,6 +166,7 @@ class MobileRouter:
         for bid in list(updates.registered):
             if not any(line.bid == bid and updates.is_registered(line) for line in usable):
                 del updates.registered[bid]
+        self._settle_lines(state, now, effects)
         self._settle_plane(state, now, effects)
         updates.pursue(updates.intent(usable, state.stop_by is not None, now), now)
         send_at = updates.send_at()
@@ -163,9 +174,17 @@ class MobileRouter:
             self._transmit(state, now, effects)
         self._settle_stop(state, now, effects)
         self._settle_name(state, now, effects)
-        deadlines = [updates.next_deadline(now), state.stop_by, state.plane_retry_at]
+        deadlines = [updates.next_deadline(now), state.stop_by, state.plane_retry_at, state.lines_retry_at]
         pending = [moment for moment in deadlines if moment is not None]
         state.deadline = None if state.left else min(pending, default=None)
+
+    def _settle_lines(self, state: State, now: float, effects: list[Effect]) -> None:
+        """Before any Binding Update: it must leave by the line whose care-of address it comes from."""
+        wanted = state.lines()
+        retry = state.lines_retry_at is not None and state.lines_retry_at <= now
+        if wanted != state.lines_wanted or retry:
+            state.lines_wanted, state.lines_retry_at = wanted, None
+            effects.append(SetLines(wanted))
 
     def _settle_plane(self, state: State, now: float, effects: list[Effect]) -> None:
         wanted = state.carrying()

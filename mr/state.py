@@ -17,7 +17,8 @@ from mr.uplink import Uplink
 class State:
     """Everything the mobile router remembers. Contained values are immutable, but for those that `fork` copies.
 
-    `stop_by`: set once a stop was asked for. `plane_wanted`: the last SetUplinks; None before the first.
+    `stop_by`: set once a stop was asked for. `lines_wanted`, `plane_wanted`: the last SetLines
+    and SetUplinks; None before the first.
     """
 
     uplinks: dict[int, Uplink]
@@ -28,6 +29,8 @@ class State:
     started: bool = False
     stop_by: float | None = None
     left: bool = False
+    lines_wanted: tuple[UplinkPath, ...] | None = None
+    lines_retry_at: float | None = None
     plane_wanted: tuple[UplinkPath, ...] | None = None
     plane_retry_at: float | None = None
     plane_reason: str | None = None
@@ -53,11 +56,11 @@ class State:
         """The lines that take the outgoing traffic: registered, and of the best priority among those."""
         registered = self.registered()
         best = min((uplink.priority for uplink in registered), default=0)
-        return tuple(
-            UplinkPath(uplink.bid, uplink.interface, uplink.care_of, uplink.gateway, uplink.weight)
-            for uplink in registered
-            if uplink.priority == best and uplink.care_of is not None and uplink.gateway is not None
-        )
+        return _paths([uplink for uplink in registered if uplink.priority == best])
+
+    def lines(self) -> tuple[UplinkPath, ...]:
+        """The lines that need routes of their own, so that what comes from their care-of address leaves by them."""
+        return _paths([self.uplinks[line.bid] for line in self.usable()])
 
     def source(self, attempt: int) -> Uplink:
         """The line that takes the `attempt`-th BU: a registered one of the best priority first, then each in turn."""
@@ -65,3 +68,11 @@ class State:
         usable = [self.uplinks[line.bid] for line in self.usable()]
         usable.sort(key=lambda uplink: (uplink.bid not in registered, uplink.priority, uplink.bid))
         return usable[attempt % len(usable)]
+
+
+def _paths(uplinks: list[Uplink]) -> tuple[UplinkPath, ...]:
+    return tuple(
+        UplinkPath(uplink.bid, uplink.interface, uplink.care_of, uplink.gateway, uplink.weight)
+        for uplink in uplinks
+        if uplink.care_of is not None and uplink.gateway is not None
+    )
