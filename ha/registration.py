@@ -13,13 +13,14 @@ from collections.abc import Callable
 
 from ha import care_of
 from ha.acceptance import accept
-from ha.prefix import has_host_bits, is_global_unicast, overlaps
+from ha.prefix import Prefix, has_host_bits, is_global_unicast, overlaps
 from ha.record import OLDEST, PLAIN_BID
 from ha.verdict import Case, Discarded, Refused, Verdict
 from mip6 import auth, ntp, sequence
 from mip6.numbers import BindingUpdateFlag, Status
 from mip6.options import AlternateCareOf, BindingIdentifier, MalformedBindingIdentifier, MessageIdentification
 
+PREFIX_LENGTH_MAX = 128
 DELETED_SEQUENCE_KEPT_S = 10.0  # RFC 6275 12, MAX_DELETE_BCE_TIMEOUT
 
 
@@ -147,12 +148,16 @@ def prefix_invalid(case: Case) -> Refused | None:
 
     Not global unicast, host bits set, or across the customer's own without being one of them.
     """
-    for prefix in case.named_prefixes:
-        across = any(overlaps(prefix, own) for own in case.rights.prefixes)
-        own = prefix in case.rights.prefixes
-        if not is_global_unicast(prefix[0]) or has_host_bits(prefix) or (across and not own):
-            return Refused(Status.INVALID_PREFIX, "prefix_invalid")
-    return None
+    if all(_is_possible_prefix(prefix, case.rights.prefixes) for prefix in case.named_prefixes):
+        return None
+    return Refused(Status.INVALID_PREFIX, "prefix_invalid")
+
+
+def _is_possible_prefix(prefix: Prefix, own: tuple[Prefix, ...]) -> bool:
+    network, length = prefix
+    if length > PREFIX_LENGTH_MAX or not is_global_unicast(network) or has_host_bits(prefix):
+        return False
+    return prefix in own or not any(overlaps(prefix, one) for one in own)
 
 
 def prefix_not_authorized(case: Case) -> Refused | None:

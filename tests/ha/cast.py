@@ -1,4 +1,4 @@
-"""The cast of the home agent's tests: one customer, its keys, signed Binding Updates, and a home agent with a real data plane port."""
+"""The cast of the home agent's tests: one customer, its keys, signed Binding Updates, a home agent to hear them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

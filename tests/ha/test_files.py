@@ -1,0 +1,202 @@
+"""What the home agent reads and writes (table, configuration, snapshot, frames): what is broken is refused whole."""
+
+import base64
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ha import config, customer_table, frames, snapshot
+from ha.config import ConfigRefused
+from ha.customer_table import TableRefused
+from ha.frames import BadFrame, Hello, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
+from ha.record import same
+from ha.snapshot import Snapshot, SnapshotRefused
+from tests.ha.cast import HOME, MNP, Router, Site, both_lines
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+PUBLIC = KEY.public_key().public_bytes_raw()
+ROW: dict[str, Any] = {
+    "customer": "office1",
+    "home_address": "2001:db8:f000::51",
+    "prefixes": ["2001:db8:f100::/56"],
+    "keys": [{"spi": 256, "algorithm": "hmac-sha256-128", "secret": "a2tra2tra2tra2tra2s=", "not_after": None}],
+    "uplinks": [{"bid": 1, "name": "line1", "weight": 2, "priority": 0, "allowed_care_of": ["2001:db8:1:c::/64"]}],
+    "state": "active",
+    "limits": {},
+    "options": {"verify_care_of": True, "allow_nested": False, "require_authentication": True},
+}
+
+
+def table(*rows: dict[str, Any], **header: Any) -> bytes:
+    rest = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+    head: dict[str, Any] = {
+        "format": 1,
+        "version": 7,
+        "set": "default",
+        "generated_at": "2026-01-01T00:00:00Z",
+        "count": len(rows),
+        "sha256": hashlib.sha256(rest).hexdigest(),
+    }
+    head |= header
+    head["signature"] = base64.b64encode(KEY.sign(customer_table.signed_octets(head))).decode()
+    return json.dumps(head).encode() + b"\n" + rest
+
+
+def test_a_table_is_read_in_full() -> None:
+    read = customer_table.parse(table(ROW), PUBLIC, "default")
+    customer = read.customers[HOME]
+    assert read.version == 7
+    assert (customer.name, customer.prefixes, customer.active) == ("office1", (MNP,), True)
+    assert customer.uplinks[1].weight == 2
+    assert "kkk" not in repr(customer)
+
+
+@pytest.mark.parametrize(
+    ("octets", "why"),
+    [
+        (b"", "not JSON"),
+        (table(ROW)[:-20], "digest"),
+        (table(ROW).replace(b"office1", b"office2"), "digest"),
+        (table(ROW, format=2), "format"),
+        (table(ROW, set="east"), "set"),
+        (table(ROW, count=2), "announces"),
+        (table(ROW).replace(b'"version": 7', b'"version": 8'), "signature"),
+        (table(ROW, ROW), "same home address"),
+        (table({**ROW, "prefixes": ["2001:db8:f100::1/56"]}), "line 2"),
+        (table({key: value for key, value in ROW.items() if key != "keys"}), "line 2"),
+    ],
+)
+def test_a_table_that_is_not_whole_and_signed_is_refused(octets: bytes, why: str) -> None:
+    with pytest.raises(TableRefused, match=why):
+        customer_table.parse(octets, PUBLIC, "default")
+
+
+@given(st.binary(max_size=300))
+def test_any_octets_are_a_table_or_refused(octets: bytes) -> None:
+    with pytest.raises(TableRefused):
+        customer_table.parse(octets, PUBLIC, "default")
+
+
+CONFIG = f"""
+instance = "site1"
+state_directory = "/var/lib/anycast-xsp/site1"
+run_directory = "/run/anycast-xsp/site1"
+customer_table = "/etc/anycast-xsp/site1/customers.jsonl"
+table_public_key = "{base64.b64encode(PUBLIC).decode()}"
+locator = "2001:db8:1:a::10"
+home_agent_address = "2001:db8:f000::1"
+aggregates = ["2001:db8:f000::/36"]
+[[egress]]
+gateway = "2001:db8:1:a::1"
+interface = "isp"
+[[peer]]
+site = "site2"
+locator = "2001:db8:2:a::10"
+[bgp]
+lease_socket = "/run/anycast-xsp/site1/lease.sock"
+[[bgp.route]]
+prefix = "2001:db8:f000::/36"
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "ha.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_configuration_becomes_the_rules_of_the_site(tmp_path: Path) -> None:
+    policy = config.load(written(tmp_path, CONFIG)).policy()
+    assert (policy.site, policy.acknowledge, len(policy.locators)) == ("site1", "any", 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: "", "instance"),
+        (lambda text: text + "\nfoo = 1", "foo"),
+        (lambda text: text + "[", "TOML"),
+        (lambda text: text.replace("f000::1", "1::1"), "none of the aggregates"),
+        (
+            lambda text: text.replace('locator = "2001:db8:1:a::10"', 'locator = "2001:db8:f000::9"'),
+            "inside an aggregate",
+        ),
+        (lambda text: text.replace('site = "site2"', 'site = "site1"'), "named once"),
+        (lambda text: text.replace('prefix = "2001:db8:f000::/36"', 'prefix = "2001:db8:f100::/56"'), "no aggregate"),
+        (lambda text: text.replace('instance = "site1"', 'instance = "../x"'), "instance"),
+    ],
+)
+def test_a_wrong_configuration_is_refused_by_the_name_of_its_key(
+    tmp_path: Path, change: Callable[[str], str], why: str
+) -> None:
+    with pytest.raises(ConfigRefused) as refused:
+        config.load(written(tmp_path, change(CONFIG)))
+    assert why in refused.value.why
+
+
+def test_a_missing_configuration_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigRefused, match="cannot be read"):
+        config.load(tmp_path / "nothing.toml")
+
+
+def served_site() -> Site:
+    site = Site()
+    site.feed(Router().update(100.0, both_lines()), 100.0)
+    return site
+
+
+def test_a_snapshot_brings_records_back_with_the_time_taken_off(tmp_path: Path) -> None:
+    site = served_site()
+    snapshot.save(tmp_path, Snapshot(1000.0, site.agent.snapshot(100.0)))
+    later = Site()
+    wanted = later.agent.recover(snapshot.load(tmp_path, 1050.0), 0.0)
+    assert wanted == {HOME: site.plane.read()[HOME]}
+    record = later.agent.cache.records[HOME]
+    assert same(record, site.agent.cache.records[HOME])
+    assert {round(cell.expires_at) for cell in record.cells.values()} == {70}
+
+
+def test_what_expired_meanwhile_is_not_brought_back(tmp_path: Path) -> None:
+    snapshot.save(tmp_path, Snapshot(1000.0, served_site().agent.snapshot(100.0)))
+    assert Site().agent.recover(snapshot.load(tmp_path, 1121.0), 0.0) == {}
+
+
+def test_a_cut_or_changed_snapshot_is_refused_and_none_is_no_error(tmp_path: Path) -> None:
+    assert snapshot.load(tmp_path, 0.0) == []
+    snapshot.save(tmp_path, Snapshot(1000.0, served_site().agent.snapshot(100.0)))
+    path = tmp_path / snapshot.FILE
+    whole = path.read_bytes()
+    for broken in (whole[:-1], whole[: len(whole) // 2], whole[:-1] + b"?", b"x"):
+        path.write_bytes(broken)
+        with pytest.raises(SnapshotRefused):
+            snapshot.load(tmp_path, 1000.0)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Identify(1, "site1", 77, "changes"),
+        StateSyncRequest(77, 5),
+        StateSyncReply(9, tuple(served_site().agent.snapshot(100.0)), True),
+        StateSyncAck(9),
+        Hello(1 << 63, "ANNOUNCED", "announced", True, 3),
+    ],
+)
+def test_a_frame_survives_the_stream(frame: frames.Frame) -> None:
+    octets = frames.encode(frame)
+    assert int.from_bytes(octets[:4], "big") == len(octets) - 4
+    assert frames.decode(octets[4:]) == frame
+
+
+@given(st.binary(max_size=200))
+def test_any_octets_are_a_frame_or_refused(octets: bytes) -> None:
+    with contextlib.suppress(BadFrame):
+        frames.decode(octets)
