@@ -32,7 +32,8 @@ from runtime import control, exits, log, notify
 from runtime.counters import Counters
 from runtime.loop import Loop
 
-SNAPSHOT_EVERY_S = 5.0
+SNAPSHOT_EVERY_S = 1.0
+SNAPSHOT_SHARE = 0.05  # of the time at most is spent on taking snapshots
 LOOK_EVERY_S = 1.0
 DATAGRAMS_A_TURN = 64
 
@@ -122,7 +123,7 @@ class Daemon:
         except SnapshotRefused as error:
             log.get().error("snapshot refused, starting cold", why=error.why)
             records = []
-        wanted = self.agent.recover(records, time.monotonic())
+        wanted = self.agent.recover(records, self._plane.read(), time.monotonic())
         results = self._plane.reconcile(wanted)
         self.agent.reconciled(wanted, results)
         log.get().info(
@@ -166,7 +167,7 @@ class Daemon:
 
     async def _look(self) -> None:
         """Once a second: the kernel's egress, the clock, the table; now and then a snapshot."""
-        saved_at = time.monotonic()
+        save_at = time.monotonic()
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
@@ -178,9 +179,10 @@ class Daemon:
                 log.get().error("data plane not readable", reason=str(error))
             if self._table_stamp() != self._table_seen:
                 self._read_table()
-            if time.monotonic() - saved_at > SNAPSHOT_EVERY_S:
-                saved_at = time.monotonic()
+            if time.monotonic() > save_at:
+                began = time.monotonic()
                 await self._save()
+                save_at = time.monotonic() + max(SNAPSHOT_EVERY_S, (time.monotonic() - began) / SNAPSHOT_SHARE)
 
     def _read_table(self) -> None:
         try:

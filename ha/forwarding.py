@@ -8,6 +8,7 @@ installed.
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from ha import care_of
 from ha.customer_table import Customer
+from ha.prefix import address_text
 from ha.record import Record
 from ha.site import Policy
 
@@ -32,6 +33,13 @@ def prefixes(record: Record, customer: Customer) -> tuple[Prefix, ...]:
         return ()
     named = customer.prefixes if network.prefixes is None else network.prefixes
     return tuple(Prefix(*prefix) for prefix in customer.prefixes if prefix in named)
+
+
+def describe(home_address: bytes, entry: ForwardingEntry | None) -> dict[str, str]:
+    """An entry as the fields of a log line."""
+    paths = entry.paths if entry else ()
+    lines = " ".join(f"{path.bid}={address_text(path.care_of)}" for path in paths) or "none"
+    return {"home_address": address_text(home_address), "care_of": lines}
 
 
 def _paths(record: Record, customer: Customer, policy: Policy, now: float) -> list[Path]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from dataplane.entry import ForwardingEntry
 from ha import acknowledgement, forwarding, frames, registration
 from ha.cache import BindingCache, LocalChange, Pending
-from ha.customer_table import Customer, CustomerTable
+from ha.customer_table import CustomerTable
 from ha.events import (
     AcknowledgeRecords,
     BindingUpdateReceived,
@@ -88,13 +88,20 @@ class HomeAgent:
         self.serving = Serving(sites, now, mrai_s, orphan_hold_s, policy.lifetime_max_s)
         self._clock_offset_s = clock_offset_s
         self._tick_at = now
+        self._swept = False
         self._strangers = TokenBucket(STRANGERS_RATE, STRANGERS_RATE, STRANGERS_RATE, now)
         self._undo = Undo()
 
     # --- start-up ---------------------------------------------------------------------------------------------------
 
-    def recover(self, wire_records: Sequence[WireRecord], now: float) -> dict[bytes, ForwardingEntry]:
-        """Take the records of a snapshot; what the kernel should hold is returned, to be reconciled before serving."""
+    def recover(
+        self, wire_records: Sequence[WireRecord], present: Mapping[bytes, ForwardingEntry], now: float
+    ) -> dict[bytes, ForwardingEntry]:
+        """Take the records of a snapshot; what the kernel should hold is returned, to be reconciled before serving.
+
+        What is `present` in the kernel for a customer without a record stays until the peers were asked: this daemon
+        may have died with it before the snapshot.
+        """
         for wire in wire_records:
             record = frames.from_wire(wire, now, self._longest_s()).without_expired(now)
             if record is not None:
@@ -102,7 +109,12 @@ class HomeAgent:
         self.serving.recovered = bool(self.cache.records)
         self._undo.commit()
         entries = {home: self._entry(record, now) for home, record in self.cache.records.items()}
-        return {home: entry for home, entry in entries.items() if entry is not None}
+        adopted = {
+            home: entry
+            for home, entry in present.items()
+            if home not in entries and (customer := self.table.customers.get(home)) and customer.active
+        }
+        return {**adopted, **{home: entry for home, entry in entries.items() if entry is not None}}
 
     def reconciled(self, wanted: Mapping[bytes, ForwardingEntry], results: Mapping[bytes, str | None]) -> None:
         """The data plane holds exactly `wanted`, but for those with a reason in `results`."""
@@ -241,7 +253,7 @@ class HomeAgent:
             in_force = pending.entry is not None or not pending.local.accepted.ack.lifetime_s
             answer = pending.local.accepted if in_force else pending.local.refused
             effects += self.replication.changed(record, answer, now, self._undo)
-            effects.append(Note("info", "binding changed", self._entry_fields(home_address, pending.entry)))
+            effects.append(Note("info", "binding changed", forwarding.describe(home_address, pending.entry)))
         return effects
 
     def _not_installed(self, home_address: bytes, pending: Pending, error: str, now: float) -> list[Effect]:
@@ -311,6 +323,8 @@ class HomeAgent:
         self._undo.assign(self, "_tick_at", now + TICK_S)
         effects += self._expire(now)
         effects += self._try_again(now)
+        if not self._swept and self.serving.synced(self.replication.peers.values(), now):
+            effects += self._sweep(now)
         effects += self.serving.decide(self.replication.peers.values(), now, self._undo)
         hello = Hello(
             clock=self.clock(now),
@@ -334,9 +348,15 @@ class HomeAgent:
             if entry != self.cache.wants(record.home_address):
                 self.counters.add("bindings_expired")
                 effects.append(self.cache.begin(record.home_address, entry, None, (), self._undo))
-                fields = self._entry_fields(record.home_address, entry)
+                fields = forwarding.describe(record.home_address, entry)
                 effects.append(Note("info", "binding expired", fields))
         return effects
+
+    def _sweep(self, now: float) -> list[Effect]:
+        """Once, after the first synchronisation: take out what the kernel still had and no site vouches for."""
+        self._undo.assign(self, "_swept", True)
+        orphans = [home for home in self.cache.installed if home not in self.cache.records]
+        return [self.cache.begin(home, None, None, (), self._undo) for home in orphans]
 
     def _try_again(self, now: float) -> list[Effect]:
         """Order again what the kernel refused last time: it may have been short of memory for a moment."""
@@ -372,18 +392,10 @@ class HomeAgent:
         """All records, with remaining times."""
         return [frames.to_wire(record, now) for record in self.cache.records.values()]
 
-    def _customer(self, home_address: bytes) -> Customer | None:
-        return self.table.customers.get(home_address)
-
     def _entry(self, record: Record | None, now: float) -> ForwardingEntry | None:
         if record is None:
             return None
-        return forwarding.entry(record, self._customer(record.home_address), self.policy, now)
+        return forwarding.entry(record, self.table.customers.get(record.home_address), self.policy, now)
 
     def _longest_s(self) -> float:
         return self.policy.lifetime_max_s + self.policy.clock_skew_s + self.policy.replay_window_s
-
-    def _entry_fields(self, home_address: bytes, entry: ForwardingEntry | None) -> dict[str, str]:
-        paths = entry.paths if entry else ()
-        lines = " ".join(f"{path.bid}={address_text(path.care_of)}" for path in paths) or "none"
-        return {"home_address": address_text(home_address), "care_of": lines}

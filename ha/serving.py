@@ -84,13 +84,17 @@ class Serving:
         """What the peers may rely on: the bridge's state, but only if a BGP session carries it."""
         return self.lease_state if self.sessions_up else "unheard"
 
+    def synced(self, peers: Iterable[Peer], now: float) -> bool:
+        """The first synchronisation with every peer is done, or was given up."""
+        return all(peer.complete for peer in peers) or now - self._started_at > SYNC_GRACE_S
+
     def _facts(self, peers: list[Peer], now: float) -> readiness.Facts:
         young_s = now - self._started_at
         cold = bool(peers) and not any(peer.complete for peer in peers) and not self.recovered
         return readiness.Facts(
             forwarding_reconciled=self.reconciled,
             egress_present=self._egress_present,
-            synced=all(peer.complete for peer in peers) or young_s > SYNC_GRACE_S,
+            synced=self.synced(peers, now),
             cold=cold and young_s < self._cold_s,
             drain_since=self.drain_since,
             peers=self.seen,

@@ -187,7 +187,7 @@ class Daemon:
             case SetLines(lines):
                 try:
                     self._plane.set_lines(lines)
-                except DataPlaneError as error:
+                except (DataPlaneError, OSError) as error:
                     self._loop.feed(LinesReported(lines, str(error)))
                 else:
                     self._loop.feed(LinesReported(lines, None))

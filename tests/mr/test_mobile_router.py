@@ -4,7 +4,16 @@ import pytest
 
 from mip6.numbers import BindingAckFlag, BindingUpdateFlag, Status
 from mip6.options import AlternateCareOf, BindingIdentifier, BindingRefreshAdvice, MobileNetworkPrefix
-from mr.events import BindingUpdateNotSent, ClockObserved, Count, Leave, StopRequested, StoreTimestamp, UplinkChanged
+from mr.events import (
+    BindingUpdateNotSent,
+    ClockObserved,
+    Count,
+    Leave,
+    SetLines,
+    StopRequested,
+    StoreTimestamp,
+    UplinkChanged,
+)
 from tests.mr.cast import (
     CARE_OF,
     GATEWAY,
@@ -43,6 +52,26 @@ def test_the_first_registration_is_bulk_with_overwrite_and_says_nothing_to_the_k
     assert update.interface == "line1"
     assert StoreTimestamp(timestamp_of(message)) in effects
     assert uplinks(effects) == []
+
+
+def test_each_usable_line_has_its_own_routes_before_an_update_leaves_by_it() -> None:
+    bench = Bench()
+    effects = bench.start(up(1), down(2))
+    assert effects[0] == SetLines((PATH[1],))
+    effects = bench.feed(up(2))
+    assert effects[0] == SetLines((PATH[1], PATH[2]))
+    assert sent(effects)
+    assert SetLines((PATH[2],)) in bench.feed(down(1))
+
+
+def test_line_routes_the_kernel_refused_are_set_again() -> None:
+    bench = Bench()
+    bench.kernel_reason = "no memory"
+    bench.start()
+    assert SetLines((PATH[1], PATH[2])) in bench.advance(1.1)
+    bench.kernel_reason = None
+    assert SetLines((PATH[1], PATH[2])) in bench.advance(1.0)
+    assert SetLines((PATH[1], PATH[2])) not in bench.advance(5.0)
 
 
 def test_explicit_mode_names_the_prefixes() -> None:

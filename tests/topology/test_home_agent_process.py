@@ -1,0 +1,290 @@
+"""xsp-ha as a process, on real packets: what it refuses, drops and counts, and what a restart costs."""
+
+import base64
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dataplane.plan import LAST_ID
+from mip6 import auth, header, packet
+from mip6.messages import BindingAck
+from mip6.mhsocket import MobilitySocket
+from mip6.numbers import Status
+from tests.ha.cast import CARE_OF_1, EPOCH, HOME, HOME_AGENT, KEY, OTHER_MNP, OVERWRITE, Router, both_lines
+from tests.ha.test_files import PUBLIC, ROW, table
+from tests.netns import Net
+from tests.office import office, udp
+
+pytestmark = pytest.mark.netns
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 15.0
+
+
+def poll(question: Callable[[], Any], what: str) -> Any:
+    """The first true answer to `question`."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+class Office:
+    """The network with a running home agent, and a mobile router played by hand."""
+
+    def __init__(self, net: Net, directory: Path) -> None:
+        self.net, self.directory = net, directory
+        self.router = Router()
+        self.config = directory / "ha.toml"
+        row = {**ROW, "keys": [{**ROW["keys"][0], "secret": base64.b64encode(KEY.key).decode()}]}
+        (directory / "customers.jsonl").write_bytes(table(row))
+        self.config.write_text(
+            f"""
+instance = "site1"
+state_directory = "{directory}/state"
+run_directory = "{directory}/run"
+customer_table = "{directory}/customers.jsonl"
+table_public_key = "{base64.b64encode(PUBLIC).decode()}"
+locator = "2001:db8:a::10"
+home_agent_address = "2001:db8:f000::1"
+aggregates = ["2001:db8:f000::/36"]
+egress = [{{ gateway = "2001:db8:a::1", interface = "isp" }}]
+[bgp]
+lease_socket = "{directory}/lease.sock"
+"""
+        )
+        self.start()
+        net.run("mr", "ip", "-6", "route", "add", "default", "via", "2001:db8:1:c::1")
+        self.sockets = net.inside("mr", lambda: MobilitySocket("mobile-router"))
+        for ready in self.sockets.sockets:
+            ready.setblocking(False)
+
+    def start(self) -> None:
+        words = ["ip", "netns", "exec", self.net.name("ha"), sys.executable, "-m", "ha", "--config", str(self.config)]
+        log = open(self.directory / "ha.log", "ab")  # noqa: SIM115  (the process keeps it)
+        self.process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log)
+        log.close()
+        poll(lambda: self.status(), "xsp-ha answers")
+
+    def status(self) -> dict[str, Any]:
+        words = [sys.executable, "-m", "ha", "--config", str(self.config), "status", "--json"]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
+        return json.loads(done.stdout) if done.stdout else {}
+
+    def counter(self, name: str) -> int:
+        return int(self.status()["counters"].get(name, 0))
+
+    def send(self, event: Any, source: bytes = CARE_OF_1) -> None:
+        octets = event.octets
+        self.net.inside("mr", lambda: self.sockets.send(packet.update_packet(source, HOME_AGENT, HOME, octets), source))
+
+    def update(self, *bids: Any, **how: Any) -> Any:
+        now = time.time() - EPOCH
+        return self.router.update(now, bids, **how)
+
+    def ack(self) -> BindingAck:
+        def heard() -> BindingAck | None:
+            for ready in self.sockets.sockets:
+                for datagram in self.sockets.receive(ready):
+                    assert datagram.error is None and datagram.home_address == HOME
+                    message = header.decode(datagram.octets, datagram.source, HOME)
+                    assert isinstance(message, BindingAck)
+                    assert auth.verify(datagram.octets, KEY, datagram.destination, HOME)
+                    return message
+            return None
+
+        found = poll(heard, "an acknowledgement")
+        assert isinstance(found, BindingAck)
+        return found
+
+    def register(self) -> None:
+        self.send(self.update(*both_lines(), flags=OVERWRITE))
+        assert self.ack().status == Status.ACCEPTED
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(10) == 0
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Office]:
+    with office() as net:
+        made = Office(net, tmp_path)
+        try:
+            yield made
+        finally:
+            made.process.kill()
+            made.process.wait()
+            made.sockets.close()
+
+
+def test_a_registration_is_answered_by_an_authentic_acknowledgement_with_a_routing_header(place: Office) -> None:
+    place.register()
+    [binding] = place.status()["bindings"]
+    assert [line["in_kernel"] for line in binding["care_of"]] == [True, True]
+    assert place.status()["cache"]["different"] == 0
+
+
+def test_a_foreign_prefix_is_refused_and_counted(place: Office) -> None:
+    place.send(place.update(*both_lines(), prefixes=[OTHER_MNP]))
+    assert place.ack().status == Status.NOT_AUTHORIZED_FOR_PREFIX
+    assert place.counter("binding_updates_refused{142 prefix_not_authorized}") == 1
+    assert place.status()["bindings"] == []
+
+
+def test_a_replayed_update_is_refused_and_counted(place: Office) -> None:
+    event = place.update(*both_lines(), flags=OVERWRITE)
+    place.send(event)
+    assert place.ack().status == Status.ACCEPTED
+    place.send(event)
+    assert place.ack().status == Status.ID_MISMATCH
+    assert place.counter("binding_updates_refused{144 message_id_replayed}") == 1
+
+
+def test_a_wrong_key_is_refused_and_counted(place: Office) -> None:
+    place.router.key = auth.SecurityAssociation(256, "hmac-sha256-128", b"x" * 32)
+    place.send(place.update(*both_lines()))
+    assert place.ack().status == Status.AUTHENTICATION_FAILED
+    assert place.counter("binding_updates_refused{146 authentication_failed}") == 1
+    assert place.status()["bindings"] == []
+
+
+def test_a_spoofed_inner_source_and_a_spoofed_outer_source_are_dropped_and_counted(place: Office) -> None:
+    place.register()
+    listener = place.net.inside("cn", lambda: _listener(7777))
+    for outer, inner, arrives in (
+        ("2001:db8:1:c::20", "2001:db8:f100::10", True),
+        ("2001:db8:1:c::20", "2001:db8:f200::66", False),
+        ("2001:db8:1:c::66", "2001:db8:f100::10", False),
+    ):
+        place.net.inside("mr", lambda outer=outer, inner=inner: _tunnelled(outer, inner))  # type: ignore[misc]
+        assert _heard(listener) == arrives
+    listener.close()
+    assert place.counter("tunnel_packets{source_check}") == 2
+
+
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    listener.bind(("::", port))
+    listener.settimeout(0.7)
+    return listener
+
+
+def _heard(listener: socket.socket) -> bool:
+    try:
+        return bool(listener.recv(100))
+    except TimeoutError:
+        return False
+
+
+def _tunnelled(outer: str, inner: str) -> None:
+    """One UDP packet to the correspondent inside a packet to the home agent, both sources as given."""
+    from scapy.layers.inet import UDP
+    from scapy.layers.inet6 import IPv6
+
+    octets = bytes(
+        IPv6(src=outer, dst="2001:db8:f000::1") / IPv6(src=inner, dst="2001:db8:e::99") / UDP(dport=7777) / b"x"
+    )
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
+        sender.sendto(octets, ("2001:db8:f000::1", 0))
+
+
+def test_killing_and_restarting_loses_no_packet_and_no_binding(place: Office) -> None:
+    place.register()
+    saved = place.directory / "state" / "snapshot"
+    poll(lambda: saved.exists() and HOME in saved.read_bytes(), "a snapshot with the binding")
+    changes = place.directory / "changes"
+    with open(changes, "wb") as log:
+        words = ["ip", "netns", "exec", place.net.name("ha"), "ip", "-6", "monitor", "route", "nexthop"]
+        monitor = subprocess.Popen(words, stdout=log)
+    try:
+        place.process.kill()
+        place.process.wait()
+        place.start()
+        poll(lambda: place.status()["state"] == "READY", "ready again")
+    finally:
+        monitor.kill()
+        monitor.wait()
+    assert place.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
+    seen = changes.read_text()
+    assert "2001:db8:f100::/56" not in seen and "2001:db8:f000::51" not in seen
+    trial = f"Deleted id {LAST_ID} "  # the probe's own
+    assert [line for line in seen.splitlines() if line.startswith("Deleted") and not line.startswith(trial)] == []
+
+
+def test_a_clean_restart_brings_every_binding_back_from_the_snapshot(place: Office) -> None:
+    place.register()
+    place.stop()
+    place.start()
+    poll(lambda: place.status()["cache"]["in_kernel"] == 1, "the binding is back")
+    place.send(place.update(*both_lines()))
+    assert place.ack().status == Status.ACCEPTED
+
+
+def test_garbage_on_the_mobility_sockets_changes_nothing(place: Office) -> None:
+    place.register()
+    before = place.status()["bindings"]
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, 135) as bare:
+            for size in range(1, 80, 3):
+                # The kernel writes a checksum at offset 4 of what is long enough, so some of these even pass it.
+                with contextlib.suppress(OSError):
+                    bare.sendto(os.urandom(size), ("2001:db8:f000::1", 0))
+
+    place.net.inside("mr", send)
+    poll(lambda: sum(n for k, n in place.status()["counters"].items() if "malformed" in k) >= 10, "counted")
+    after = place.status()
+    assert [one["care_of"][0]["care_of"] for one in after["bindings"]] == [before[0]["care_of"][0]["care_of"]]
+    assert not any(name.startswith("poison") for name in after["counters"])
+    assert place.process.poll() is None
+
+
+def test_two_lines_carry_traffic_to_the_office_when_its_router_answers(place: Office) -> None:
+    """The real mobile router program against the real home agent program."""
+    config = place.directory / "mr.toml"
+    (place.directory / "mr.key").write_text(base64.b64encode(KEY.key).decode() + "\n")
+    (place.directory / "mr.key").chmod(0o600)
+    config.write_text(
+        f"""
+instance = "office1"
+state_directory = "{place.directory}/mr-state"
+run_directory = "{place.directory}/mr-run"
+home_address = "2001:db8:f000::51"
+home_agents = ["2001:db8:f000::1"]
+prefixes = ["2001:db8:f100::/56"]
+registration = "explicit"
+lifetime_s = 300
+mn_identifier = "office1@xsp.example"
+lan_interface = "lan"
+key = {{ spi = 256, algorithm = "hmac-sha256-128", secret_file = "mr.key" }}
+uplink = [
+  {{ bid = 1, name = "line1", interface = "line1", gateway = "2001:db8:1:c::1" }},
+  {{ bid = 2, name = "line2", interface = "line2", gateway = "2001:db8:2:c::1" }},
+]
+"""
+    )
+    place.sockets.close()
+    words = ["ip", "netns", "exec", place.net.name("mr"), sys.executable, "-m", "mr", "--config", str(config)]
+    with open(place.directory / "mr.log", "wb") as log:
+        process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log)
+    try:
+        poll(lambda: place.status()["cache"]["in_kernel"], "registered")
+        assert poll(lambda: udp(place.net, "cn", "lan", "2001:db8:f100::10", range(20000, 20020)) == 20, "downwards")
+        assert poll(lambda: udp(place.net, "lan", "cn", "2001:db8:e::99", range(20000, 20020)) == 20, "upwards")
+        assert len(place.status()["bindings"][0]["care_of"]) == 2
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0
+    poll(lambda: place.status()["cache"]["in_kernel"] == 0, "deregistered")
