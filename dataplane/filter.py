@@ -75,10 +75,7 @@ def load_home_agent(address: bytes) -> None:
 
 
 def load_length(length: int) -> None:
-    """Make the set for one prefix length, and the rules that ask it; to be called once for each. Raises.
-
-    DataPlaneError.
-    """
+    """Make the set for one prefix length and the rules that ask it, once for each. Raises: DataPlaneError."""
     _nft(_LENGTH.format(length=length))
 
 

@@ -14,7 +14,8 @@ from dataplane import filter as source_check
 from dataplane import plan
 from dataplane.entry import ForwardingEntry, Path, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
-from dataplane.netlink import Message, NetlinkSocket
+from dataplane.message import Message
+from dataplane.netlink import NetlinkSocket
 from dataplane.nfnetlink import SetElements
 from dataplane.plan import DECAPSULATION_ID, PROTOCOL, Element, Installed, Steps
 from dataplane.port import CHECK_LINGER_S

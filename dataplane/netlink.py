@@ -12,85 +12,27 @@ import socket
 import struct
 import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from dataplane.errors import DataPlaneError
+from dataplane.message import NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, Message, Refusal, attributes
 
 BATCH = 400
 ENOMEM_FIRST_PAUSE_S = 0.0005
 ENOMEM_TRIES = 8
 RECEIVE_OCTETS = 1 << 20
 
-NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
-NLM_F_DUMP = 0x300
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLM_F_DUMP_INTR = 0x10
-NLA_F_NESTED = 0x8000
-_NLA_TYPE_MASK = 0x3FFF
 _SOL_NETLINK, _NETLINK_EXT_ACK, _NETLINK_CAP_ACK, _NETLINK_GET_STRICT_CHK = 270, 11, 10, 12
 _NLMSGERR_ATTR_MSG = 1
-
 _HEADER = struct.Struct("=IHHII")
-_ATTRIBUTE = struct.Struct("=HH")
 _ERROR = struct.Struct("=i")
 
 
-class Message(NamedTuple):
-    """One request: its type, its flags (besides REQUEST and ACK) and its body with attributes."""
-
-    type: int
-    flags: int
-    body: bytes
-
-
-class Refusal(NamedTuple):
-    """The kernel's answer to one message that it did not carry out."""
-
-    number: int
-    text: str
-
-    def __str__(self) -> str:
-        reason = os.strerror(self.number)
-        return f"{reason} ({self.text})" if self.text else reason
-
-
-def attribute(kind: int, payload: bytes) -> bytes:
-    """One attribute, padded to four octets."""
-    size = _ATTRIBUTE.size + len(payload)
-    return _ATTRIBUTE.pack(size, kind) + payload + bytes(-size % 4)
-
-
-def number(kind: int, value: int) -> bytes:
-    """A 32-bit attribute in host order."""
-    return attribute(kind, struct.pack("=I", value))
-
-
-def nested(kind: int, *attributes: bytes) -> bytes:
-    """An attribute that holds attributes."""
-    return attribute(kind | NLA_F_NESTED, b"".join(attributes))
-
-
-def attributes(octets: bytes) -> dict[int, bytes]:
-    """The attributes in `octets`, by type; of several with one type the last."""
-    return dict(each_attribute(octets))
-
-
-def each_attribute(octets: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes in `octets`, in order."""
-    at = 0
-    while at + _ATTRIBUTE.size <= len(octets):
-        size, kind = _ATTRIBUTE.unpack_from(octets, at)
-        if size < _ATTRIBUTE.size:
-            return
-        yield kind & _NLA_TYPE_MASK, octets[at + _ATTRIBUTE.size : at + size]
-        at += size + (-size % 4)
-
-
 class NetlinkSocket:
-    """A netlink socket of one family, in the network namespace of the process. Raises.
+    """A netlink socket of one family, in the network namespace of the process.
 
-    DataPlaneError if it cannot be.
+    Raises: DataPlaneError if it cannot be opened.
     """
 
     def __init__(self, family: int) -> None:
@@ -194,5 +136,5 @@ def _refusal(payload: bytes) -> Refusal | None:
     code = -_ERROR.unpack_from(payload)[0]
     if code == 0:
         return None
-    text = attributes(payload[_ERROR.size + _HEADER.size :]).get(_NLMSGERR_ATTR_MSG, b"")
-    return Refusal(code, text.rstrip(b"\0").decode(errors="replace"))
+    more = attributes(payload[_ERROR.size + _HEADER.size :]).get(_NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode()
+    return Refusal(code, f"{os.strerror(code)} ({more})" if more else os.strerror(code))

@@ -10,17 +10,8 @@ import struct
 from collections.abc import Sequence
 
 from dataplane.errors import DataPlaneError
-from dataplane.netlink import (
-    NLM_F_ACK,
-    NLM_F_CREATE,
-    NLM_F_REQUEST,
-    NLMSG_ERROR,
-    NetlinkSocket,
-    attribute,
-    attributes,
-    each_attribute,
-    nested,
-)
+from dataplane.message import NLM_F_ACK, NLM_F_CREATE, NLM_F_REQUEST, attribute, attributes, each_attribute, nested
+from dataplane.netlink import NLMSG_ERROR, NetlinkSocket
 
 _NETFILTER = 12
 _SUBSYSTEM = 10 << 8

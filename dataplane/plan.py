@@ -9,7 +9,7 @@ objects together.
 from dataclasses import dataclass
 
 from dataplane.entry import ForwardingEntry, Path, Prefix
-from dataplane.netlink import Message
+from dataplane.message import Message
 from dataplane.rtnetlink import Nexthop, Route, delete_nexthop, delete_route, put_nexthop, put_route
 
 PROTOCOL = 208

@@ -17,7 +17,8 @@ from dataplane import filter as packet_filter
 from dataplane.entry import Prefix, RouterPlan, UplinkPath
 from dataplane.errors import DataPlaneError
 from dataplane.linux import DEFAULT_METRIC, IPV6_IN_IPV6, LOCAL_RULE, UNREACHABLE_METRIC, set_sysctl
-from dataplane.netlink import Message, NetlinkSocket
+from dataplane.message import Message
+from dataplane.netlink import NetlinkSocket
 from dataplane.rtnetlink import (
     LOCAL_TABLE,
     MAIN_TABLE,

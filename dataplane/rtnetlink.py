@@ -4,12 +4,11 @@ Layouts from linux/rtnetlink.h, linux/nexthop.h, linux/fib_rules.h. Everything m
 so that ours can be told from everybody else's.
 """
 
-import socket
 import struct
 from dataclasses import dataclass
 
 from dataplane import seg6
-from dataplane.netlink import (
+from dataplane.message import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     NLM_F_REPLACE,
@@ -20,7 +19,7 @@ from dataplane.netlink import (
     number,
 )
 
-IPV6 = socket.AF_INET6
+IPV6 = 10  # AF_INET6
 MAIN_TABLE, LOCAL_TABLE = 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 

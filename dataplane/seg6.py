@@ -5,7 +5,7 @@
 
 import struct
 
-from dataplane.netlink import attribute, attributes, number
+from dataplane.message import attribute, attributes, number
 
 ENCAP_TYPE = 5  # LWTUNNEL_ENCAP_SEG6
 LOCAL_ENCAP_TYPE = 7  # LWTUNNEL_ENCAP_SEG6_LOCAL

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Callable, Iterable, Sequence
 
 from dataplane.errors import DataPlaneError
-from dataplane.netlink import NLM_F_CREATE, Message, Refusal
+from dataplane.message import NLM_F_CREATE, Message, Refusal
 
 _ALREADY_GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV})
 

@@ -61,10 +61,9 @@ class HomeAgent:
         policy: the rules of this site.
         sites: the peers' names.
         table: the customer table in force.
-        incarnation: a number that no earlier start of this site had.
-        now: monotonic seconds. clock_offset_s: Unix seconds minus monotonic seconds.
-        mrai_s, orphan_hold_s: see `readiness`.
-        counters: where everything is counted.
+        incarnation: a number that no earlier start of this site had. now: monotonic seconds. clock_offset_s: Unix
+        seconds minus monotonic seconds. mrai_s, orphan_hold_s: see `readiness`. counters: where everything is
+        counted.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What can be wrong with octets from the network: one exception with fields, and nothing else leaves the folder for them."""
+"""What can be wrong with octets from the network: one exception with fields; no other leaves the folder."""
 
 
 class MalformedMessage(Exception):

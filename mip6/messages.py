@@ -1,45 +1,97 @@
-"""Mobility messages as values (RFC 6275 6.1, RFC 5847, RFC 5142, RFC 5846). No octets, no rules.
+"""Mobility messages as values (RFC 6275 6.1, RFC 5142, RFC 5846, RFC 5847). No octets, no rules.
 
-0               1               2               3
-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-| Payload Proto |  Header Len   |   MH Type     |   Reserved    |
-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
-|           Checksum            |  Message Data ...
+     0                   1                   2                   3
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    | Payload Proto |  Header Len   |   MH Type     |   Reserved    |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |           Checksum            |  Message Data ...
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+
+Options stand in the order received; a message may hold one twice. Reserved bits are dropped, unknown numbers stay as
+numbers.
 """
 
 from dataclasses import dataclass
 from typing import TypeVar
 
-from mip6.numbers import BindingAckFlag, BindingUpdateFlag
+from mip6.numbers import BindingAckFlag, BindingRevocationFlag, BindingUpdateFlag
 from mip6.options import Option
 
 Wanted = TypeVar("Wanted")
+_NO_FLAGS = BindingRevocationFlag(0)
 
 
-@dataclass(frozen=True, slots=True)
 class _Message:
+    """Looking up options by their class."""
+
+    __slots__ = ()
+    options: tuple[Option, ...]
+
     def first(self, kind: type[Wanted]) -> Wanted | None:
         """The first option of this class, or None."""
-        for option in self.options:  # type: ignore[attr-defined]
+        for option in self.options:
             if isinstance(option, kind):
                 return option
         return None
 
     def all(self, kind: type[Wanted]) -> list[Wanted]:
         """All options of this class, in order."""
-        return [option for option in self.options if isinstance(option, kind)]  # type: ignore[attr-defined]
+        return [option for option in self.options if isinstance(option, kind)]
 
 
 @dataclass(frozen=True, slots=True)
 class BindingRefreshRequest(_Message):
-    """Please register again (RFC 6275 6.1.2)."""
+    """Please register again (RFC 6275 6.1.2); Binding Identifier options name what (RFC 5648 5.5)."""
 
     options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
+class HomeTestInit(_Message):
+    """Return routability, by way of the home agent (RFC 6275 6.1.3). Known, so that it is not answered as unknown."""
+
+    cookie: bytes
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CareOfTestInit(_Message):
+    """Return routability, directly (RFC 6275 6.1.4)."""
+
+    cookie: bytes
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HomeTest(_Message):
+    """The answer to a Home Test Init (RFC 6275 6.1.5)."""
+
+    nonce_index: int
+    cookie: bytes
+    keygen_token: bytes
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CareOfTest(_Message):
+    """The answer to a Care-of Test Init (RFC 6275 6.1.6)."""
+
+    nonce_index: int
+    cookie: bytes
+    keygen_token: bytes
+    options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class BindingUpdate(_Message):
-    """A mobile node's registration (RFC 6275 6.1.7); `lifetime_s` 0 deletes."""
+    """A mobile node's registration (RFC 6275 6.1.7); `lifetime_s` 0 deletes.
+
+                                    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+                                    |          Sequence #           |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |A|H|L|K|M|R|P|F|T|O| Reserved  |           Lifetime            |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    """
 
     sequence: int
     flags: BindingUpdateFlag
@@ -49,7 +101,14 @@ class BindingUpdate(_Message):
 
 @dataclass(frozen=True, slots=True)
 class BindingAck(_Message):
-    """The answer to a Binding Update (RFC 6275 6.1.8)."""
+    """The answer to a Binding Update (RFC 6275 6.1.8).
+
+                                    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+                                    |   Status      |K|R|P|T|B| Res |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |           Sequence #          |           Lifetime            |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    """
 
     status: int
     flags: BindingAckFlag
@@ -60,7 +119,7 @@ class BindingAck(_Message):
 
 @dataclass(frozen=True, slots=True)
 class BindingError(_Message):
-    """No binding, or no such message type (RFC 6275 6.1.9)."""
+    """No binding, or no such message type (RFC 6275 6.1.9); the home address is :: if there was none."""
 
     status: int
     home_address: bytes
@@ -69,9 +128,9 @@ class BindingError(_Message):
 
 @dataclass(frozen=True, slots=True)
 class HomeAgentSwitch(_Message):
-    """Go to another home agent (RFC 5142 4)."""
+    """Go to one of these home agents (RFC 5142 4); none: find one."""
 
-    home_agents: tuple[bytes, ...]
+    home_agents: tuple[bytes, ...] = ()
     options: tuple[Option, ...] = ()
 
 
@@ -92,13 +151,13 @@ class BindingRevocation(_Message):
     revocation_type: int
     code: int
     sequence: int
-    flags: int
+    flags: BindingRevocationFlag = _NO_FLAGS
     options: tuple[Option, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownMessage(_Message):
-    """A message type of another RFC: number and octets behind the checksum, untouched."""
+    """A message type that this code does not know: number and octets behind the checksum, untouched; no options."""
 
     type: int
     body: bytes
@@ -107,6 +166,10 @@ class UnknownMessage(_Message):
 
 Message = (
     BindingRefreshRequest
+    | HomeTestInit
+    | CareOfTestInit
+    | HomeTest
+    | CareOfTest
     | BindingUpdate
     | BindingAck
     | BindingError

@@ -1,7 +1,7 @@
 """64-bit NTP timestamps (RFC 5905 6), the form of the Mesg-ID option (RFC 4285 6): seconds since 1900, then a fraction.
 
-The seconds roll over in February 2036. Which turn a timestamp belongs to is read off its top bit, as RFC 4330 3 advises: set is
-1968 to 2036, clear is 2036 to 2104.
+The seconds roll over in February 2036. Which turn a timestamp belongs to is read off its top bit, as RFC 4330 3
+advises: set is 1968 to 2036, clear is 2036 to 2104.
 """
 
 UNIX_EPOCH = 2208988800  # 1970-01-01 in seconds since 1900-01-01

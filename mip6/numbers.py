@@ -12,7 +12,6 @@ ROUTING_HEADER = 43  # RFC 8200 4.4
 ICMPV6 = 58  # RFC 4443
 HOME_ADDRESS_OPTION = 0xC9  # destination option, RFC 6275 6.3
 TYPE_2_ROUTING = 2  # routing type, RFC 6275 6.4
-MN_HA_SPI_MIN = 256  # RFC 4285 5: 0 to 255 are reserved
 NAI = 1  # RFC 4283 3.1: subtype of the Mobile Node Identifier option
 
 
@@ -179,7 +178,7 @@ class IPv4AddressAckStatus(IntEnum):
 
 
 class Status(IntEnum):
-    """Status of a Binding Acknowledgement; below 128 accepted, otherwise rejected (RFC 6275 6.1.8 where no RFC is named)."""
+    """Status of a Binding Acknowledgement, RFC 6275 6.1.8 where no RFC is named; below 128 accepted, else rejected."""
 
     ACCEPTED = 0
     PREFIX_DISCOVERY_NECESSARY = 1

@@ -1,24 +1,28 @@
-"""Mobility options as values, and their octets (RFC 6275 6.2 and the RFC named at each).
+"""Mobility options as values (RFC 6275 6.2 and the RFC named at each); how they follow one another is in `chain.py`.
 
-Owns the TLV chain: padding, alignment, lengths. An option nobody knows keeps its number and octets. A known option
-with a wrong length is malformed with the pointer at its length octet; only a Binding Identifier's survives, because
-RFC 5648 6.2 wants it answered (164).
+`body()` is an option's data, behind type and length. An option nobody knows keeps its number and octets. All times
+are seconds; the wire's 4-second unit does not leave the folder. Addresses are their 16 (IPv4: 4) octets.
 """
 
 import struct
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
-from mip6.errors import MalformedMessage
 from mip6.numbers import OptionType
-from mip6.wire import padding
 
-_PREFIX = struct.Struct("!xB16s")
+UNIT_S = 4  # lifetimes and intervals on the wire, RFC 6275 6.1.7
+UNITS_MAX = 0xFFFF
+
 _BID = struct.Struct("!HBB")
 _AUTHENTICATION = struct.Struct("!BI")
 _FLOW = struct.Struct("!HHBB")
-UNIT_S = 4  # lifetimes and intervals on the wire
+_NONCES = struct.Struct("!HH")
+_NAT = struct.Struct("!HI")
+
+
+def units(seconds: int) -> int:
+    """Seconds in the wire's unit, rounded down (grants never exceed the request), but never to 0: that deletes."""
+    return min(seconds // UNIT_S, UNITS_MAX) or (1 if seconds > 0 else 0)
 
 
 class Prefix(NamedTuple):
@@ -37,12 +41,12 @@ class BindingRefreshAdvice:
 
     def body(self) -> bytes:
         """The option's data."""
-        return (self.interval_s // UNIT_S).to_bytes(2, "big")
+        return units(self.interval_s).to_bytes(2, "big")
 
 
 @dataclass(frozen=True, slots=True)
 class AlternateCareOf:
-    """The care-of address, when it is not the packet's source (RFC 6275 6.2.5)."""
+    """The care-of address, when it is not to be read off the packet's source (RFC 6275 6.2.5)."""
 
     care_of: bytes
     type: ClassVar[int] = OptionType.ALTERNATE_CARE_OF
@@ -53,15 +57,47 @@ class AlternateCareOf:
 
 
 @dataclass(frozen=True, slots=True)
+class NonceIndices:
+    """Which nonces made the keygen tokens (RFC 6275 6.2.6); never in a home registration."""
+
+    home: int
+    care_of: int
+    type: ClassVar[int] = OptionType.NONCE_INDICES
+
+    def body(self) -> bytes:
+        """The option's data."""
+        return _NONCES.pack(self.home, self.care_of)
+
+
+@dataclass(frozen=True, slots=True)
+class BindingAuthorizationData:
+    """Proof towards a correspondent node (RFC 6275 6.2.7); the last option, without padding behind."""
+
+    authenticator: bytes
+    type: ClassVar[int] = OptionType.BINDING_AUTHORIZATION_DATA
+
+    def body(self) -> bytes:
+        """The option's data."""
+        return self.authenticator
+
+
+@dataclass(frozen=True, slots=True)
 class MobileNetworkPrefix:
-    """One prefix of the mobile network (RFC 3963 4.3). The length is as received, also above 128."""
+    """One prefix of the mobile network (RFC 3963 4.3). The length is as received, also above 128: that is answered 141.
+
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |      Type     |   Length      |   Reserved    | Prefix Length |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |              Mobile Network Prefix (16 octets)                |
+    """
 
     prefix: Prefix
     type: ClassVar[int] = OptionType.MOBILE_NETWORK_PREFIX
 
     def body(self) -> bytes:
         """The option's data."""
-        return _PREFIX.pack(self.prefix.length, self.prefix.network)
+        network, length = self.prefix
+        return bytes((0, length)) + network
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +115,15 @@ class MobileNodeIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """The mobility message authentication option (RFC 4285 5)."""
+    """The mobility message authentication option (RFC 4285 5).
+
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |  Option Type  | Option Length |  Subtype      |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |                  Mobility SPI                                 |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |                  Authentication Data ....                     |
+    """
 
     subtype: int
     spi: int
@@ -116,10 +160,68 @@ class RestartCounter:
 
 
 @dataclass(frozen=True, slots=True)
-class BindingIdentifier:
-    """One care-of address of several (RFC 5648 4.1); `priority` is BID-PRI (RFC 6089 4.1).
+class IPv4HomeAddress:
+    """A dual-stack node's IPv4 home address (RFC 5555 3.1.1); 0.0.0.0 asks for one, `prefix_wanted` for a prefix."""
 
-    `care_of` has 16 or 4 octets.
+    address: bytes
+    prefix_length: int = 32
+    prefix_wanted: bool = False
+    type: ClassVar[int] = OptionType.IPV4_HOME_ADDRESS
+
+    def body(self) -> bytes:
+        """The option's data: six bits of length, then P."""
+        return bytes((self.prefix_length << 2 | (2 if self.prefix_wanted else 0), 0)) + self.address
+
+
+@dataclass(frozen=True, slots=True)
+class IPv4AddressAck:
+    """What became of the IPv4 home address (RFC 5555 3.2.1)."""
+
+    status: int
+    address: bytes
+    prefix_length: int = 32
+    type: ClassVar[int] = OptionType.IPV4_ADDRESS_ACK
+
+    def body(self) -> bytes:
+        """The option's data."""
+        return bytes((self.status, self.prefix_length << 2)) + self.address
+
+
+@dataclass(frozen=True, slots=True)
+class NatDetection:
+    """There is a NAT, or UDP is wanted (RFC 5555 3.2.2); `refresh_s` is in seconds on the wire, too; 0 says nothing."""
+
+    force_udp: bool
+    refresh_s: int
+    type: ClassVar[int] = OptionType.NAT_DETECTION
+
+    def body(self) -> bytes:
+        """The option's data."""
+        return _NAT.pack(0x8000 if self.force_udp else 0, self.refresh_s)
+
+
+@dataclass(frozen=True, slots=True)
+class IPv4CareOf:
+    """An IPv4 care-of address (RFC 5555 3.1.2)."""
+
+    address: bytes
+    type: ClassVar[int] = OptionType.IPV4_CARE_OF
+
+    def body(self) -> bytes:
+        """The option's data."""
+        return bytes(2) + self.address
+
+
+@dataclass(frozen=True, slots=True)
+class BindingIdentifier:
+    """One care-of address of several (RFC 5648 4.1), 16 or 4 octets; `priority` is BID-PRI (RFC 6089 4.1).
+
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |   Type = 35   |     Length    |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |       Binding ID (BID)        |     Status    |H|   BID-PRI   |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    :                 care-of address: none, 4 or 16 octets         :
     """
 
     bid: int
@@ -131,8 +233,9 @@ class BindingIdentifier:
 
     def body(self) -> bytes:
         """The option's data."""
-        flags = (0x80 if self.home else 0) | self.priority
-        return _BID.pack(self.bid, self.status, flags) + (self.care_of or b"")
+        flags = 0x80 | self.priority if self.home else self.priority
+        fixed = _BID.pack(self.bid, self.status, flags)
+        return fixed if self.care_of is None else fixed + self.care_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +252,20 @@ class MalformedBindingIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class FlowIdentification:
-    """A flow binding (RFC 6089 4.2); `suboptions` as received."""
+    """A flow binding (RFC 6089 4.2); `suboptions` as received, since a fault in them has a status: see `flows.py`.
+
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |  Option Type  |  Option Len   |              FID              |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |            FID-PRI            |   Reserved    |    Status     |
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    :                        sub-options                            :
+    """
 
     fid: int
     priority: int
-    status: int
-    suboptions: bytes
+    status: int = 0
+    suboptions: bytes = b""
     type: ClassVar[int] = OptionType.FLOW_IDENTIFICATION
 
     def body(self) -> bytes:
@@ -164,7 +275,7 @@ class FlowIdentification:
 
 @dataclass(frozen=True, slots=True)
 class FlowSummary:
-    """Flow bindings to keep (RFC 6089 4.4)."""
+    """Flow bindings to keep as they are (RFC 6089 4.4)."""
 
     fids: tuple[int, ...]
     type: ClassVar[int] = OptionType.FLOW_SUMMARY
@@ -176,7 +287,7 @@ class FlowSummary:
 
 @dataclass(frozen=True, slots=True)
 class UnknownOption:
-    """An option of another RFC: number and octets, untouched."""
+    """An option of another RFC: number and octets, untouched. Not for a type that has a class here."""
 
     type: int
     octets: bytes
@@ -189,138 +300,20 @@ class UnknownOption:
 Option = (
     BindingRefreshAdvice
     | AlternateCareOf
+    | NonceIndices
+    | BindingAuthorizationData
     | MobileNetworkPrefix
     | MobileNodeIdentifier
     | Authentication
     | MessageIdentification
     | RestartCounter
+    | IPv4HomeAddress
+    | IPv4AddressAck
+    | NatDetection
+    | IPv4CareOf
     | BindingIdentifier
     | MalformedBindingIdentifier
     | FlowIdentification
     | FlowSummary
     | UnknownOption
 )
-
-# Type -> (multiple, offset): the Type octet stands at multiple * k + offset from the start of the mobility header.
-_ALIGNMENT: dict[int, tuple[int, int]] = {
-    OptionType.BINDING_REFRESH_ADVICE: (2, 0),
-    OptionType.ALTERNATE_CARE_OF: (8, 6),
-    OptionType.NONCE_INDICES: (2, 0),
-    OptionType.MOBILE_NETWORK_PREFIX: (8, 4),
-    OptionType.AUTHENTICATION: (4, 1),
-    OptionType.MESSAGE_IDENTIFICATION: (8, 2),
-    OptionType.RESTART_COUNTER: (4, 2),
-    OptionType.IPV4_HOME_ADDRESS: (4, 0),
-    OptionType.IPV4_ADDRESS_ACK: (4, 0),
-    OptionType.NAT_DETECTION: (4, 0),
-    OptionType.IPV4_CARE_OF: (4, 0),
-    OptionType.BINDING_IDENTIFIER: (2, 0),
-    OptionType.FLOW_SUMMARY: (2, 0),
-    OptionType.FLOW_IDENTIFICATION: (2, 0),
-}
-
-
-def _refresh_advice(body: bytes) -> Option:
-    return BindingRefreshAdvice(int.from_bytes(body, "big") * UNIT_S)
-
-
-def _mobile_network_prefix(body: bytes) -> Option:
-    length, network = _PREFIX.unpack(body)
-    return MobileNetworkPrefix(Prefix(network, length))
-
-
-def _identifier(body: bytes) -> Option:
-    return MobileNodeIdentifier(body[0], body[1:])
-
-
-def _authentication(body: bytes) -> Option:
-    subtype, spi = _AUTHENTICATION.unpack_from(body)
-    return Authentication(subtype, spi, body[5:])
-
-
-def _message_identification(body: bytes) -> Option:
-    return MessageIdentification(int.from_bytes(body, "big"))
-
-
-def _restart_counter(body: bytes) -> Option:
-    return RestartCounter(int.from_bytes(body, "big"))
-
-
-def _binding_identifier(body: bytes) -> Option:
-    if len(body) not in (4, 8, 20):
-        return MalformedBindingIdentifier(body)
-    bid, status, flags = _BID.unpack_from(body)
-    return BindingIdentifier(bid, status, flags >= 0x80, flags & 0x7F, body[4:] or None)
-
-
-def _flow_identification(body: bytes) -> Option:
-    fid, priority, _, status = _FLOW.unpack_from(body)
-    return FlowIdentification(fid, priority, status, body[6:])
-
-
-def _flow_summary(body: bytes) -> Option:
-    return FlowSummary(tuple(int.from_bytes(body[at : at + 2], "big") for at in range(0, len(body), 2)))
-
-
-_ANY = range(256)
-# Type -> (allowed lengths, parser)
-_KNOWN: dict[int, tuple[Sequence[int], Callable[[bytes], Option]]] = {
-    OptionType.BINDING_REFRESH_ADVICE: ((2,), _refresh_advice),
-    OptionType.ALTERNATE_CARE_OF: ((16,), AlternateCareOf),
-    OptionType.MOBILE_NETWORK_PREFIX: ((18,), _mobile_network_prefix),
-    OptionType.MOBILE_NODE_IDENTIFIER: (range(2, 256), _identifier),
-    OptionType.AUTHENTICATION: (range(6, 256), _authentication),
-    OptionType.MESSAGE_IDENTIFICATION: ((8,), _message_identification),
-    OptionType.RESTART_COUNTER: ((4,), _restart_counter),
-    OptionType.BINDING_IDENTIFIER: (_ANY, _binding_identifier),
-    OptionType.FLOW_IDENTIFICATION: (range(6, 256), _flow_identification),
-    OptionType.FLOW_SUMMARY: (range(2, 256, 2), _flow_summary),
-}
-
-
-def decode(octets: bytes, start: int) -> tuple[Option, ...]:
-    """The options of a mobility header from offset `start` to its end. Raises: MalformedMessage."""
-    options: list[Option] = []
-    at, end = start, len(octets)
-    while at < end:
-        kind = octets[at]
-        if kind == OptionType.PAD1:
-            at += 1
-            continue
-        if at + 2 > end or at + 2 + octets[at + 1] > end:
-            raise MalformedMessage("option_overruns_header")
-        size = octets[at + 1]
-        if kind != OptionType.PADN:
-            body = octets[at + 2 : at + 2 + size]
-            known = _KNOWN.get(kind)
-            if known is None:
-                options.append(UnknownOption(kind, body))
-            elif size not in known[0]:
-                raise MalformedMessage("option_length_wrong", pointer=at + 1)
-            else:
-                options.append(known[1](body))
-        at += 2 + size
-    return tuple(options)
-
-
-def encode(options: Sequence[Option], start: int) -> bytes:
-    """Options from offset `start` on, each aligned, the whole padded to a multiple of 8.
-
-    An authentication option is last and ends the header: nothing may follow it, so all padding stands before (RFC
-    4285 5).
-    """
-    out = bytearray()
-    for option in options:
-        body = option.body()
-        multiple, offset = _alignment(option, len(body))
-        if isinstance(option, Authentication) and option is options[-1]:
-            multiple, offset = 8, -(2 + len(body)) % 8
-        out += padding((offset - start - len(out)) % multiple)
-        out += bytes((option.type, len(body))) + body
-    return bytes(out + padding(-(start + len(out)) % 8))
-
-
-def _alignment(option: Option, size: int) -> tuple[int, int]:
-    if option.type == OptionType.BINDING_IDENTIFIER and size > 4:
-        return 8, 2  # RFC 5648 4.1: with a care-of address
-    return _ALIGNMENT.get(option.type, (1, 0))

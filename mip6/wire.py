@@ -1,12 +1,12 @@
 """Octets in general: Reader and Writer with a hard end, padding, the Internet checksum, what a usable address is.
 
-Knows nothing of mobility messages. The checksum is done on one big integer because that is the fastest way there is in Python:
-2**16 is 1 modulo 65535, so the ones' complement sum of all 16-bit words is the whole buffer modulo 65535 (RFC 1071 2).
+Knows nothing of mobility messages. The checksum is done on one big integer because that is the fastest way there is
+in Python: 2**16 is 1 modulo 65535, so the ones' complement sum of all 16-bit words is the whole buffer modulo 65535
+(RFC 1071 2).
 """
 
 from mip6.errors import MalformedMessage
 
-ADDRESS_OCTETS = 16
 _UNSPECIFIED = bytes(16)
 _LOOPBACK = bytes(15) + b"\1"
 _LINK_LOCAL = 0xFE80 >> 6  # fe80::/10

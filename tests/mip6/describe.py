@@ -71,5 +71,5 @@ def _plain(name: str, value: object) -> object:
     if name == "prefix" and isinstance(value, tuple):
         return f"{ipaddress.ip_address(value[0])}/{value[1]}"
     if isinstance(value, tuple):
-        return [_fields(one) if dataclasses.is_dataclass(one) else _plain(name, one) for one in value]
+        return [_fields(one) if name == "options" else _plain(name, one) for one in value]
     return value

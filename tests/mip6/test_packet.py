@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet6 import ICMPv6ParamProblem, IPv6  # type: ignore[attr-defined]
+from scapy.layers.inet6 import ICMPv6ParamProblem, IPv6
 
 from mip6 import header, packet
 from mip6.errors import MalformedMessage

@@ -1,16 +1,17 @@
 """scapy as an outside oracle for Binding Updates, Acknowledgements and MNP options, where scapy is right.
 
-Compared are only options up to type 10; scapy knows no others. Its Binding Update has 7 bits of flags with P lowest, and the 9
-bits below are `reserved`.
+Compared are only options up to type 10; scapy knows no others. Its Binding Update has 7 bits of flags with P lowest,
+and the 9 bits below are `reserved`.
 """
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt  # type: ignore[attr-defined]
-from scapy.layers.inet6 import (  # type: ignore[attr-defined]
+from scapy.layers.inet6 import (
     HAO,
     MIP6MH_BA,
     MIP6MH_BU,
+    IPv6,
+    IPv6ExtHdrDestOpt,
     MIP6OptAltCoA,
     MIP6OptBRAdvice,
     MIP6OptMNID,

@@ -1,0 +1,60 @@
+# What each target is for: `make help`. Everything goes through bootstrap.sh, which prints the folder it prepared.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.NOTPARALLEL:
+.PHONY: help demo test check lock clean
+
+# One lab at a time: they share two cores and the kernel's attention.
+LAB_LOCK := /run/lock/anycast-xsp-lab.lock
+prepare = tree=$$(./bootstrap.sh); python=$$tree/bin/python
+
+help:
+	echo 'make demo    install what is missing, then show one customer survive a dead line and a dead site (root)'
+	echo 'make test    install what is missing, then run every test; not root: all but those in network namespaces'
+	echo 'make check   format, lint, types, import rules'
+	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
+	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
+
+demo:
+	if [ "$$(id -u)" != 0 ]; then
+		echo 'The demo builds network namespaces, which only root may.' >&2
+		echo 'Run: sudo make demo' >&2
+		exit 4
+	fi
+	$(prepare)
+	flock --nonblock $(LAB_LOCK) true || echo 'Waiting for another lab on this machine to end.'
+	flock --close $(LAB_LOCK) "$$tree/bin/xsp-lab" demo
+
+test:
+	$(prepare)
+	status=0
+	echo '== tests without namespaces: unit, property, contract, simulation (parallel)'
+	"$$python" -m pytest tests -m 'not netns' --numprocesses auto || status=$$?
+	echo '== tests in network namespaces (one at a time)'
+	"$$python" -m pytest tests -m netns --lab-lock $(LAB_LOCK) --durations 5 || status=$$?
+	exit $$status
+
+check:
+	$(prepare)
+	echo '== format' && "$$python" -m ruff format --check .
+	echo '== lint' && "$$python" -m ruff check .
+	echo '== types' && "$$python" -m mypy
+	echo '== import rules' && "$$python" -m pytest -q tests/test_architecture.py
+
+# --allow-unsafe: setuptools is locked too, it builds the installed copy. No option or index of this machine is written.
+lock:
+	work=$$(mktemp -d)
+	trap 'rm -rf "$$work"' EXIT
+	/usr/bin/python3 -m venv "$$work"
+	"$$work/bin/pip" --quiet install pip-tools
+	/usr/bin/python3 -c 'import configparser as c; s = c.ConfigParser(); s.read("setup.cfg"); print(s["options"]["install_requires"], s["options.extras_require"]["development"], sep="\n")' |
+	CUSTOM_COMPILE_COMMAND='make lock' "$$work/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras \
+		--no-annotate --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+		--output-file requirements.lock -
+
+clean:
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build ./*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	[ ! -L .venv ] || rm .venv

@@ -1,0 +1,179 @@
+"""Runs a scenario: does each step, waits until the network has answered, judges it by packets and RIBs.
+
+Owns the waiting and the judging. The stretches of two steps meet: every probe sent belongs to exactly one step. Refuses to
+ask our own daemons anything.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lab import ledger as books
+from lab.events import Hands
+from lab.lab import Lab
+from lab.ledger import UNDER_WAY_S, Ledger, Shift
+from lab.scenario import FAILING, RETURNING, Scenario, Step
+from lab.topology import SITES
+
+ARRIVAL_S = 0.25  # a probe that is not here after so long is lost; the lab's paths take under a millisecond
+GLANCE_S = 0.4  # the end of a stretch, by which it is said who serves now
+PATIENCE_S = 20.0  # BFD, BGP and a restarted daemon are back well within it
+PAUSE_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One step in one direction, as the report shows it. Times in milliseconds."""
+
+    do: str
+    on: str
+    direction: str
+    shift_ms: float | None
+    sent: int
+    lost: int
+    served_by: tuple[str, ...]
+    lines: tuple[str, ...]
+    ok: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One step: when it was done, when its stretch ended, a row for each direction."""
+
+    step: Step
+    at: float
+    end: float
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything expected came true."""
+        return all(row.ok for row in self.rows)
+
+
+class Engine:
+    """One run of one scenario on one lab, with the prober already running."""
+
+    def __init__(self, lab: Lab, hands: Hands, ledger: Ledger) -> None:
+        self._lab = lab
+        self._hands = hands
+        self._ledger = ledger
+
+    def run(
+        self, scenario: Scenario, before: Callable[[Step], None], after: Callable[[Outcome], None]
+    ) -> list[Outcome]:
+        """Every step in turn; `before` and `after` tell the story. A failed step does not end the run."""
+        began = time.monotonic()
+        stretch_start = began
+        outcomes = []
+        for step in scenario.steps:
+            time.sleep(max(0.0, began + step.at_s - time.monotonic()))
+            before(step)
+            at = self._hands.do(step)
+            complaint = self._settle(step, at)
+            time.sleep(ARRIVAL_S)
+            end = time.monotonic() - ARRIVAL_S
+            outcome = Outcome(step, at, end, tuple(self._rows(step, stretch_start, at, end, complaint)))
+            outcomes.append(outcome)
+            after(outcome)
+            stretch_start = end
+        return outcomes
+
+    # -- waiting
+
+    def _settle(self, step: Step, at: float) -> str:
+        """Wait until what the step expects is so, at least its window; what is missing at the deadline, or nothing."""
+        time.sleep(step.window_s)
+        deadline = at + step.window_s + PATIENCE_S
+        while (missing := self._missing(step)) and time.monotonic() < deadline:
+            time.sleep(PAUSE_S)
+        return missing
+
+    def _missing(self, step: Step) -> str:
+        now = time.monotonic()
+        sites: set[str] = set()
+        lines: set[str] = set()
+        for direction in self._ledger.directions:
+            found_sites, found_lines = books.servers(
+                self._ledger.between(now - GLANCE_S - ARRIVAL_S, now - ARRIVAL_S, direction)
+            )
+            if not found_sites or not found_lines:
+                return f"no probe of {direction} arrives"
+            sites, lines = sites | found_sites, lines | found_lines
+        wrong = _unmet(step.expect.serves, sites, "serves") or _unmet(step.expect.line, lines, "carries")
+        return wrong or self._rib_differs(step)
+
+    def _rib_differs(self, step: Step) -> str:
+        for name in step.expect.serves:
+            site = name.removeprefix("!")
+            if self._lab.directly_reachable(site) == name.startswith("!"):
+                verb = "still chooses" if name.startswith("!") else "does not choose"
+                return f"the ISP of {site} {verb} it"
+        return ""
+
+    # -- judging
+
+    def _rows(self, step: Step, start: float, at: float, end: float, complaint: str) -> list[Row]:
+        shifts = {direction: self._shift(step, direction, at, end) for direction in self._ledger.directions}
+        if step.do in FAILING and not any(shift.affected for shift in shifts.values()):
+            complaint = complaint or f"nothing was served by {step.on} before"
+        return [self._row(step, direction, shift, (start, at, end), complaint) for direction, shift in shifts.items()]
+
+    def _shift(self, step: Step, direction: str, at: float, end: float) -> Shift:
+        if step.do in FAILING:
+            return books.away_from(self._ledger, direction, step.on, at, end)
+        if step.do in RETURNING:
+            return books.back_to(self._ledger, direction, step.on, at, end)
+        lost = sum(1 for probe in self._ledger.between(at, end, direction) if probe.received_at is None)
+        return Shift(0, None, lost)
+
+    def _row(
+        self, step: Step, direction: str, shift: Shift, stretch: tuple[float, float, float], complaint: str
+    ) -> Row:
+        start, at, end = stretch
+        probes = list(self._ledger.between(start, end, direction))
+        lost = [probe for probe in probes if probe.received_at is None]
+        early = sum(1 for probe in lost if probe.sent_at < at - UNDER_WAY_S)
+        sites, lines = books.servers(self._ledger.between(end - GLANCE_S, end, direction))
+        shift_ms = None if shift.shift_s is None else round(shift.shift_s * 1000, 1)
+        reasons = [complaint] if complaint else []
+        reasons += _shift_reasons(step, shift, shift_ms)
+        reasons += _loss_reasons(step, len(lost), shift.lost_outside + early)
+        return Row(
+            do=step.do,
+            on=step.on,
+            direction=direction,
+            shift_ms=shift_ms,
+            sent=len(probes),
+            lost=len(lost),
+            served_by=tuple(sorted(sites, key=SITES.index)),
+            lines=tuple(sorted(lines)),
+            ok=not reasons,
+            why="; ".join(reasons),
+        )
+
+
+def _unmet(names: tuple[str, ...], found: set[str], verb: str) -> str:
+    for name in names:
+        if name.startswith("!") and name[1:] in found:
+            return f"{name[1:]} still {verb}"
+        if not name.startswith("!") and name not in found:
+            return f"{name} {verb} nothing"
+    return ""
+
+
+def _shift_reasons(step: Step, shift: Shift, shift_ms: float | None) -> list[str]:
+    bound = step.expect.shift_ms_max
+    if bound is None or not shift.affected:
+        return []
+    if shift_ms is None:
+        return [f"not every flow left {step.on}"]
+    return [f"the shift took {shift_ms:.0f} ms, allowed are {bound:.0f}"] if shift_ms > bound else []
+
+
+def _loss_reasons(step: Step, lost: int, outside: int) -> list[str]:
+    if step.expect.loss_in_shift_only and outside:
+        return [f"{outside} probes were lost outside the shift"]
+    allowed = step.expect.loss_max
+    return [f"{lost} probes were lost, allowed are {allowed}"] if allowed is not None and lost > allowed else []

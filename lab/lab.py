@@ -1,0 +1,190 @@
+"""One lab from build to teardown: namespaces, ISPs, sites, the customer's router, and the handles to bend them.
+
+Owns the order of building and of taking down. Refuses to know what an event means for traffic: scenarios and probes do.
+Everything is removed when the `with` block ends, however it ends.
+"""
+
+import tomllib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lab import isp as provider
+from lab.isp import Best
+from lab.layout import Layout
+from lab.netns import Network
+from lab.poll import wait_until
+from lab.processes import Processes
+from lab.programs import Programs
+from lab.runfolder import PLACE, RunFolder, this_process
+from lab.topology import AGGREGATE, CUSTOMER, LAN_HOST, ROUTER, SITES, TOPOLOGIES, Isp, lan_ends, locator
+
+SESSIONS_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
+REGISTERED_S = 20.0
+
+
+class Lab:
+    """A running lab. Use it as a context; `keep()` leaves it up when the block ends."""
+
+    def __init__(self, topology: str = "reference", place: Path = PLACE) -> None:
+        self.folder = RunFolder.create(place)
+        self.layout = Layout(self.folder.path)
+        self.network = Network(self.folder.id, TOPOLOGIES[topology]())
+        self.processes = Processes(self.folder, self.network)
+        self._kept = False
+        try:
+            self.folder.own(this_process())
+            self.folder.write(topology=topology, nodes=self.network.nodes, namespaces=self._namespaces())
+            self.layout.make()
+            self.programs = Programs(self.folder.path)
+        except BaseException:
+            self.folder.remove()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._kept or error is not None:
+            self.close()
+
+    def close(self) -> None:
+        """Kill, remove the namespaces, remove the folder."""
+        try:
+            self.processes.close()
+            self.network.remove()
+        finally:
+            self.folder.remove()
+
+    def keep(self) -> None:
+        """Leave it up: from now on it belongs to `xsp-lab down`."""
+        self.folder.own(None)
+        self._kept = True
+
+    def _namespaces(self) -> list[str]:
+        return [self.network.name(node) for node in self.network.nodes]
+
+    # -- building
+
+    def build(self) -> None:
+        """Namespaces, links, addresses, and the ISPs' ingress filters."""
+        self.network.build()
+        for isp in self.network.topology.isps:
+            self.network.run(isp.name, "nft", "-f", "-", stdin=provider.ingress_filter(isp))
+
+    def start_isps(self, neighbour_block: Callable[[str], str]) -> None:
+        """FRR in every ISP: its own configuration, and the block towards its site as the office rendered it.
+
+        The configuration is loaded once bgpd knows the interfaces: a session that is up before drops its first routes.
+        """
+        # zebra first everywhere: a client that finds no zebra tries again only ten seconds later.
+        for daemons in (("zebra",), ("bgpd", "bfdd")):
+            for isp in self.network.topology.isps:
+                directory = provider.frr_directory(self.layout.folder / "frr", isp.name)
+                for daemon in daemons:
+                    words = provider.frr_words(daemon, directory, Path("/dev/null"))
+                    self.processes.start(f"{isp.name}-{daemon}", isp.name, words)
+            for isp in self.network.topology.isps:
+                self._wait_for_vty(isp.name, daemons)
+        for isp in self.network.topology.isps:
+            directory = self.layout.frr(isp.name)
+            wait_until(partial(provider.not_yet_ready, directory), SESSIONS_S)
+            configuration = directory / "frr.conf"
+            configuration.write_text(provider.frr_configuration(isp) + neighbour_block(f"site{isp.number}"))
+            provider.load(directory, configuration)
+
+    def start_bfd(self, site: str, configuration: Path) -> None:
+        """The site's bfdd, beside ExaBGP, which speaks no BFD itself. It needs no zebra, so nothing touches our routes."""
+        directory = provider.frr_directory(self.layout.folder / "frr", site)
+        self.processes.start(f"{site}-bfdd", site, provider.frr_words("bfdd", directory, configuration))
+        self._wait_for_vty(site, ("bfdd",))
+
+    def start_site(self, site: str) -> None:
+        """BFD, the BGP speaker and the home agent of a site, with the files rendered for it."""
+        etc = self.layout.etc(site)
+        self.start_bfd(site, etc / "bfdd.conf")
+        self.start_program(site, "xsp-bgp")
+        self.start_program(site, "xsp-ha")
+
+    def start_program(self, site: str, program: str) -> None:
+        """Start `xsp-ha` or `xsp-bgp` of a site."""
+        file = self.layout.etc(site) / {"xsp-ha": "ha.toml", "xsp-bgp": "bgp.toml"}[program]
+        self.processes.start(f"{site}-{program}", site, [self.programs.path(program), "--config", str(file), "run"])
+
+    def start_router(self) -> None:
+        """The customer's LAN and its mobile router."""
+        file = self.layout.etc(CUSTOMER) / "mr.toml"
+        router, host = lan_ends(tomllib.loads(file.read_text())["prefixes"][0])
+        self.network.configure(ROUTER, [f"address add {router} dev lan nodad"])
+        self.network.configure(
+            LAN_HOST, [f"address add {host} dev eth0 nodad", f"route add default via {router.ip}"]
+        )
+        self.folder.write(lan_host=str(host.ip))
+        # Each line's own default route, as an ISP's router advertisement would install it.
+        lines = [
+            f"route add default via 2001:db8:{n}:c::1 dev line{n} metric {1024 + n}"
+            for n in (1, 2)
+        ]
+        self.network.configure(ROUTER, lines)
+        self.processes.start(
+            "mr-xsp-mr", ROUTER, [self.programs.path("xsp-mr"), "--config", str(file), "run"]
+        )
+
+    @property
+    def lan_host_address(self) -> str:
+        """The address of the host in the customer's LAN. Known once the router was started."""
+        return str(self.folder.read("lan_host"))
+
+    # -- looking, through the neighbours' eyes only
+
+    def best(self, isp: Isp) -> Best:
+        """What an ISP would do with a packet for the aggregate."""
+        return provider.best(self.layout.frr(isp.name), AGGREGATE)
+
+    def directly_reachable(self, site: str) -> bool:
+        """Whether the site's ISP hands packets for the aggregate to the site itself."""
+        return self.best(self._isp(site)).neighbour == locator(site)
+
+    def wait_for_mesh(self) -> None:
+        """Until every ISP has a route to every other one."""
+
+        def missing() -> str | None:
+            for isp in self.network.topology.isps:
+                for other in self.network.topology.isps:
+                    found = provider.best(self.layout.frr(isp.name), other.prefix)
+                    if other != isp and found.neighbour != other.mesh_address(isp.number):
+                        return f"{isp.name} has no route to {other.name}"
+            return None
+
+        wait_until(missing, SESSIONS_S)
+
+    def wait_for_sites(self, sites: tuple[str, ...] = SITES) -> None:
+        """Until every site is announced, directly reachable from its ISP, and BFD is up."""
+
+        def missing() -> str | None:
+            names = [f"{site}-{program}" for site in sites for program in ("xsp-bgp", "xsp-ha", "bfdd")]
+            self.processes.check(*names)
+            for site in sites:
+                isp = self._isp(site)
+                if not self.directly_reachable(site):
+                    return f"{isp.name} has no route for {AGGREGATE} from {site}"
+                if provider.bfd_state(self.layout.frr(isp.name), locator(site)) != "up":
+                    return f"BFD between {isp.name} and {site} is not up"
+            return None
+
+        wait_until(missing, SESSIONS_S)
+
+    def _isp(self, site: str) -> Isp:
+        return self.network.topology.isp_of(site)
+
+    def _wait_for_vty(self, node: str, daemons: tuple[str, ...]) -> None:
+        def missing() -> str | None:
+            self.processes.check(*(f"{node}-{daemon}" for daemon in daemons))
+            gone = [daemon for daemon in daemons if not (self.layout.frr(node) / f"{daemon}.vty").exists()]
+            return f"{gone[0]} of {node} does not answer" if gone else None
+
+        wait_until(missing, SESSIONS_S)
