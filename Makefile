@@ -49,7 +49,7 @@ lock:
 	trap 'rm -rf "$$work"' EXIT
 	/usr/bin/python3 -m venv "$$work"
 	"$$work/bin/pip" --quiet install pip-tools
-	/usr/bin/python3 -c 'import configparser as c; s = c.ConfigParser(); s.read("setup.cfg"); print(s["options"]["install_requires"], s["options.extras_require"]["development"], sep="\n")' |
+	/usr/bin/python3 -c 'import configparser as c; s = c.ConfigParser(); s.read("setup.cfg"); print(s["options"]["install_requires"], *s["options.extras_require"].values(), sep="\n")' |
 	CUSTOM_COMPILE_COMMAND='make lock' "$$work/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras \
 		--no-annotate --no-emit-options --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
 		--output-file requirements.lock -

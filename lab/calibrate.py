@@ -25,8 +25,10 @@ PATIENCE_S = 20.0
 
 def calibrated(network: Network, streams: Sequence[Stream]) -> list[Stream]:
     """The same streams with chosen ports. Raises: LabError if a direction does not use every line in time."""
-    ports = tuple(range(FIRST_PORT, FIRST_PORT + TRIAL_PORTS))
-    trial = [replace(stream, source_ports=ports, rate_hz=TRIAL_HZ) for stream in streams]
+    trial = [
+        replace(stream, source_ports=tuple(range(first, first + TRIAL_PORTS)), rate_hz=TRIAL_HZ)
+        for first, stream in zip(range(FIRST_PORT, FIRST_PORT + 1000, 100), streams, strict=False)
+    ]
     deadline = time.monotonic() + PATIENCE_S
     while True:
         prober = Prober(network, trial, SITES, LINES)

@@ -17,7 +17,8 @@ from lab.topology import SITES
 
 ARRIVAL_S = 0.25  # a probe that is not here after so long is lost; the lab's paths take under a millisecond
 GLANCE_S = 0.4  # the end of a stretch, by which it is said who serves now
-PATIENCE_S = 20.0  # BFD, BGP and a restarted daemon are back well within it
+PATIENCE_S = 5.0  # for a failure to be noticed; the demo's bounds are a tenth of it
+RETURN_PATIENCE_S = 20.0  # BFD, BGP and a restarted daemon are back well within it
 PAUSE_S = 0.1
 
 
@@ -85,7 +86,8 @@ class Engine:
     def _settle(self, step: Step, at: float) -> str:
         """Wait until what the step expects is so, at least its window; what is missing at the deadline, or nothing."""
         time.sleep(step.window_s)
-        deadline = at + step.window_s + PATIENCE_S
+        patience_s = RETURN_PATIENCE_S if step.do in RETURNING else PATIENCE_S
+        deadline = at + step.window_s + patience_s
         while (missing := self._missing(step)) and time.monotonic() < deadline:
             time.sleep(PAUSE_S)
         return missing

@@ -4,8 +4,11 @@ Owns the order of building and of taking down. Refuses to know what an event mea
 Everything is removed when the `with` block ends, however it ends.
 """
 
+import contextlib
+import signal
+import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +25,6 @@ from lab.runfolder import PLACE, RunFolder, this_process
 from lab.topology import AGGREGATE, CUSTOMER, LAN_HOST, ROUTER, SITES, TOPOLOGIES, Isp, lan_ends, locator
 
 SESSIONS_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
-REGISTERED_S = 20.0
 
 
 class Lab:
@@ -53,12 +55,13 @@ class Lab:
             self.close()
 
     def close(self) -> None:
-        """Kill, remove the namespaces, remove the folder."""
-        try:
-            self.processes.close()
-            self.network.remove()
-        finally:
-            self.folder.remove()
+        """Kill, remove the namespaces, remove the folder. A second Ctrl-C does not interrupt it."""
+        with _undisturbed():
+            try:
+                self.processes.close()
+                self.network.remove()
+            finally:
+                self.folder.remove()
 
     def keep(self) -> None:
         """Leave it up: from now on it belongs to `xsp-lab down`."""
@@ -103,11 +106,11 @@ class Lab:
         self.processes.start(f"{site}-bfdd", site, provider.frr_words("bfdd", directory, configuration))
         self._wait_for_vty(site, ("bfdd",))
 
-    def start_site(self, site: str) -> None:
+    def start_site(self, site: str, before_home_agent: Callable[[], None] = lambda: None) -> None:
         """BFD, the BGP speaker and the home agent of a site, with the files rendered for it."""
-        etc = self.layout.etc(site)
-        self.start_bfd(site, etc / "bfdd.conf")
+        self.start_bfd(site, self.layout.etc(site) / "bfdd.conf")
         self.start_program(site, "xsp-bgp")
+        before_home_agent()
         self.start_program(site, "xsp-ha")
 
     def start_program(self, site: str, program: str) -> None:
@@ -162,8 +165,8 @@ class Lab:
 
         wait_until(missing, SESSIONS_S)
 
-    def wait_for_sites(self, sites: tuple[str, ...] = SITES) -> None:
-        """Until every site is announced, directly reachable from its ISP, and BFD is up."""
+    def wait_for_sites(self, sites: tuple[str, ...] = SITES, bfd: bool = True) -> None:
+        """Until every site is announced, chosen by its own ISP, and (unless it is off on purpose) BFD is up."""
 
         def missing() -> str | None:
             names = [f"{site}-{program}" for site in sites for program in ("xsp-bgp", "xsp-ha", "bfdd")]
@@ -172,7 +175,7 @@ class Lab:
                 isp = self._isp(site)
                 if not self.directly_reachable(site):
                     return f"{isp.name} has no route for {AGGREGATE} from {site}"
-                if provider.bfd_state(self.layout.frr(isp.name), locator(site)) != "up":
+                if bfd and provider.bfd_state(self.layout.frr(isp.name), locator(site)) != "up":
                     return f"BFD between {isp.name} and {site} is not up"
             return None
 
@@ -188,3 +191,18 @@ class Lab:
             return f"{gone[0]} of {node} does not answer" if gone else None
 
         wait_until(missing, SESSIONS_S)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that would end us wait until the block is done (only the main thread can see to that)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""The forms: text with named holes, filled in by `xsp.render`. No decisions are made here."""

@@ -1,0 +1,62 @@
+"""`xsp site`: the sites of the home agents."""
+
+from typing import Annotated
+
+import typer
+
+from xsp.cli import context, values
+from xsp.cli.context import DryRun, IdempotencyKey, Json, Quiet, Reason, refusing
+
+app = typer.Typer(no_args_is_help=True, help="Sites of the home agents.")
+
+
+@app.command()
+@refusing
+def add(
+    ctx: typer.Context,
+    name: str,
+    locator: Annotated[str, typer.Option(help="The site's own address, from its ISP.")],
+    gateway: Annotated[str, typer.Option(help="The site's default gateway.")],
+    neighbour_as: Annotated[int, typer.Option(min=1, max=2**32 - 1, help="The ISP's AS number.")],
+    neighbour: Annotated[str | None, typer.Option(help="The ISP's BGP address; the gateway if not given.")] = None,
+    interface: Annotated[str, typer.Option(help="The interface towards the ISP.")] = "isp",
+    home_agent_set: Annotated[str, typer.Option("--set", help="The set of home agents it belongs to.")] = "default",
+    mrai_s: Annotated[
+        int, typer.Option("--mrai", min=0, max=120, help="The ISP's advertisement interval, seconds.")
+    ] = 0,
+    dry_run: DryRun = False,
+    reason: Reason = "",
+    idempotency_key: IdempotencyKey = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add a site; then render its files and those of the other sites again."""
+    from xsp.model import Site
+
+    next_hop = values.address(gateway)
+    speaker = values.address(neighbour) if neighbour else next_hop
+    site = Site(name, home_agent_set, values.address(locator), interface, next_hop, speaker, neighbour_as, "", mrai_s)
+    options = context.change_options(dry_run, reason, idempotency_key)
+    result = context.registry(ctx).add_site(site, options)
+    context.show(result, f"site {name} added: {result['locator']}", as_json=as_json, quiet=quiet)
+
+
+@app.command()
+@refusing
+def show(ctx: typer.Context, name: str, as_json: Json = False, quiet: Quiet = False) -> None:
+    """Show one site."""
+    from xsp.registry import site_json
+
+    found = site_json(context.registry(ctx).site(name))
+    text = "\n".join(f"{key}: {value}" for key, value in found.items())
+    context.show(found, text, as_json=as_json, quiet=quiet)
+
+
+@app.command("list")
+@refusing
+def list_(ctx: typer.Context, as_json: Json = False, quiet: Quiet = False) -> None:
+    """List the sites."""
+    from xsp.registry import site_json
+
+    rows = [site_json(site) for site in context.registry(ctx).sites()]
+    context.show(rows, context.table(rows, "no sites"), as_json=as_json, quiet=quiet)

@@ -1,0 +1,96 @@
+"""The registry's tables (SQLAlchemy 2). Addresses are kept as text, so that an operator can read the database."""
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+SCHEMA = 1  # raised with every change of these tables; another number in the database is refused
+
+
+class Table(DeclarativeBase):
+    """What all tables share."""
+
+
+class Setting(Table):
+    """A value of the office itself: schema, local_as, home_agent_address, table_version, signing_key (encrypted)."""
+
+    __tablename__ = "setting"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str]
+
+
+class AggregateRow(Table):
+    """A prefix announced by every site."""
+
+    __tablename__ = "aggregate"
+    prefix: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
+class SiteRow(Table):
+    """A home agent's site."""
+
+    __tablename__ = "site"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    home_agent_set: Mapped[str] = mapped_column(String(64))
+    locator: Mapped[str] = mapped_column(String(64), unique=True)
+    interface: Mapped[str] = mapped_column(String(15))
+    gateway: Mapped[str] = mapped_column(String(64))
+    neighbour: Mapped[str] = mapped_column(String(64))
+    neighbour_as: Mapped[int]
+    router_id: Mapped[str] = mapped_column(String(15), unique=True)
+    mrai_s: Mapped[int]
+
+
+class CustomerRow(Table):
+    """A customer: its home address, its key (encrypted) and its state."""
+
+    __tablename__ = "customer"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    home_address: Mapped[str] = mapped_column(String(64), unique=True)
+    spi: Mapped[int]
+    algorithm: Mapped[str] = mapped_column(String(32))
+    secret: Mapped[str]
+    prefixes: Mapped[list["PrefixRow"]] = relationship(order_by="PrefixRow.prefix")
+    uplinks: Mapped[list["UplinkRow"]] = relationship(order_by="UplinkRow.bid")
+
+
+class PrefixRow(Table):
+    """A mobile network prefix of a customer."""
+
+    __tablename__ = "prefix"
+    prefix: Mapped[str] = mapped_column(String(64), primary_key=True)
+    customer: Mapped[str] = mapped_column(ForeignKey("customer.name"))
+
+
+class UplinkRow(Table):
+    """A line of a customer; `allowed_care_of` is a list of prefixes, separated by blanks."""
+
+    __tablename__ = "uplink"
+    __table_args__ = (UniqueConstraint("customer", "name"),)
+    customer: Mapped[str] = mapped_column(ForeignKey("customer.name"), primary_key=True)
+    bid: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(15))
+    weight: Mapped[int]
+    priority: Mapped[int]
+    allowed_care_of: Mapped[str]
+
+
+class AuditRow(Table):
+    """One change: written in the same transaction."""
+
+    __tablename__ = "audit"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[str] = mapped_column(String(40))
+    actor: Mapped[str] = mapped_column(String(64))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(128))
+    reason: Mapped[str]
+
+
+class DoneRow(Table):
+    """What an idempotency key has brought about, so that the same command again changes nothing."""
+
+    __tablename__ = "done"
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    action: Mapped[str] = mapped_column(String(256))
+    result: Mapped[str]
