@@ -96,12 +96,12 @@ def _up(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     chosen = scenario.load(scenario.find(options.scenario))
     prerequisites.check()
-    return Story(Console(), chosen, options.output).tell()
+    return Story(Console(emoji=False), chosen, options.output).tell()
 
 
 def _demo(options: argparse.Namespace) -> int:
     prerequisites.check()
-    return demo.tell(Console(), options.output, options.fault)
+    return demo.tell(Console(emoji=False), options.output, options.fault)
 
 
 def _status(options: argparse.Namespace) -> int:

@@ -15,13 +15,14 @@ from lab.story import Story
 SCENARIO = "story"
 DEFAULT_OUTPUT = Path("demo-report")
 _OPENING = """\
-[bold]anycast-xsp[/bold]: one small office, two ordinary ISP lines, three home agents behind one anycast address.
-Everything below runs for real: Linux namespaces, FRR as the Internet, ExaBGP, and the programs of this project.
-Who served and what was lost is read from captured packets and from the ISPs' routing tables.
+[bold]anycast-xsp[/bold]: one small office, two ordinary ISP lines, three home agents behind one
+anycast address. Everything below runs for real: Linux namespaces, FRR as the
+Internet, ExaBGP, and the programs of this project. Who served and what was lost
+is read from captured packets and from the ISPs' routing tables.
 """
 
 
 def tell(console: Console, output: Path, fault: Fault) -> int:
     """The exit status. Raises: LabError."""
-    console.print(_OPENING, highlight=False)
+    console.print(_OPENING, highlight=False, soft_wrap=True)
     return Story(console, scenario.load(scenario.find(SCENARIO)), output, fault).tell()

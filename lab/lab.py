@@ -101,8 +101,10 @@ class Lab:
             provider.load(directory, configuration)
 
     def start_bfd(self, site: str, configuration: Path) -> None:
-        """The site's bfdd, beside ExaBGP, which speaks no BFD itself. It needs no zebra, so nothing touches our routes."""
+        """The site's bfdd, beside ExaBGP, which speaks no BFD itself; zebra, for it, to know the interfaces."""
         directory = provider.frr_directory(self.layout.folder / "frr", site)
+        self.processes.start(f"{site}-zebra", site, provider.frr_words("zebra", directory, Path("/dev/null")))
+        self._wait_for_vty(site, ("zebra",))
         self.processes.start(f"{site}-bfdd", site, provider.frr_words("bfdd", directory, configuration))
         self._wait_for_vty(site, ("bfdd",))
 

@@ -6,12 +6,15 @@ write any of these files itself.
 
 import subprocess
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 from lab.errors import LabError
 from lab.layout import Layout
 from lab.programs import Programs
+from lab.topology import AGGREGATE, CUSTOMER, ISPS, LINES, SITES, XSP_AS, locator
 
 COMMAND_S = 60.0
+AT_ONCE = 2  # renderings change nothing, so they need not wait for one another
 
 
 class Office:
@@ -22,17 +25,44 @@ class Office:
         self._programs = programs
         self._on_command = on_command
 
+    def register(self) -> None:
+        """The xSP, its aggregate, its sites, and a customer with two lines."""
+        self.xsp("init", "--as", str(XSP_AS))
+        self.xsp("aggregate", "add", AGGREGATE)
+        for number, site in zip(ISPS, SITES, strict=True):
+            where = ["--locator", locator(site), "--gateway", f"2001:db8:{number}:a::1"]
+            self.xsp("site", "add", site, *where, "--neighbour-as", str(XSP_AS + number))
+        lines = [word for line in LINES for word in ("--uplink", f"{line}:allowed=2001:db8:{line[-1]}:c::/64")]
+        self.xsp("customer", "add", CUSTOMER, *lines)
+
+    def render(self) -> None:
+        """Every file that the sites, their ISPs and the customer need."""
+        places = ["--state-root", str(self._layout.state_root), "--run-root", str(self._layout.run_root)]
+        programs = ["--program-directory", str(self._programs.directory)]
+        orders = [
+            ("render", "--site", site, "--output", str(self._layout.etc(site)), *places, *programs) for site in SITES
+        ]
+        orders.append(("render", "--customer", CUSTOMER, "--output", str(self._layout.etc(CUSTOMER)), *places))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for done in [pool.submit(self.xsp, *order) for order in orders]:
+                done.result()
+
     def publish(self, sites: Iterable[str]) -> None:
         """Hand the signed customer table to these sites."""
         words = [word for site in sites for word in ("--output", str(self._layout.customer_table(site)))]
         self.xsp("table", "publish", *words)
 
+    def neighbour_block(self, site: str) -> str:
+        """What the site's ISP is given to configure."""
+        return (self._layout.etc(site) / "neighbour-frr.conf").read_text()
+
     def xsp(self, *words: str) -> str:
         """One command of the operator; what it printed. Raises: LabError with what it said."""
         self._on_command("xsp " + " ".join(words))
-        command = [self._programs.path("xsp"), *words]
+        command = [self._programs.path("xsp"), "--database", f"sqlite:///{self._layout.registry}", *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=COMMAND_S)
         if done.returncode:
-            said = " ".join((done.stderr or done.stdout).split())
-            raise LabError(f"xsp {' '.join(words)} failed with status {done.returncode}: {said[-400:]}", "correct that first")
+            said = " ".join((done.stderr or done.stdout).split())[-400:]
+            what = f"xsp {' '.join(words)} failed with status {done.returncode}: {said}"
+            raise LabError(what, "correct that first")
         return done.stdout

@@ -151,7 +151,7 @@ def _zoom(axes: Any, ledger: Ledger, rows: dict[int, float], outcome: Outcome, f
         axes.annotate("", (x, y), (0, y), arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.0, "shrinkA": 0, "shrinkB": 0})
         axes.text(x + after_s * 0.015, y, f"{shift_ms:.0f} ms", fontsize=8, color=INK, va="center", ha="left",
                   bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}, zorder=6)
-    axes.set_xticks([0, 0.2, 0.4, 0.6], ["0", "200 ms", "400 ms", "600 ms"], fontsize=8)
+    axes.set_xticks([0, 0.2, 0.4], ["0", "200 ms", "400 ms"], fontsize=8)
     axes.set_title(event_name(outcome), fontsize=10.5, fontweight="bold", color=INK if outcome.ok else LOST, loc="left")
 
 

@@ -9,6 +9,7 @@ import contextlib
 import selectors
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ SO_RCVBUFFORCE = 33
 RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024
 READ_AT_ONCE = 256
 STILL_UNDER_WAY_S = 0.3
+SWITCH_INTERVAL_S = 0.0005  # a sender that is due waits so long for a busy main thread, not Python's 5 ms
 _TIMESPEC = struct.Struct("ll")
 _ANCILLARY_BYTES = socket.CMSG_SPACE(_TIMESPEC.size)
 
@@ -86,6 +88,8 @@ class Prober:
         except BaseException:
             self._close()
             raise
+        self._switch_interval_s = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         for work in (self._read, self._send):
             thread = threading.Thread(target=work, name=f"prober {work.__name__}", daemon=True)
             thread.start()
@@ -99,6 +103,8 @@ class Prober:
         self._stop_reading.set()
         for thread in self._threads:
             thread.join()
+        if self._threads:
+            sys.setswitchinterval(self._switch_interval_s)
         self._threads = []
         self._close()
 

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from lab.engine import Outcome, Row
@@ -20,6 +21,15 @@ from lab.programs import ROOT
 from lab.scenario import FAILING
 
 REPORT_FILE = "report.json"
+_COLUMNS: tuple[tuple[str, JustifyMethod], ...] = (
+    ("event", "left"),
+    ("direction", "left"),
+    ("sites", "left"),
+    ("lines", "left"),
+    ("shift", "right"),
+    ("lost / sent", "right"),
+    ("", "left"),
+)
 
 
 def document(name: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -67,22 +77,15 @@ def machine() -> str:
 
 
 def table(outcomes: Sequence[Outcome]) -> Table:
-    """One line for each event and direction."""
-    found = Table(title="What the packets say", title_style="bold", header_style="bold", pad_edge=False)
-    for name, justify in (
-        ("event", "left"),
-        ("direction", "left"),
-        ("served by", "left"),
-        ("over", "left"),
-        ("shift", "right"),
-        ("lost / sent", "right"),
-        ("", "left"),
-    ):
-        found.add_column(name, justify=justify, no_wrap=name != "")  # type: ignore[arg-type]
+    """One line for each event and direction, narrow enough for 80 columns."""
+    found = Table(title="What the packets say", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name, justify in _COLUMNS:
+        found.add_column(name, justify=justify, no_wrap=True)
     for outcome in outcomes:
         for place, row in enumerate(outcome.rows):
             found.add_row(event_name(outcome) if place == 0 else "", *_cells(row))
         found.add_section()
+    found.caption = "back: the time until the first probe was served by what returned"
     return found
 
 
@@ -100,11 +103,11 @@ def shift_text(row: Row) -> str:
 
 def _cells(row: Row) -> list[str]:
     lost = f"[red]{row.lost}[/red]" if row.lost else "0"
-    verdict = "[green]ok[/green]" if row.ok else f"[bold red]{row.why}[/bold red]"
+    verdict = "[green]ok[/green]" if row.ok else "[bold red]FAILED[/bold red]"
     return [
         row.direction,
-        ", ".join(row.served_by),
-        ", ".join(row.lines),
+        ", ".join(site.removeprefix("site") for site in row.served_by),
+        ", ".join(line.removeprefix("line") for line in row.lines),
         shift_text(row),
         f"{lost} / {row.sent}",
         verdict,

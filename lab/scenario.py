@@ -19,7 +19,7 @@ probes at the end of the step; a site named without `!` must also be its own ISP
 """
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ class Scenario:
     name: str
     topology: str
     probes: tuple[ProbeStream, ...]
-    steps: tuple[Step, ...] = field(default=())
+    steps: tuple[Step, ...]
+    title: str = ""
 
 
 def find(name: str) -> Path:
@@ -102,7 +103,7 @@ def load(path: Path) -> Scenario:
 def parse(document: dict[str, Any], where: str) -> Scenario:
     """Check a parsed document. Raises: LabError naming the place."""
     keys = _Keys(document, where)
-    name, topology = keys.take("name", str), keys.take("topology", str, "reference")
+    name, topology, title = keys.take("name", str), keys.take("topology", str, "reference"), keys.take("title", str, "")
     probes = tuple(_probe(_Keys(row, f"{where}: probe {n}")) for n, row in enumerate(keys.take("probe", list), 1))
     steps = tuple(_step(_Keys(row, f"{where}: step {n}")) for n, row in enumerate(keys.take("step", list), 1))
     keys.done()
@@ -112,7 +113,7 @@ def parse(document: dict[str, Any], where: str) -> Scenario:
         raise keys.wrong("at least one probe and one step are needed")
     if list(steps) != sorted(steps, key=lambda step: step.at_s):
         raise keys.wrong("the steps are not in the order of at_s")
-    return Scenario(name, topology, probes, steps)
+    return Scenario(name, topology, probes, steps, title)
 
 
 def _probe(keys: "_Keys") -> ProbeStream:

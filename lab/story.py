@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from lab import build, report
 from lab.build import Ready
@@ -32,11 +33,13 @@ class Story:
         self._output = output
         self._fault = fault
         self._began = time.monotonic()
+        self._folder = ""
 
     def tell(self) -> int:
         """Build, run, report, take down; the exit status. Raises: LabError."""
         self._output.mkdir(parents=True, exist_ok=True)
         with Lab(self._scenario.topology) as lab:
+            self._folder = str(lab.folder.path)
             try:
                 ready = build.raise_up(lab, self.say, self._command, self._fault)
                 ledger, outcomes = self._run(ready)
@@ -53,10 +56,11 @@ class Story:
     def say(self, text: str) -> None:
         """One line of the story."""
         elapsed = time.monotonic() - self._began
-        self._console.print(f"[dim]{elapsed:5.1f} s[/dim]  {text}", highlight=False)
+        self._console.print(f"[dim]{elapsed:5.1f} s[/dim]  {text}", highlight=False, soft_wrap=True)
 
     def _command(self, text: str) -> None:
-        self._console.print(f"         [cyan]$ {text}[/cyan]", highlight=False, soft_wrap=True)
+        shown = escape(text.replace(self._folder, "$LAB"))
+        self._console.print(f"         [cyan]$ {shown}[/cyan]", highlight=False, soft_wrap=True)
 
     def _run(self, ready: Ready) -> tuple[Ledger, list[Outcome]]:
         prober = build.prober(ready.lab, self._scenario.probes)
@@ -114,4 +118,4 @@ class Story:
 
 def _title(scenario: Scenario, fault: Fault) -> str:
     sabotage = "" if fault is Fault.NONE else f" (sabotaged: {fault})"
-    return f"anycast-xsp: {scenario.name}{sabotage}"
+    return f"{scenario.title or scenario.name}{sabotage}"

@@ -64,6 +64,11 @@ EDGES: tuple[str, ...] = (
     "runtime/log.py",
     "runtime/loop.py",
     "runtime/notify.py",
+    "xsp/check.py",
+    "xsp/database.py",
+    "xsp/files.py",
+    "xsp/registry.py",
+    "xsp/vault.py",
 )
 IMPURE = {"asyncio", "socket", "time", "random", "os", "subprocess", "threading", "logging", "pyroute2"} | {
     "fcntl",

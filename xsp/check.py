@@ -14,7 +14,7 @@ import ha.config
 import mr.config
 from bgp.errors import BgpError
 from xsp.errors import Refused
-from xsp.files import File
+from xsp.model import File
 
 EXABGP_TIMEOUT_S = 20
 

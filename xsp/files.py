@@ -2,18 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from xsp.errors import Refused
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file's content; a secret one is readable by its owner alone."""
-
-    text: str
-    secret: bool = False
+from xsp.model import File
 
 
 def write_all(files: Mapping[Path, File]) -> None:

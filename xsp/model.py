@@ -60,3 +60,11 @@ class AuditEntry:
     action: str
     subject: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file's content; a secret one is readable by its owner alone."""
+
+    text: str
+    secret: bool = False

@@ -79,10 +79,8 @@ class Registry:
             for known in _aggregates(session):
                 if known.overlaps(prefix):
                     raise Refused(f"{prefix} overlaps the aggregate {known}", "Use a prefix outside it", Exit.CONFLICT)
-            if (
-                prefix.prefixlen > HOME_PREFIX_LENGTH - 8
-                or (not prefix.is_global
-                and not prefix.subnet_of(_DOCUMENTATION))
+            if prefix.prefixlen > HOME_PREFIX_LENGTH - 8 or (
+                not prefix.is_global and not prefix.subnet_of(_DOCUMENTATION)
             ):
                 raise Refused(
                     f"{prefix} cannot be an aggregate", "Use a global unicast prefix of at most /56", Exit.USAGE

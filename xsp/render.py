@@ -12,8 +12,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xsp.errors import Refused
-from xsp.files import File
-from xsp.model import Customer, Office, Site
+from xsp.model import Customer, File, Office, Site
 
 SITE_FILES = ("ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", "neighbour-frr.conf")
 BFD = {"interval_ms": 50, "multiplier": 3}  # 10 ms x 3 flapped when measured, 50 ms x 3 never did

@@ -36,6 +36,8 @@ def render(
         raise Refused("either a site or a customer is rendered", "Give one of --site and --customer", Exit.USAGE)
     registry = context.registry(ctx)
     programs = program_directory or _beside()
+    if site is not None and not (programs / "xsp-bgp").is_file():
+        raise Refused(f"there is no xsp-bgp in {programs}", "Name its folder with --program-directory", Exit.MISSING)
     places = Places(output.absolute(), state_root.absolute(), run_root.absolute(), programs.absolute())
     office = registry.office()
     if site is not None:

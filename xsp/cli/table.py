@@ -24,7 +24,8 @@ def publish(
     quiet: Quiet = False,
 ) -> None:
     """Write the signed table, with a version that only grows. The sites take it over by themselves."""
-    from xsp.files import File, write_all
+    from xsp.files import write_all
+    from xsp.model import File
     from xsp.publish import render_table
 
     registry = context.registry(ctx)
