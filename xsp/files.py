@@ -10,6 +10,9 @@ from xsp.model import File
 
 def write_all(files: Mapping[Path, File]) -> None:
     """Write these files. Raises: Refused; then none of them was touched, and nothing is left beside them."""
+    for path in files:
+        if path.is_dir():
+            raise Refused(f"{path} is a folder where a file should be", "Remove it, or name another folder")
     pending: list[tuple[Path, Path]] = []
     try:
         for path, file in files.items():
