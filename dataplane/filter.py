@@ -1,34 +1,40 @@
 """The nftables side: which tunnelled packets a home agent believes, and what a mobile router must not say.
 
 Owns the tables `ip6 xsp_ha` and `ip6 xsp_mr`. The source check (RFC 6275 10.4.5, RFC 3963 9): the outer source must
-be a care-of address of the customer that owns the inner source. One hash set per prefix length in use, keyed by both;
-with and without the encapsulation limit option (RFC 2473 4.1.1) that stock tunnels send. The tables are loaded by
-`nft` when the daemon starts; elements change by netlink.
+be a care-of address of the customer that owns the inner source. One hash set per prefix length in use, keyed by both,
+for packets with and without the encapsulation limit option (RFC 2473 4.1.1) that stock tunnels send; all else that is
+tunnelled to the home agent is counted and dropped, outer fragments too: the kernel would decapsulate each by itself.
+Who can send with a customer's care-of address as source can pass the check; it is no authentication.
+
+The tables are loaded by `nft` when the daemon starts, and a set when its length first occurs; loading again keeps
+sets, elements and counters and loses no packet. Elements change by netlink.
 """
 
 import ipaddress
 import subprocess
+from collections.abc import Iterable, Mapping, Set
 
 from dataplane.entry import Prefix
 from dataplane.errors import DataPlaneError
+from dataplane.nfnetlink import SetElements
 from dataplane.plan import Element
+from dataplane.port import CHECK_LINGER_S
 
-HOME_AGENT_TABLE, ROUTER_TABLE = "xsp_ha", "xsp_mr"
-COUNTERS = ("source_check", "tunnel_payload", "tunnelled_in")
+HOME_AGENT_TABLE, ROUTER_TABLE, _TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
+TUNNEL_HOP_LIMIT = 64  # RFC 2473 6.3: that of a router's own packets; the kernel would copy the inner one
+_UNKNOWN = b""  # the owner of an element found in the kernel
+EXPIRE_AT_ONCE = 2000  # elements: under 10 ms by measurement, so that no caller's loop waits
 
 _HOME_AGENT = """
 table ip6 xsp_ha {{
     counter source_check {{ }}
+    counter fragment {{ }}
     counter tunnel_payload {{ }}
     counter tunnelled_in {{ }}
     chain tunnelled {{ }}
     chain tunnelled_limit {{ }}
-    chain prerouting {{
-        type filter hook prerouting priority raw; policy accept;
-    }}
-    chain postrouting {{
-        type filter hook postrouting priority 0; policy accept;
-    }}
+    chain prerouting {{ type filter hook prerouting priority raw; policy accept; }}
+    chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
 }}
 flush chain ip6 xsp_ha prerouting
 flush chain ip6 xsp_ha postrouting
@@ -36,52 +42,155 @@ table ip6 xsp_ha {{
     chain prerouting {{
         ip6 daddr {address} ip6 nexthdr 41 jump tunnelled
         ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x2900 jump tunnelled_limit
+        ip6 daddr {address} meta l4proto 41 exthdr frag exists counter name fragment drop
         ip6 daddr {address} meta l4proto 41 counter name source_check drop
         ip6 daddr {address} meta l4proto {{ 4, 47, 137 }} counter name tunnel_payload drop
     }}
     chain postrouting {{
-        ip6 saddr {address} meta l4proto 41 ip6 hoplimit set 64
+        ip6 saddr {address} meta l4proto 41 ip6 hoplimit set {hop_limit}
     }}
 }}
 """
 
+# The inner source begins at bit (40 + 8) * 8 of the outer header; with an option before it, eight octets later.
 _LENGTH = """
 table ip6 xsp_ha {{
-    set ok{length} {{ typeof ip6 saddr . @nh,384,{length}; }}
-    chain tunnelled {{ ip6 saddr . @nh,384,{length} @ok{length} counter name tunnelled_in accept; }}
-    chain tunnelled_limit {{ ip6 saddr . @nh,448,{length} @ok{length} counter name tunnelled_in accept; }}
+    set ok{length} {{ typeof ip6 saddr . @nh,384,{bits}; }}
+    chain tunnelled {{ ip6 saddr . @nh,384,{bits}{mask} @ok{length} counter name tunnelled_in accept; }}
+    chain tunnelled_limit {{ ip6 saddr . @nh,448,{bits}{mask} @ok{length} counter name tunnelled_in accept; }}
 }}
 """
 
 # The kernel knows no type 2 routing header and would answer each with a Parameter Problem (RFC 6275 6.4).
 _ROUTER = """
 table ip6 xsp_mr {{
-    chain output {{
-        type filter hook output priority raw; policy accept;
-    }}
+    chain output {{ type filter hook output priority raw; policy accept; }}
+    chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
 }}
 flush chain ip6 xsp_mr output
+flush chain ip6 xsp_mr postrouting
 table ip6 xsp_mr {{
     chain output {{
         icmpv6 type parameter-problem @th,112,8 43 @th,400,8 2 drop
+    }}
+    chain postrouting {{
+        ip6 daddr {address} meta l4proto 41 ip6 hoplimit set {hop_limit}
     }}
 }}
 """
 
 
-def load_home_agent(address: bytes) -> None:
-    """Make the home agent's table; sets and their elements stay as they are. Raises: DataPlaneError."""
-    _nft(_HOME_AGENT.format(address=ipaddress.IPv6Address(address)))
+class SourceCheck:
+    """The elements of the source check, each with the customer it was entered for. Raises: DataPlaneError.
+
+    An element may be wanted by one customer and left by another (a network that moves between two behind one line):
+    only its last owner takes it out.
+    """
+
+    def __init__(self) -> None:
+        self._sets: SetElements | None = None
+        self._owners: dict[Element, bytes] = {}
+        self._leaving: dict[Element, float | None] = {}
+        self._lengths: set[int] = set()
+
+    def prepare(self, address: bytes) -> None:
+        """Load the table for this home agent address; sets and their elements stay as they are."""
+        _nft(_HOME_AGENT.format(address=ipaddress.IPv6Address(address), hop_limit=TUNNEL_HOP_LIMIT))
+        if self._sets is None:
+            self._sets = SetElements(HOME_AGENT_TABLE)
+        self._lengths = _lengths(self._sets)
+
+    def reload(self) -> None:
+        """Take the elements from the kernel, whoever entered them."""
+        sets = self._required()
+        self._lengths = _lengths(sets)
+        found = (_element(length, key) for length in self._lengths for key in sets.keys(_set_name(length)))
+        self._owners = {element: self._owners.get(element, _UNKNOWN) for element in found}
+        self._leaving = {element: at for element, at in self._leaving.items() if element in self._owners}
+
+    def enter(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
+        """Enter what these customers need. Returns: whom it was refused, and why; the others have it."""
+        try:
+            self._enter({element for elements in wanted.values() for element in elements})
+            refused = {}
+        except DataPlaneError:
+            refused = self._enter_each(wanted)
+        for owner, elements in wanted.items():
+            for element in elements if owner not in refused else ():
+                self._leaving.pop(element, None)
+                self._owners[element] = owner
+        return refused
+
+    def _enter_each(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
+        refused = {}
+        for owner, elements in wanted.items():
+            try:
+                self._enter(set(elements))
+            except DataPlaneError as error:
+                refused[owner] = error.reason
+        return refused
+
+    def _enter(self, elements: set[Element]) -> None:
+        new = [element for element in elements if element not in self._owners]
+        sets = self._required()
+        for length in {prefix.length for _, prefix in new} - self._lengths:
+            bits = 8 * _octets(length)
+            mask = f" & {((1 << length) - 1) << (bits - length):#x}" if bits != length else ""
+            _nft(_LENGTH.format(length=length, bits=bits, mask=mask))
+            self._lengths.add(length)
+        sets.change([_key(element) for element in new], [])
+
+    def leave(self, owner: bytes, elements: Iterable[Element]) -> None:
+        """Take these out after a linger, unless another customer has taken them over."""
+        for element in elements:
+            if self._owners.get(element) in (owner, _UNKNOWN):
+                self._leaving.setdefault(element, None)
+
+    def leave_all_but(self, right: Set[Element]) -> None:
+        """Take out after a linger whatever is not in `right`."""
+        for element in self._owners.keys() - right:
+            self._leaving.setdefault(element, None)
+
+    def expire(self, now: float) -> float | None:
+        """Take out what lingered long enough, a bounded number at once. Returns: when to call again."""
+        due = [element for element, at in self._leaving.items() if at is not None and at <= now][:EXPIRE_AT_ONCE]
+        if due:
+            self._take_out(due)
+            for element in due:
+                del self._owners[element], self._leaving[element]
+        for element, at in self._leaving.items():
+            if at is None:
+                self._leaving[element] = now + CHECK_LINGER_S
+        return min((at for at in self._leaving.values() if at is not None), default=None)
+
+    def _take_out(self, due: list[Element]) -> None:
+        sets = self._required()
+        try:
+            sets.change([], [_key(element) for element in due])
+        except DataPlaneError:
+            # Somebody took one out already, which spoils the transaction: ask what is left.
+            left = {(name, key) for name in {_key(element)[0] for element in due} for key in sets.keys(name)}
+            sets.change([], [key for key in map(_key, due) if key in left])
+
+    def counters(self) -> dict[str, int]:
+        """Packets by what became of them, and elements in use."""
+        packets = {f"tunnel_packets{{{name}}}": count for name, count in self._required().counters().items()}
+        return {**packets, "check_elements": len(self._owners), "check_elements_leaving": len(self._leaving)}
+
+    def purge(self) -> None:
+        """Remove the table."""
+        delete_table(HOME_AGENT_TABLE)
+        self._owners, self._leaving, self._lengths = {}, {}, set()
+
+    def _required(self) -> SetElements:
+        if self._sets is None:
+            raise DataPlaneError("changing the source check", "the site was not prepared")
+        return self._sets
 
 
-def load_length(length: int) -> None:
-    """Make the set for one prefix length and the rules that ask it, once for each. Raises: DataPlaneError."""
-    _nft(_LENGTH.format(length=length))
-
-
-def load_router() -> None:
+def load_router(home_agent: bytes) -> None:
     """Make the mobile router's table. Raises: DataPlaneError."""
-    _nft(_ROUTER.format())
+    _nft(_ROUTER.format(address=ipaddress.IPv6Address(home_agent), hop_limit=TUNNEL_HOP_LIMIT))
 
 
 def delete_table(name: str) -> None:
@@ -89,50 +198,44 @@ def delete_table(name: str) -> None:
     _nft(f"table ip6 {name}\ndelete table ip6 {name}\n")
 
 
-def lengths_in_use() -> set[int]:
-    """The prefix lengths that have a set already. Raises: DataPlaneError."""
-    listed = _nft("list sets ip6\n")
-    lines = [line.strip() for line in _of_table(listed, HOME_AGENT_TABLE)]
-    return {int(line.split()[1][2:]) for line in lines if line.startswith("set ok")}
+def trial() -> None:
+    """Have the kernel judge the source check without keeping any of it. Raises: DataPlaneError."""
+    script = _HOME_AGENT.format(address="::", hop_limit=TUNNEL_HOP_LIMIT) + _LENGTH.format(length=56, bits=56, mask="")
+    _nft(script.replace(HOME_AGENT_TABLE, _TRIAL_TABLE) + f"delete table ip6 {_TRIAL_TABLE}\n")
 
 
-def element_key(element: Element) -> tuple[str, bytes]:
-    """The set and the key of one element of the source check."""
+def _lengths(sets: SetElements) -> set[int]:
+    """The prefix lengths that have a set, and so the rules that ask it: both came in one transaction."""
+    return {int(name.removeprefix("ok")) for name in sets.names() if name.startswith("ok")}
+
+
+def _key(element: Element) -> tuple[str, bytes]:
+    """The set and the key of an element: care-of address, then as many octets as the prefix reaches into, padded."""
     care_of, (network, length) = element
-    size = (length + 7) // 8
-    inside = (int.from_bytes(network, "big") >> (128 - length)).to_bytes(size, "big")
-    return set_name(length), care_of + inside + bytes(-size % 4)
+    size = _octets(length)
+    return _set_name(length), care_of + network[:size] + bytes(-size % 4)
 
 
-def set_name(length: int) -> str:
-    """The set for inner sources inside prefixes of this length."""
+def _element(length: int, key: bytes) -> Element:
+    size = _octets(length)
+    return key[:16], Prefix(key[16 : 16 + size] + bytes(16 - size), length)
+
+
+def _set_name(length: int) -> str:
     return f"ok{length}"
 
 
-def element(length: int, key: bytes) -> Element:
-    """The element that a key of the set for `length` stands for."""
-    size = (length + 7) // 8
-    network = int.from_bytes(key[16 : 16 + size], "big") << (128 - length)
-    return key[:16], Prefix(network.to_bytes(16, "big"), length)
+def _octets(length: int) -> int:
+    return (length + 7) // 8
 
 
-def _of_table(listed: str, table: str) -> list[str]:
-    inside, lines = False, []
-    for line in listed.splitlines():
-        if line.startswith("table "):
-            inside = line.split()[2] == table
-        elif inside:
-            lines.append(line)
-    return lines
-
-
-def _nft(script: str) -> str:
+def _nft(script: str) -> None:
+    what = "filtering tunnelled packets"
     try:
         done = subprocess.run(["nft", "-f", "-"], input=script, capture_output=True, text=True, check=False, timeout=20)
     except FileNotFoundError as error:
-        raise DataPlaneError("filtering tunnelled packets", "the program nft is not installed") from error
+        raise DataPlaneError(what, "the program nft is not installed") from error
     except subprocess.TimeoutExpired as error:
-        raise DataPlaneError("filtering tunnelled packets", "nft did not end within 20 s") from error
+        raise DataPlaneError(what, "nft did not end within 20 s") from error
     if done.returncode:
-        raise DataPlaneError("filtering tunnelled packets", done.stderr.strip().splitlines()[0])
-    return done.stdout
+        raise DataPlaneError(what, (done.stderr.strip().splitlines() or ["nft failed without a word"])[0])

@@ -1,18 +1,26 @@
-"""Netlink messages and attributes as octets (linux/netlink.h). Pure: what they mean is the matter of others.
+"""Netlink messages and attributes as bytes: packing and taking apart. Sends nothing and knows no meanings.
 
-Numbers are in host order, which for every machine this runs on is little endian.
+Layouts from linux/netlink.h.
 """
 
 import struct
+import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x4, 0x300
-NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND = 0x100, 0x200, 0x400, 0x800
+NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
+NLM_F_DUMP_INTR = 0x10
+NLM_F_DUMP = 0x300
+NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x100, 0x200, 0x400
+NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLA_F_NESTED = 0x8000
 _NLA_TYPE_MASK = 0x3FFF
+_NLMSGERR_ATTR_MSG = 1
 
+HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
+_NUMBER = struct.Struct("=HHI")
+_ERROR = struct.Struct("=i")
 
 
 class Message(NamedTuple):
@@ -24,13 +32,36 @@ class Message(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """The kernel's answer to one message that it did not carry out: errno, and what it means in words."""
+    """The kernel's answer to one message that it did not carry out: errno and the kernel's own words, if any."""
 
     number: int
     text: str
 
-    def __str__(self) -> str:
-        return self.text
+
+def pack(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """A whole message with its header, padded to four octets."""
+    size = HEADER.size + len(body)
+    return HEADER.pack(size, kind, flags, sequence, 0) + body + bytes(-size % 4)
+
+
+def messages(octets: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The messages of one datagram: type, flags, sequence, body."""
+    at, end = 0, len(octets)
+    while at + HEADER.size <= end:
+        size, kind, flags, sequence, _ = HEADER.unpack_from(octets, at)
+        if size < HEADER.size:
+            return
+        yield kind, flags, sequence, octets[at + HEADER.size : at + size]
+        at += (size + 3) & ~3
+
+
+def refusal(body: bytes) -> Refusal | None:
+    """What an NLMSG_ERROR says; None if it is an acknowledgement. With NETLINK_CAP_ACK only the header is quoted."""
+    code = -_ERROR.unpack_from(body)[0]
+    if code == 0:
+        return None
+    text = attributes(body, _ERROR.size + HEADER.size).get(_NLMSGERR_ATTR_MSG, b"")
+    return Refusal(code, text.rstrip(b"\0").decode(errors="replace"))
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -41,25 +72,38 @@ def attribute(kind: int, payload: bytes) -> bytes:
 
 def number(kind: int, value: int) -> bytes:
     """A 32-bit attribute in host order."""
-    return attribute(kind, struct.pack("=I", value))
+    return _NUMBER.pack(_NUMBER.size, kind, value)
 
 
-def nested(kind: int, *attributes: bytes) -> bytes:
+def integer(octets: bytes) -> int:
+    """The number in an attribute in host order; 0 if it is missing and so empty."""
+    return int.from_bytes(octets, sys.byteorder)
+
+
+def nested(kind: int, *inside: bytes) -> bytes:
     """An attribute that holds attributes."""
-    return attribute(kind | NLA_F_NESTED, b"".join(attributes))
+    return attribute(kind | NLA_F_NESTED, b"".join(inside))
 
 
-def attributes(octets: bytes) -> dict[int, bytes]:
-    """The attributes in `octets`, by type; of several with one type the last."""
-    return dict(each_attribute(octets))
-
-
-def each_attribute(octets: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes in `octets`, in order."""
-    at = 0
-    while at + _ATTRIBUTE.size <= len(octets):
+def attributes(octets: bytes, at: int = 0) -> dict[int, bytes]:
+    """The attributes in `octets` from `at` on, by type; of several with one type the last."""
+    found: dict[int, bytes] = {}
+    last = len(octets) - _ATTRIBUTE.size
+    while at <= last:
         size, kind = _ATTRIBUTE.unpack_from(octets, at)
         if size < _ATTRIBUTE.size:
+            break
+        found[kind & _NLA_TYPE_MASK] = octets[at + _ATTRIBUTE.size : at + size]
+        at += (size + 3) & ~3
+    return found
+
+
+def each_attribute(octets: bytes) -> Iterator[bytes]:
+    """The payloads of all attributes in `octets`, in order."""
+    at, last = 0, len(octets) - _ATTRIBUTE.size
+    while at <= last:
+        size, _ = _ATTRIBUTE.unpack_from(octets, at)
+        if size < _ATTRIBUTE.size:
             return
-        yield kind & _NLA_TYPE_MASK, octets[at + _ATTRIBUTE.size : at + size]
-        at += size + (-size % 4)
+        yield octets[at + _ATTRIBUTE.size : at + size]
+        at += (size + 3) & ~3

@@ -1,69 +1,122 @@
 """From what is present to what is wanted for one customer: the steps and their order. Pure.
 
-Order (nothing is lost on the way): filter elements in, nexthops, group, routes; then what is too much: routes, group,
-nexthops; filter elements out last, after a linger. Ids: each customer has a slot of 256 nexthop ids; its first is the
-group, those behind are its paths, so that a care-of address change is one message and `ip nexthop` shows a customer's
-objects together.
+Each customer has a slot of 256 nexthop ids: the first is its group, those behind are the places of its paths. So a
+care-of address change is one message, `ip nexthop` shows a customer's objects together, and an id alone tells after a
+restart to which customer it belongs. A BID (16 bits) does not fit into a place; small ones take the place of their own
+number, which is for the reader's eye only.
+
+Order, so that nothing is lost on the way: filter elements in; tunnels, group, routes in; then routes, group, tunnels
+out; filter elements out last, after a linger.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
+from dataplane.numbers import HOME_AGENT_IDS, HOME_AGENT_PROTOCOL, HOME_METRIC, NETWORK_METRIC
 from dataplane.rtnetlink import Nexthop, Route, delete_nexthop, delete_route, put_nexthop, put_route
 
-PROTOCOL = 208
-FIRST_ID, LAST_ID = 0x20000000, 0x2FFFFFFF
 SLOT_IDS = 256
-DECAPSULATION_ID = FIRST_ID  # slot 0 is not a customer's
-SLOTS = (LAST_ID - FIRST_ID + 1) // SLOT_IDS
-CUSTOMER_METRIC = 1024
+SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first is decapsulation's, the last is for trials
+DECAPSULATION_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[-1]
+PATHS_MAX = 100  # a new path needs a free place while the old ones still stand
+WEIGHT_MAX = 256  # linux/nexthop.h: eight bits, of the weight less one
 
 # (care-of address, prefix): the inner source may lie in the prefix when the outer source is the care-of address.
 Element = tuple[bytes, Prefix]
+# A route to a customer by (prefix, metric).
+RouteKey = tuple[Prefix, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Objects:
+    """What of one slot the kernel holds: tunnels by place, members of the group as (place, weight), routes to it."""
+
+    slot: int
+    tunnels: Mapping[int, bytes] = field(default_factory=dict)
+    members: tuple[tuple[int, int], ...] = ()
+    routes: frozenset[RouteKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A customer in the kernel: its slot, its entry, and the place of each path in the slot (BID -> 1..255)."""
+    """A customer in the kernel: its slot, its entry, the place of each BID, and `found` if a dump showed otherwise."""
 
     slot: int
     entry: ForwardingEntry
-    places: dict[int, int]
+    places: Mapping[int, int]
+    found: Objects | None = None
+
+    def objects(self) -> Objects:
+        """What the kernel holds of it."""
+        return self.found if self.found is not None else objects(self.slot, self.entry, self.places)
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What to do: elements to enter first, messages in order, elements to take out last, and what is then installed."""
+    """From `before` to `after`: elements to enter first, messages in order, elements to take out last."""
 
     enter: frozenset[Element]
     messages: tuple[Message, ...]
     leave: frozenset[Element]
     installed: Installed | None
+    before: Objects
+    after: Objects
+
+
+def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
+    """Why this entry cannot be put into the kernel at all; None if it can."""
+    if entry.home_address != home_address:
+        return "the entry is another home address's"
+    if not 1 <= len(entry.paths) <= PATHS_MAX:
+        return f"it has {len(entry.paths)} paths, not 1..{PATHS_MAX}"
+    if len({path.bid for path in entry.paths}) != len(entry.paths):
+        return "a BID occurs twice"
+    if not all(1 <= path.weight <= WEIGHT_MAX for path in entry.paths):
+        return f"a weight is not in 1..{WEIGHT_MAX}"
+    if any(len(address) != 16 for address in (home_address, *(path.care_of for path in entry.paths))):
+        return "an address has not 16 octets"
+    if not all(_is_prefix(prefix) for prefix in entry.prefixes):
+        return "a prefix is not an IPv6 prefix of 1..128 bits without host bits"
+    return None
+
+
+def _is_prefix(prefix: Prefix) -> bool:
+    if len(prefix.network) != 16 or not 1 <= prefix.length <= 128:
+        return False
+    return not int.from_bytes(prefix.network, "big") & ((1 << (128 - prefix.length)) - 1)
 
 
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, lo: int) -> Steps:
     """The steps from `present` to `wanted`; `lo` is the index of the loopback interface."""
-    before, after = elements(present.entry if present else None), elements(wanted)
-    if wanted is None:
-        messages = _removal(present) if present else ()
-        return Steps(frozenset(), messages, before, None)
-    places = _places(wanted, present)
-    installed = Installed(slot, wanted, places)
-    messages = _change(installed, present, lo)
-    return Steps(after - before, messages, before - after, installed)
+    before = present.objects() if present else Objects(slot)
+    installed = None
+    if wanted is not None:
+        installed = Installed(slot, wanted, _places(wanted, present.places if present else {}, before))
+    after = installed.objects() if installed else Objects(slot)
+    old, new = elements(present.entry if present else None), elements(wanted)
+    messages = (*_puts(before, after, lo), *_takes(before, after))
+    return Steps(new - old, messages, old - new, installed, before, after)
+
+
+def undo(steps: Steps, lo: int) -> tuple[Message, ...]:
+    """The messages back to `before`, from wherever a refusal on the way to `after` left the kernel."""
+    nothing = Objects(steps.before.slot)
+    return (*_puts(nothing, steps.before, lo), *_takes(steps.after, steps.before))
+
+
+def removal(objects: Objects) -> tuple[Message, ...]:
+    """The messages that take everything of a slot out."""
+    return _takes(objects, Objects(objects.slot))
 
 
 def elements(entry: ForwardingEntry | None) -> frozenset[Element]:
     """The source check of a customer: each of its care-of addresses with its home address and each MNP."""
     if entry is None:
         return frozenset()
-    return frozenset((path.care_of, prefix) for path in entry.paths for prefix in all_prefixes(entry))
-
-
-def all_prefixes(entry: ForwardingEntry) -> tuple[Prefix, ...]:
-    """What is routed to the customer: its home address and its MNPs."""
-    return (Prefix(entry.home_address, 128), *entry.prefixes)
+    prefixes = (Prefix(entry.home_address, 128), *entry.prefixes)
+    return frozenset((path.care_of, prefix) for path in entry.paths for prefix in prefixes)
 
 
 def active(entry: ForwardingEntry) -> tuple[Path, ...]:
@@ -72,59 +125,65 @@ def active(entry: ForwardingEntry) -> tuple[Path, ...]:
     return tuple(path for path in entry.paths if path.priority == best)
 
 
-def nexthop_id(slot: int, place: int) -> int:
-    """The id of a place in a slot; place 0 is the group."""
-    return FIRST_ID + slot * SLOT_IDS + place
-
-
-def _places(wanted: ForwardingEntry, present: Installed | None) -> dict[int, int]:
-    """A BID keeps its place; a new one takes the place of its own number if that is free, else the first free one."""
-    kept = present.places if present else {}
-    places = {path.bid: kept[path.bid] for path in wanted.paths if path.bid in kept}
-    for path in wanted.paths:
-        if path.bid in places:
-            continue
-        taken = {*places.values(), *kept.values()}
-        own = path.bid if 1 <= path.bid < SLOT_IDS and path.bid not in taken else 0
-        places[path.bid] = own or next(place for place in range(SLOT_IDS - 1, 0, -1) if place not in taken)
-    return places
-
-
-def _change(installed: Installed, present: Installed | None, lo: int) -> tuple[Message, ...]:
-    entry, slot = installed.entry, installed.slot
-    old = {path.bid: path for path in present.entry.paths} if present else {}
-    messages = [
-        put_nexthop(Nexthop(nexthop_id(slot, installed.places[path.bid]), PROTOCOL, path.care_of, lo))
-        for path in entry.paths
-        if path.bid not in old or old[path.bid].care_of != path.care_of
-    ]
-    members = group_members(installed)
-    if present is None or members != group_members(present):
-        messages.append(put_nexthop(Nexthop(nexthop_id(slot, 0), PROTOCOL, members=members)))
-    had = all_prefixes(present.entry) if present else ()
-    wanted = all_prefixes(entry)
-    messages += [put_route(customer_route(prefix, slot)) for prefix in wanted if prefix not in had]
-    messages += [delete_route(customer_route(prefix, slot)) for prefix in had if prefix not in wanted]
-    gone = [bid for bid in old if bid not in installed.places]
-    assert present is not None or not gone
-    messages += [delete_nexthop(nexthop_id(slot, present.places[bid])) for bid in gone if present]
-    return tuple(messages)
-
-
-def _removal(present: Installed) -> tuple[Message, ...]:
-    slot = present.slot
-    routes = [delete_route(customer_route(prefix, slot)) for prefix in all_prefixes(present.entry)]
-    ids = [nexthop_id(slot, 0), *(nexthop_id(slot, place) for place in present.places.values())]
-    return (*routes, *(delete_nexthop(id_) for id_ in ids))
-
-
-def group_members(installed: Installed) -> tuple[tuple[int, int], ...]:
-    """The group as (nexthop id, weight), sorted."""
-    return tuple(
-        sorted((nexthop_id(installed.slot, installed.places[p.bid]), p.weight) for p in active(installed.entry))
+def objects(slot: int, entry: ForwardingEntry, places: Mapping[int, int]) -> Objects:
+    """What the kernel should hold for an entry."""
+    networks = [(Prefix(*prefix), NETWORK_METRIC) for prefix in entry.prefixes]
+    return Objects(
+        slot,
+        {places[path.bid]: path.care_of for path in entry.paths},
+        tuple(sorted((places[path.bid], path.weight) for path in active(entry))),
+        frozenset([(Prefix(entry.home_address, 128), HOME_METRIC), *networks]),
     )
 
 
-def customer_route(prefix: Prefix, slot: int) -> Route:
-    """The route of a customer's prefix to its group."""
-    return Route(prefix, PROTOCOL, metric=CUSTOMER_METRIC, nexthop_id=nexthop_id(slot, 0))
+def nexthop_id(slot: int, place: int) -> int:
+    """The id of a place in a slot; place 0 is the group."""
+    return HOME_AGENT_IDS[0] + slot * SLOT_IDS + place
+
+
+def slot_and_place(id_: int) -> tuple[int, int]:
+    """The inverse of `nexthop_id`."""
+    return divmod(id_ - HOME_AGENT_IDS[0], SLOT_IDS)
+
+
+def _places(wanted: ForwardingEntry, kept: Mapping[int, int], before: Objects) -> dict[int, int]:
+    """A BID keeps its place; a new one takes the place of its own number if that is free, else the last free one."""
+    places = {path.bid: kept[path.bid] for path in wanted.paths if path.bid in kept}
+    taken = {*before.tunnels, *kept.values()}
+    for path in wanted.paths:
+        if path.bid in places:
+            continue
+        own = 0 < path.bid < SLOT_IDS and path.bid not in taken
+        place = path.bid if own else next(place for place in range(SLOT_IDS - 1, 0, -1) if place not in taken)
+        places[path.bid] = place
+        taken.add(place)
+    return places
+
+
+def _puts(before: Objects, after: Objects, lo: int) -> tuple[Message, ...]:
+    slot = after.slot
+    messages = [
+        put_nexthop(Nexthop(nexthop_id(slot, place), HOME_AGENT_PROTOCOL, care_of, lo))
+        for place, care_of in after.tunnels.items()
+        if before.tunnels.get(place) != care_of
+    ]
+    if after.members and after.members != before.members:
+        members = tuple((nexthop_id(slot, place), weight) for place, weight in after.members)
+        messages.append(put_nexthop(Nexthop(nexthop_id(slot, 0), HOME_AGENT_PROTOCOL, members=members)))
+    messages += [put_route(route(key, slot)) for key in sorted(after.routes - before.routes)]
+    return tuple(messages)
+
+
+def _takes(before: Objects, after: Objects) -> tuple[Message, ...]:
+    slot = before.slot
+    messages = [delete_route(route(key, slot)) for key in sorted(before.routes - after.routes)]
+    if before.members and not after.members:
+        messages.append(delete_nexthop(nexthop_id(slot, 0)))
+    messages += [delete_nexthop(nexthop_id(slot, place)) for place in before.tunnels if place not in after.tunnels]
+    return tuple(messages)
+
+
+def route(key: RouteKey, slot: int) -> Route:
+    """The route of a customer's prefix to its group; deleting it never hits another customer's of the same prefix."""
+    prefix, metric = key
+    return Route(prefix, HOME_AGENT_PROTOCOL, metric=metric, nexthop_id=nexthop_id(slot, 0))

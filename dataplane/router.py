@@ -5,9 +5,10 @@
     rule 10   to a mobile network prefix                 -> table main (the LAN)
     rule 20   from a mobile network prefix or the HoA    -> table 41000: the group of tunnels, else unreachable
     rule 30   from a care-of address                     -> table 41000 + BID: that line's gateway
+    rule 100  everything                                 -> table local (the kernel's rule 0, moved)
 
 Owns only objects with protocol 209 or its nexthop ids. Each call compares with the kernel's dump, because the kernel
-itself takes nexthops away when an interface goes down.
+itself takes tunnels away when their interface goes down or loses its carrier. Does not undo the settings it needs.
 """
 
 import socket
@@ -16,10 +17,27 @@ from collections.abc import Sequence
 from dataplane import filter as packet_filter
 from dataplane.entry import Prefix, RouterPlan, UplinkPath
 from dataplane.errors import DataPlaneError
-from dataplane.linux import DEFAULT_METRIC, IPV6_IN_IPV6, LOCAL_RULE, UNREACHABLE_METRIC, set_sysctl
+from dataplane.linux import set_sysctl
 from dataplane.message import Message
-from dataplane.netlink import NetlinkSocket
+from dataplane.netlink import NetlinkSocket, first_failure
+from dataplane.numbers import (
+    BID_MAX,
+    CARE_OF_RULE,
+    DECAPSULATION_RULE,
+    EGRESS_METRIC,
+    FROM_NETWORK_RULE,
+    IPV6_IN_IPV6,
+    LOCAL_RULE,
+    OWN_ADDRESS_RULE,
+    ROUTER_DECAPSULATION,
+    ROUTER_IDS,
+    ROUTER_PROTOCOL,
+    ROUTER_TUNNELS,
+    TO_NETWORK_RULE,
+    UNREACHABLE_METRIC,
+)
 from dataplane.rtnetlink import (
+    ANY_TABLE,
     LOCAL_TABLE,
     MAIN_TABLE,
     RTN_LOCAL,
@@ -43,23 +61,20 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
-from dataplane.settle import settle
 
-PROTOCOL = 209
-FIRST_ID = 0x30000000
-LAST_ID = 0x3000FFFF
-GROUP_ID, DECAPSULATION_ID = 0x3000FFF1, 0x3000FFF2
-TUNNEL_TABLE, DECAPSULATION_TABLE = 41000, 41999
-BID_MAX = 899  # each line has the table 41000 + BID
+FIRST_ID = ROUTER_IDS[0]  # plus the BID: the tunnel over a line
+GROUP_ID, DECAPSULATION_ID = ROUTER_IDS[0xFFF1], ROUTER_IDS[0xFFF2]
+LINE_TABLES = range(ROUTER_TUNNELS + 1, ROUTER_DECAPSULATION)
 ANYWHERE = (bytes(16), 0)
 SYSCTLS = {"net/ipv6/conf/all/forwarding": "1", "net/ipv6/fib_multipath_hash_policy": "1"}
+_TUNNELS_ROUTE = Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_TUNNELS, metric=EGRESS_METRIC, nexthop_id=GROUP_ID)
 
 
 class LinuxRouter:
     """The seg6 driver behind the port `RouterPlane`."""
 
     def __init__(self) -> None:
-        self._socket = NetlinkSocket(socket.NETLINK_ROUTE)
+        self._netlink = NetlinkSocket(socket.NETLINK_ROUTE)
         self._lo = socket.if_nametoindex("lo")
         self._plan: RouterPlan | None = None
 
@@ -68,120 +83,151 @@ class LinuxRouter:
         self._plan = plan
         for name, value in SYSCTLS.items():
             set_sysctl(name, value)
-        packet_filter.load_router()
+        packet_filter.load_router(plan.home_agent)
         home = plan.home_address
         messages = [
             add_address(home, self._lo),
-            put_route(Route((home, 128), PROTOCOL, MAIN_TABLE, RTN_LOCAL, interface=self._lo)),
-            put_decapsulation(DECAPSULATION_ID, PROTOCOL, self._lo),
-            put_route(Route(ANYWHERE, PROTOCOL, DECAPSULATION_TABLE, nexthop_id=DECAPSULATION_ID)),
-            put_route(Route(ANYWHERE, PROTOCOL, TUNNEL_TABLE, RTN_UNREACHABLE, UNREACHABLE_METRIC)),
+            # Decapsulation asks the main table alone, so the home address needs a local route there.
+            put_route(Route((home, 128), ROUTER_PROTOCOL, MAIN_TABLE, RTN_LOCAL, interface=self._lo)),
+            put_decapsulation(DECAPSULATION_ID, ROUTER_PROTOCOL, self._lo),
+            put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_DECAPSULATION, nexthop_id=DECAPSULATION_ID)),
+            put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_TUNNELS, RTN_UNREACHABLE, UNREACHABLE_METRIC)),
             *self._rule_changes(self._fixed_rules(plan), care_of=False),
-            delete_rule(Rule(0, LOCAL_TABLE, 0)),
+            delete_rule(Rule(0, LOCAL_TABLE, 0)),  # only now: there is no moment without a rule for local addresses
         ]
-        settle(self._socket.execute, messages, "preparing the router")
+        for route in self._routes(MAIN_TABLE, RTN_LOCAL):
+            if route.prefix != (home, 128):  # the home address of an earlier configuration
+                messages += [delete_route(route), delete_address(route.prefix[0], self._lo)]
+        self._netlink.settle(messages, "preparing the router")
 
     def set_lines(self, lines: tuple[UplinkPath, ...]) -> None:
-        """See the port."""
+        """See the port. A line that is refused does not keep the others from being set."""
         interfaces = {line.bid: _index(line) for line in lines}
-        settle(self._socket.execute, self._line_changes(lines, interfaces), "applying the lines")
+        self._netlink.settle(self._line_changes(lines, interfaces), "applying the lines")
 
     def apply(self, uplinks: tuple[UplinkPath, ...]) -> None:
-        """See the port."""
+        """See the port. A line that is refused does not keep the others from carrying traffic."""
         if self._plan is None:
             raise DataPlaneError("applying the tunnels", "the router was not prepared")
         interfaces = {uplink.bid: _index(uplink) for uplink in uplinks}
-        settle(self._socket.execute, self._tunnel_changes(uplinks, interfaces), "applying the tunnels")
+        present = self._nexthops()
+        refused: dict[str, str] = {}
+        carrying = []
+        for uplink in uplinks:
+            wanted = Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, self._plan.home_agent, interfaces[uplink.bid])
+            changes = [] if present.get(wanted.id) == wanted else [put_nexthop(wanted)]
+            if why := first_failure(changes, self._netlink.execute(changes)):
+                refused[uplink.interface] = why
+            else:
+                carrying.append(uplink)
+        self._netlink.settle(self._group_changes(carrying, present), "applying the tunnels")
+        for interface, why in refused.items():
+            raise DataPlaneError(f"applying the tunnel over {interface}", why)
 
     def purge(self) -> None:
-        """See the port: the local rule goes back first."""
-        rules = [rule for rule in self._rules() if rule.protocol == PROTOCOL]
-        tables = {MAIN_TABLE, *(rule.table for rule in rules)} - {LOCAL_TABLE}
-        routes = [route for table in sorted(tables) for route in self._routes(table)]
+        """See the port: the kernel's local rule goes back first, then everything with our marks, as the dump has it."""
+        rules = [rule for rule in self._rules() if rule.protocol == ROUTER_PROTOCOL]
+        routes = self._routes()
         ids = sorted(self._nexthops(), key=lambda id_: id_ != GROUP_ID)
         messages = [
             add_rule(Rule(0, LOCAL_TABLE, 0)),
             *map(delete_rule, rules),
             *map(delete_route, routes),
             *map(delete_nexthop, ids),
+            *(delete_address(route.prefix[0], self._lo) for route in routes if route.kind == RTN_LOCAL),
         ]
-        if self._plan:
-            messages.append(delete_address(self._plan.home_address, self._lo))
-        self._socket.execute(messages)
+        answers = self._netlink.execute(messages)
         packet_filter.delete_table(packet_filter.ROUTER_TABLE)
+        if why := first_failure(messages, answers):
+            raise DataPlaneError("removing what is ours", why)
 
     # --- rules ------------------------------------------------------------------------------------------------------
 
     def _fixed_rules(self, plan: RouterPlan) -> list[Rule]:
         home_agent, home = (plan.home_agent, 128), Prefix(plan.home_address, 128)
         return [
-            Rule(LOCAL_RULE, LOCAL_TABLE, PROTOCOL),
-            Rule(0, DECAPSULATION_TABLE, PROTOCOL, source=home_agent, ip_protocol=IPV6_IN_IPV6),
-            Rule(5, LOCAL_TABLE, PROTOCOL),
-            *(Rule(10, MAIN_TABLE, PROTOCOL, destination=prefix) for prefix in plan.prefixes),
-            *(Rule(20, TUNNEL_TABLE, PROTOCOL, source=prefix) for prefix in (home, *plan.prefixes)),
+            Rule(LOCAL_RULE, LOCAL_TABLE, ROUTER_PROTOCOL),
+            _from(home_agent, DECAPSULATION_RULE, ROUTER_DECAPSULATION)._replace(ip_protocol=IPV6_IN_IPV6),
+            Rule(OWN_ADDRESS_RULE, LOCAL_TABLE, ROUTER_PROTOCOL),
+            *(Rule(TO_NETWORK_RULE, MAIN_TABLE, ROUTER_PROTOCOL, destination=prefix) for prefix in plan.prefixes),
+            *(_from(prefix, FROM_NETWORK_RULE, ROUTER_TUNNELS) for prefix in (home, *plan.prefixes)),
         ]
 
-    def _line_rules(self, uplinks: Sequence[UplinkPath]) -> list[Rule]:
-        return [Rule(30, TUNNEL_TABLE + one.bid, PROTOCOL, source=(one.care_of, 128)) for one in uplinks]
-
     def _rule_changes(self, wanted: Sequence[Rule], care_of: bool) -> list[Message]:
-        """Rules of priority 30 (care-of) or the others: what is missing, then what is too much."""
-        present = [rule for rule in self._rules() if rule.protocol == PROTOCOL and (rule.priority == 30) == care_of]
+        """The rules for care-of addresses, or all others: what is missing, then what is too much."""
+        ours = [rule for rule in self._rules() if rule.protocol == ROUTER_PROTOCOL]
+        present = [rule for rule in ours if (rule.priority == CARE_OF_RULE) == care_of]
         missing = [add_rule(rule) for rule in wanted if rule not in present]
         return [*missing, *(delete_rule(rule) for rule in present if rule not in wanted)]
 
     # --- lines and tunnels ------------------------------------------------------------------------------------------
 
-    def _line_changes(self, uplinks: Sequence[UplinkPath], interfaces: dict[int, int]) -> list[Message]:
+    def _line_changes(self, lines: Sequence[UplinkPath], interfaces: dict[int, int]) -> list[Message]:
         """Each care-of address leaves by its own line."""
-        messages = []
-        for uplink in uplinks:
-            table = TUNNEL_TABLE + uplink.bid
-            gateway, interface = uplink.gateway, interfaces[uplink.bid]
-            route = Route(ANYWHERE, PROTOCOL, table, metric=DEFAULT_METRIC, gateway=gateway, interface=interface)
-            present = self._routes(table)
-            if route not in present:
-                messages.append(put_route(route))
-            messages += [delete_route(old) for old in present if old.metric != DEFAULT_METRIC]
-        return [*messages, *self._rule_changes(self._line_rules(uplinks), care_of=True)]
+        wanted = [
+            Route(
+                ANYWHERE,
+                ROUTER_PROTOCOL,
+                ROUTER_TUNNELS + line.bid,
+                metric=EGRESS_METRIC,
+                gateway=line.gateway,
+                interface=interfaces[line.bid],
+            )
+            for line in lines
+        ]
+        rules = [_from((line.care_of, 128), CARE_OF_RULE, ROUTER_TUNNELS + line.bid) for line in lines]
+        present = [route for route in self._routes() if route.table in LINE_TABLES]
+        kept = {(route.table, route.metric) for route in wanted}  # a changed one is replaced in its place
+        return [
+            *(put_route(route) for route in wanted if route not in present),
+            *self._rule_changes(rules, care_of=True),
+            *(delete_route(route) for route in present if (route.table, route.metric) not in kept),
+        ]
 
-    def _tunnel_changes(self, uplinks: Sequence[UplinkPath], interfaces: dict[int, int]) -> list[Message]:
-        """The group of tunnels that outgoing traffic takes."""
-        assert self._plan is not None
-        wanted = [Nexthop(FIRST_ID + one.bid, PROTOCOL, self._plan.home_agent, interfaces[one.bid]) for one in uplinks]
-        present = self._nexthops()
-        messages = [put_nexthop(nexthop) for nexthop in wanted if present.get(nexthop.id) != nexthop]
-        default = Route(ANYWHERE, PROTOCOL, TUNNEL_TABLE, metric=DEFAULT_METRIC, nexthop_id=GROUP_ID)
-        has_default = default in self._routes(TUNNEL_TABLE)
-        members = tuple(sorted((FIRST_ID + one.bid, one.weight) for one in uplinks))
-        group = present.get(GROUP_ID)
-        if not members:
-            messages += [delete_route(default)] if has_default else []
-            messages += [delete_nexthop(GROUP_ID)] if group else []
-        else:
+    def _group_changes(self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]) -> list[Message]:
+        """The group of tunnels that outgoing traffic takes, and what is left over of others."""
+        messages = []
+        members = tuple(sorted((_tunnel_id(uplink), uplink.weight) for uplink in uplinks))
+        group, has_route = present.get(GROUP_ID), _TUNNELS_ROUTE in self._routes(ROUTER_TUNNELS)
+        if members:
             if group is None or tuple(sorted(group.members)) != members:
-                messages.append(put_nexthop(Nexthop(GROUP_ID, PROTOCOL, members=members)))
-            messages += [] if has_default else [put_route(default)]
-        kept = {nexthop.id for nexthop in wanted} | {GROUP_ID, DECAPSULATION_ID}
+                messages.append(put_nexthop(Nexthop(GROUP_ID, ROUTER_PROTOCOL, members=members)))
+            messages += [] if has_route else [put_route(_TUNNELS_ROUTE)]
+        else:
+            messages += [delete_route(_TUNNELS_ROUTE)] if has_route else []
+            messages += [delete_nexthop(GROUP_ID)] if group else []
+        kept = {id_ for id_, _ in members} | {GROUP_ID, DECAPSULATION_ID}
         return [*messages, *(delete_nexthop(id_) for id_ in present if id_ not in kept)]
 
-    def _nexthops(self) -> dict[int, Nexthop]:
-        found = [parse_nexthop(body) for body in self._socket.dump(*nexthop_dump())]
-        return {one.id: one for one in found if FIRST_ID <= one.id <= LAST_ID}
+    # --- what the kernel says ---------------------------------------------------------------------------------------
 
-    def _routes(self, table: int) -> list[Route]:
-        routes = [parse_route(body) for body in self._socket.dump(*route_dump(table, PROTOCOL))]
-        return [route for route in routes if route.protocol == PROTOCOL and route.table == table]
+    def _nexthops(self) -> dict[int, Nexthop]:
+        found = map(parse_nexthop, self._netlink.dump(*nexthop_dump()))
+        return {one.id: one for one in found if one.id in ROUTER_IDS and one.protocol == ROUTER_PROTOCOL}
+
+    def _routes(self, table: int = ANY_TABLE, kind: int = 0) -> list[Route]:
+        routes = map(parse_route, self._netlink.dump(*route_dump(ROUTER_PROTOCOL, table, kind)))
+        return [route for route in routes if route.protocol == ROUTER_PROTOCOL]
 
     def _rules(self) -> list[Rule]:
-        return [parse_rule(body) for body in self._socket.dump(*rule_dump())]
+        return [parse_rule(body) for body in self._netlink.dump(*rule_dump())]
+
+
+def _from(source: tuple[bytes, int], priority: int, table: int) -> Rule:
+    return Rule(priority, table, ROUTER_PROTOCOL, source=source)
+
+
+def _tunnel_id(uplink: UplinkPath) -> int:
+    return FIRST_ID + uplink.bid
 
 
 def _index(uplink: UplinkPath) -> int:
+    what = f"applying line {uplink.interface}"
     if not 1 <= uplink.bid <= BID_MAX:
-        raise DataPlaneError(f"applying line {uplink.interface}", f"its BID is not in 1..{BID_MAX}")
+        raise DataPlaneError(what, f"its BID is not in 1..{BID_MAX}")
+    if not 1 <= uplink.weight <= 256:
+        raise DataPlaneError(what, "its weight is not in 1..256")
     try:
         return socket.if_nametoindex(uplink.interface)
     except OSError as error:
-        raise DataPlaneError(f"applying line {uplink.interface}", "no such interface") from error
+        raise DataPlaneError(what, "no such interface") from error

@@ -5,7 +5,7 @@ so that ours can be told from everybody else's.
 """
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dataplane import seg6
 from dataplane.message import (
@@ -15,12 +15,14 @@ from dataplane.message import (
     Message,
     attribute,
     attributes,
+    integer,
     nested,
     number,
 )
+from dataplane.numbers import FIXED_METRIC
 
 IPV6 = 10  # AF_INET6
-MAIN_TABLE, LOCAL_TABLE = 254, 255
+ANY_TABLE, MAIN_TABLE, LOCAL_TABLE = 0, 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 
 _NEWADDR, _DELADDR = 20, 21
@@ -32,18 +34,19 @@ _NHMSG = struct.Struct("=BBBxI")
 _NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 2, 5, 6, 7, 8
 _GROUP_MEMBER = struct.Struct("=IBxH")
 _RTMSG = struct.Struct("=BBBBBBBBI")
+_RTM_F_FIB_MATCH, _RTNH_F_DEAD, _RTNH_F_LINKDOWN = 0x2000, 1, 16
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE, _RTA_NH_ID = 1, 4, 5, 6, 15, 30
 _RULE = struct.Struct("=BBBBBBBBI")
 _FRA_DST, _FRA_SRC, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL, _FRA_IP_PROTO = 1, 2, 6, 15, 21, 22
 _TO_TABLE = 1
 _RTPROT_KERNEL = 2
+_NO_ADDRESS = bytes(16)
 _IFADDRMSG = struct.Struct("=BBBBI")
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
 
 
-@dataclass(frozen=True, slots=True)
-class Nexthop:
+class Nexthop(NamedTuple):
     """A nexthop object: a tunnel to `segment` out of `interface` (index), or a group of others by (id, weight)."""
 
     id: int
@@ -53,22 +56,20 @@ class Nexthop:
     members: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """A route: through nexthop object `nexthop_id`, or via `gateway` and `interface`, or of a `kind` without either."""
 
     prefix: tuple[bytes, int]
     protocol: int
     table: int = MAIN_TABLE
     kind: int = RTN_UNICAST
-    metric: int = 1024
+    metric: int = FIXED_METRIC
     nexthop_id: int = 0
     gateway: bytes | None = None
     interface: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A policy rule that looks up `table`; `ip_protocol` 0 is any; `protocol` 0 leaves the rule unmarked."""
 
     priority: int
@@ -106,6 +107,13 @@ def delete_nexthop(nexthop_id: int) -> Message:
     return Message(_DELNEXTHOP, 0, _NHMSG.pack(0, 0, 0, 0) + number(_NHA_ID, nexthop_id))
 
 
+def nexthop_named(request: Message) -> int:
+    """The id of the nexthop that a request puts or removes; 0 if it is about something else."""
+    if request.type not in (_NEWNEXTHOP, _DELNEXTHOP):
+        return 0
+    return integer(attributes(request.body, _NHMSG.size)[_NHA_ID])
+
+
 def nexthop_dump() -> tuple[int, bytes]:
     """The request for all nexthops."""
     return _GETNEXTHOP, _NHMSG.pack(0, 0, 0, 0)
@@ -113,14 +121,16 @@ def nexthop_dump() -> tuple[int, bytes]:
 
 def parse_nexthop(body: bytes) -> Nexthop:
     """One nexthop of a dump."""
-    protocol = _NHMSG.unpack_from(body)[2]
-    found = attributes(body[_NHMSG.size :])
-    members = [(member, weight + 1) for member, weight, _ in _GROUP_MEMBER.iter_unpack(found.get(_NHA_GROUP, b""))]
+    protocol = body[2]
+    found = attributes(body, _NHMSG.size)
+    id_, group = integer(found[_NHA_ID]), found.get(_NHA_GROUP)
+    if group is not None:
+        members = tuple((member, weight + 1) for member, weight, _ in _GROUP_MEMBER.iter_unpack(group))
+        return Nexthop(id_, protocol, members=members)
     segment = None
-    if int.from_bytes(found.get(_NHA_ENCAP_TYPE, b""), "little") == seg6.ENCAP_TYPE:
+    if _NHA_ENCAP in found and integer(found.get(_NHA_ENCAP_TYPE, b"")) == seg6.ENCAP_TYPE:
         segment = seg6.segment(found[_NHA_ENCAP])
-    interface = int.from_bytes(found.get(_NHA_OIF, b""), "little")
-    return Nexthop(int.from_bytes(found[_NHA_ID], "little"), protocol, segment, interface, tuple(members))
+    return Nexthop(id_, protocol, segment, integer(found.get(_NHA_OIF, b"")))
 
 
 def _encap(kind: int, payload: bytes) -> bytes:
@@ -140,24 +150,37 @@ def delete_route(route: Route) -> Message:
     return Message(_DELROUTE, 0, _route(route))
 
 
-def route_dump(table: int, protocol: int) -> tuple[int, bytes]:
-    """The request for our routes of one table."""
-    return _GETROUTE, _RTMSG.pack(IPV6, 0, 0, 0, 0, protocol, 0, 0, 0) + number(_RTA_TABLE, table)
+def route_dump(protocol: int, table: int = ANY_TABLE, kind: int = 0) -> tuple[int, bytes]:
+    """The request for the routes with this protocol, of one table or all, of one kind or all."""
+    body = _RTMSG.pack(IPV6, 0, 0, 0, 0, protocol, 0, kind, 0)
+    return _GETROUTE, body + (number(_RTA_TABLE, table) if table != ANY_TABLE else b"")
+
+
+def default_route_question(interface: int) -> tuple[int, bytes]:
+    """The request for the route that a packet to nowhere in particular takes out of `interface`."""
+    body = _RTMSG.pack(IPV6, 128, 0, 0, 0, 0, 0, 0, _RTM_F_FIB_MATCH)
+    return _GETROUTE, body + attribute(_RTA_DST, bytes(16)) + number(_RTA_OIF, interface)
+
+
+def is_usable_default(answer: bytes) -> bool:
+    """Is the answer to that question a default route that leads somewhere, over a link that is up?"""
+    route, flags = parse_route(answer), _RTMSG.unpack_from(answer)[-1]
+    return route.prefix[1] == 0 and route.kind == RTN_UNICAST and not flags & (_RTNH_F_DEAD | _RTNH_F_LINKDOWN)
 
 
 def parse_route(body: bytes) -> Route:
     """One route of a dump."""
     _, length, _, _, table, protocol, _, kind, _ = _RTMSG.unpack_from(body)
-    found = attributes(body[_RTMSG.size :])
+    get = attributes(body, _RTMSG.size).get
     return Route(
-        prefix=(found.get(_RTA_DST, bytes(16)), length),
-        protocol=protocol,
-        table=int.from_bytes(found.get(_RTA_TABLE, bytes((table,))), "little"),
-        kind=kind,
-        metric=int.from_bytes(found.get(_RTA_PRIORITY, b""), "little"),
-        nexthop_id=int.from_bytes(found.get(_RTA_NH_ID, b""), "little"),
-        gateway=found.get(_RTA_GATEWAY),
-        interface=int.from_bytes(found.get(_RTA_OIF, b""), "little"),
+        (get(_RTA_DST, _NO_ADDRESS), length),
+        protocol,
+        integer(get(_RTA_TABLE, b"")) or table,
+        kind,
+        integer(get(_RTA_PRIORITY, b"")),
+        integer(get(_RTA_NH_ID, b"")),
+        get(_RTA_GATEWAY),
+        integer(get(_RTA_OIF, b"")),
     )
 
 
@@ -197,15 +220,15 @@ def rule_dump() -> tuple[int, bytes]:
 def parse_rule(body: bytes) -> Rule:
     """One rule of a dump."""
     _, to_length, from_length, _, table, _, _, _, _ = _RULE.unpack_from(body)
-    found = attributes(body[_RULE.size :])
+    found = attributes(body, _RULE.size)
     source, destination = found.get(_FRA_SRC), found.get(_FRA_DST)
     return Rule(
-        priority=int.from_bytes(found.get(_FRA_PRIORITY, b""), "little"),
-        table=int.from_bytes(found.get(_FRA_TABLE, bytes((table,))), "little"),
-        protocol=int.from_bytes(found.get(_FRA_PROTOCOL, b""), "little"),
+        priority=integer(found.get(_FRA_PRIORITY, b"")),
+        table=integer(found.get(_FRA_TABLE, b"")) or table,
+        protocol=integer(found.get(_FRA_PROTOCOL, b"")),
         source=None if source is None else (source, from_length),
         destination=None if destination is None else (destination, to_length),
-        ip_protocol=int.from_bytes(found.get(_FRA_IP_PROTO, b""), "little"),
+        ip_protocol=integer(found.get(_FRA_IP_PROTO, b"")),
     )
 
 

@@ -22,7 +22,7 @@ from ha import customer_table, events, snapshot
 from ha.config import Config
 from ha.customer_table import CustomerTable, TableRefused
 from ha.home_agent import HomeAgent
-from ha.peerlink import PeerLink
+from ha.peerlink import PORT, PeerLink
 from ha.snapshot import Snapshot, SnapshotRefused
 from ha.status import status_document
 from mip6 import auth, header, packet
@@ -72,48 +72,62 @@ class Daemon:
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
-        self._prepare()
-        self._mobility = MobilitySocket("home-agent")
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._read_table)
+        """Serve until SIGTERM or SIGINT.
+
+        The control socket and the port come first: a second instance must find out before it touches the kernel.
+        """
+        config = self._config
+        _make_directories(config)
         commands = {
             "status": self._status,
             "drain": lambda _: self._drain(True),
             "undrain": lambda _: self._drain(False),
         }
-        server = await control.serve(self._config.control_socket, commands)
-        for sock in self._mobility.sockets:
-            loop.add_reader(sock.fileno(), self._receive, sock)
+        server = await control.serve(config.control_socket, commands)
         try:
-            await self._peerlink.start()
-            self._loop.feed(events.DataPlaneChecked(self._plane.egress_present()))
-            looking = asyncio.create_task(self._look())
-            notify.ready()
-            log.get().info("serving", instance=self._config.instance)
-            await self._stop.wait()
-            looking.cancel()
+            await self._bind()
+            self._prepare()
+            await self._serve()
         finally:
             notify.stopping()
             await self._close(server)
+
+    async def _bind(self) -> None:
+        try:
+            await self._peerlink.bind()
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            what = f"TCP port {PORT} of the locator {self._config.locator} cannot be used ({why})"
+            exits.fail(what, "Give this machine that address, and see what listens there", exits.CONFLICT)
+
+    async def _serve(self) -> None:
+        self._mobility = MobilitySocket("home-agent")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._read_table)
+        for sock in self._mobility.sockets:
+            loop.add_reader(sock.fileno(), self._receive, sock)
+        await self._peerlink.start()
+        self._loop.feed(events.DataPlaneChecked(self._plane.egress_present()))
+        looking = asyncio.create_task(self._look())
+        notify.ready()
+        log.get().info("serving", instance=self._config.instance)
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if looking.done():
+            looking.result()  # an error of our own: better to end, and let the lease lapse, than to watch nothing
+        looking.cancel()
 
     # --- start and end ----------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         config = self._config
         try:
-            config.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            config.run_directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-        except OSError as error:
-            exits.fail(
-                f"{error.filename} cannot be made ({error.strerror})", "Run as root, or name another directory", 4
-            )
-        try:
             table = self._load_table()
         except (OSError, TableRefused) as error:
-            what = f"the customer table {config.customer_table} cannot be used: {error}"
+            why = error.strerror if isinstance(error, OSError) else error.why
+            what = f"the customer table {config.customer_table} cannot be used: {why}"
             exits.fail(what, "Publish one with 'xsp table publish'", exits.MISSING)
         self._loop.feed(events.TableLoaded(table))
         probe()
@@ -260,6 +274,8 @@ class Daemon:
     # --- disk and operator ------------------------------------------------------------------------------------------
 
     async def _save(self) -> None:
+        if not self.agent.serving.reconciled:
+            return  # a start that failed must not replace a good snapshot by an empty one
         taken = Snapshot(time.time(), self.agent.snapshot(time.monotonic()))
         try:
             await asyncio.to_thread(snapshot.save, self._config.state_directory, taken)
@@ -273,6 +289,15 @@ class Daemon:
     def _drain(self, drain: bool) -> dict[str, object]:
         self._loop.feed(events.DrainAsked(drain))
         return {}
+
+
+def _make_directories(config: Config) -> None:
+    try:
+        config.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        config.run_directory.mkdir(parents=True, exist_ok=True, mode=0o755)
+    except OSError as error:
+        what = f"{error.filename} cannot be made ({error.strerror})"
+        exits.fail(what, "Name another directory in the configuration, or make room for it", exits.MISSING)
 
 
 def _site_plan(config: Config) -> SitePlan:
@@ -292,19 +317,11 @@ def run(config: Config, config_path: Path) -> None:
     try:
         asyncio.run(_run(config))
     except DataPlaneError as error:
-        exits.fail(f"this kernel cannot forward: {error}", "See the prerequisites in README.md", exits.MISSING)
+        remedy = "Correct the configuration or the machine; README.md names what is needed"
+        exits.fail(f"the data plane cannot be set up: {error}", remedy, exits.MISSING)
     except control.Unreachable as error:
-        exits.fail(
-            f"another xsp-ha runs for this instance ({error})",
-            "Stop it first, or use another run_directory",
-            exits.CONFLICT,
-        )
-    except OSError as error:
-        exits.fail(
-            f"the locator {config.locator} or its port cannot be used ({error})",
-            "Check the address and what listens there",
-            exits.CONFLICT,
-        )
+        what = f"another xsp-ha serves this instance ({error})"
+        exits.fail(what, "Stop it first, or use another run_directory", exits.CONFLICT)
 
 
 async def _run(config: Config) -> None:

@@ -59,9 +59,14 @@ class PeerLink:
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
 
+    async def bind(self) -> None:
+        """Take the port on the locator without serving yet. Raises: OSError if it is taken."""
+        self._server = await asyncio.start_server(self._accept, str(self._locator), PORT, start_serving=False)
+
     async def start(self) -> None:
-        """Listen on the locator and dial every peer, for ever. Raises: OSError if the port is taken."""
-        self._server = await asyncio.start_server(self._accept, str(self._locator), PORT)
+        """Serve on the bound port and dial every peer, for ever."""
+        assert self._server is not None  # bound before
+        await self._server.start_serving()
         for site, address in self._peers.items():
             for carries in ("hello", "changes"):
                 self._tasks.append(asyncio.create_task(self._keep_dialing(site, address, carries)))

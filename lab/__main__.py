@@ -60,7 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     story = verbs.add_parser("demo", help="tell the story of the product, measured")
     story.add_argument("--output", type=Path, default=demo.DEFAULT_OUTPUT, metavar="DIR", help="default: %(default)s")
     story.add_argument(
-        "--fault", type=Fault, choices=list(Fault), default=Fault.NONE,
+        "--fault",
+        type=Fault,
+        choices=list(Fault),
+        default=Fault.NONE,
         help="sabotage the lab to see the demo fail: an impostor holds the lease, or the ISP hears no withdraw",
     )
     story.set_defaults(work=_demo)

@@ -60,8 +60,12 @@ def prober(lab: Lab, probes: tuple[ProbeStream, ...]) -> Prober:
     """A prober for these streams, its flows spread over both lines. Raises: LabError if nothing gets through."""
     streams = [
         Stream(
-            probe.source, _address(lab, probe.source), probe.destination, _address(lab, probe.destination),
-            probe.rate_hz, (),
+            probe.source,
+            _address(lab, probe.source),
+            probe.destination,
+            _address(lab, probe.destination),
+            probe.rate_hz,
+            (),
         )
         for probe in probes
     ]

@@ -125,19 +125,12 @@ class Lab:
         file = self.layout.etc(CUSTOMER) / "mr.toml"
         router, host = lan_ends(tomllib.loads(file.read_text())["prefixes"][0])
         self.network.configure(ROUTER, [f"address add {router} dev lan nodad"])
-        self.network.configure(
-            LAN_HOST, [f"address add {host} dev eth0 nodad", f"route add default via {router.ip}"]
-        )
+        self.network.configure(LAN_HOST, [f"address add {host} dev eth0 nodad", f"route add default via {router.ip}"])
         self.folder.write(lan_host=str(host.ip))
         # Each line's own default route, as an ISP's router advertisement would install it.
-        lines = [
-            f"route add default via 2001:db8:{n}:c::1 dev line{n} metric {1024 + n}"
-            for n in (1, 2)
-        ]
+        lines = [f"route add default via 2001:db8:{n}:c::1 dev line{n} metric {1024 + n}" for n in (1, 2)]
         self.network.configure(ROUTER, lines)
-        self.processes.start(
-            "mr-xsp-mr", ROUTER, [self.programs.path("xsp-mr"), "--config", str(file), "run"]
-        )
+        self.processes.start("mr-xsp-mr", ROUTER, [self.programs.path("xsp-mr"), "--config", str(file), "run"])
 
     @property
     def lan_host_address(self) -> str:

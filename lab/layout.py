@@ -1,10 +1,10 @@
 """Which file of a lab lies where in its run folder. Pure paths.
 
-    etc/<site>/      what `xsp render --site` wrote, and the published customer table
-    etc/<customer>/  what `xsp render --customer` wrote
-    state/, run/     what the daemons keep, and their sockets, a folder each
-    frr/<node>/      FRR's files, owned by its user
-    logs/            one log a process
+etc/<site>/      what `xsp render --site` wrote, and the published customer table
+etc/<customer>/  what `xsp render --customer` wrote
+state/, run/     what the daemons keep, and their sockets, a folder each
+frr/<node>/      FRR's files, owned by its user
+logs/            one log a process
 """
 
 from dataclasses import dataclass

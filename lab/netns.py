@@ -153,7 +153,9 @@ def command(*words: str, check: bool = True, stdin: str | None = None) -> str:
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=COMMAND_S, input=stdin)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise LabError(f"{' '.join(words[:4])} did not run: {error}", "see whether the machine is overloaded") from error
+        raise LabError(
+            f"{' '.join(words[:4])} did not run: {error}", "see whether the machine is overloaded"
+        ) from error
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
         what = f"{' '.join(words)} failed: {'; '.join(said[:3]) or f'status {done.returncode}'}"

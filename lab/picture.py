@@ -33,8 +33,15 @@ def draw(directory: Path, title: str, ledger: Ledger, outcomes: Sequence[Outcome
     zooms = [outcome for outcome in outcomes if outcome.step.do in FAILING][:MAX_ZOOMS]
     figure = Figure(figsize=(16, 9), facecolor="white")
     grid = figure.add_gridspec(
-        2, max(1, len(zooms)), height_ratios=[1.25, 1], hspace=0.30, wspace=0.10,
-        left=0.075, right=0.985, top=0.835, bottom=0.06,
+        2,
+        max(1, len(zooms)),
+        height_ratios=[1.25, 1],
+        hspace=0.30,
+        wspace=0.10,
+        left=0.075,
+        right=0.985,
+        top=0.835,
+        bottom=0.06,
     )
     start, end = outcomes[0].at, outcomes[-1].end
     rows = _rows(ledger)
@@ -119,9 +126,17 @@ def _events(axes: Any, outcomes: Sequence[Outcome], start: float, end: float) ->
         axes.axvline(at, color=colour, linewidth=1.2, linestyle="-" if failing else (0, (3, 2)), zorder=5)
         text = event_name(outcome) + "\n" + _summary(outcome)
         axes.annotate(
-            text, (at, 1.0), xycoords=("data", "axes fraction"), xytext=(3, 4), textcoords="offset points",
-            ha="left", va="bottom", color=colour if outcome.ok else LOST, fontsize=8.5,
-            fontweight="bold" if failing else "normal", linespacing=1.35,
+            text,
+            (at, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, 4),
+            textcoords="offset points",
+            ha="left",
+            va="bottom",
+            color=colour if outcome.ok else LOST,
+            fontsize=8.5,
+            fontweight="bold" if failing else "normal",
+            linespacing=1.35,
         )
 
 
@@ -148,9 +163,20 @@ def _zoom(axes: Any, ledger: Ledger, rows: dict[int, float], outcome: Outcome, f
             continue
         heights = [rows[number] for number, flow in enumerate(ledger.flows) if flow.direction == direction]
         x, y = shift_ms / 1000, max(heights) + 0.95
-        axes.annotate("", (x, y), (0, y), arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.0, "shrinkA": 0, "shrinkB": 0})
-        axes.text(x + after_s * 0.015, y, f"{shift_ms:.0f} ms", fontsize=8, color=INK, va="center", ha="left",
-                  bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}, zorder=6)
+        axes.annotate(
+            "", (x, y), (0, y), arrowprops={"arrowstyle": "-|>", "color": INK, "lw": 1.0, "shrinkA": 0, "shrinkB": 0}
+        )
+        axes.text(
+            x + after_s * 0.015,
+            y,
+            f"{shift_ms:.0f} ms",
+            fontsize=8,
+            color=INK,
+            va="center",
+            ha="left",
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
+            zorder=6,
+        )
     axes.set_xticks([0, 0.2, 0.4], ["0", "200 ms", "400 ms"], fontsize=8)
     axes.set_title(event_name(outcome), fontsize=10.5, fontweight="bold", color=INK if outcome.ok else LOST, loc="left")
 
@@ -162,12 +188,28 @@ def _title(figure: Figure, title: str, ledger: Ledger, outcomes: Sequence[Outcom
     subtitle = f"{sent:,} probes, {lost} lost. One tick is one probe; a row is one flow."
     figure.text(0.012, 0.932, subtitle, fontsize=10.5, color="#6b7280", va="center")
     entries = [
-        Line2D([], [], marker="|", linestyle="", markersize=11, markeredgewidth=2.6, color=shade(site, line), label=f"{site}, {line}")
+        Line2D(
+            [],
+            [],
+            marker="|",
+            linestyle="",
+            markersize=11,
+            markeredgewidth=2.6,
+            color=shade(site, line),
+            label=f"{site}, {line}",
+        )
         for site in ledger.sites
         for line in ledger.lines
     ]
     entries.append(Line2D([], [], marker="|", linestyle="", markersize=14, markeredgewidth=3, color=LOST, label="lost"))
     figure.legend(
-        handles=entries, loc="upper right", bbox_to_anchor=(0.99, 0.995), ncols=4, frameon=False, fontsize=9,
-        handletextpad=0.1, columnspacing=1.2, labelcolor=INK,
+        handles=entries,
+        loc="upper right",
+        bbox_to_anchor=(0.99, 0.995),
+        ncols=4,
+        frameon=False,
+        fontsize=9,
+        handletextpad=0.1,
+        columnspacing=1.2,
+        labelcolor=INK,
     )

@@ -134,9 +134,7 @@ class Prober:
                 one = self._network.inside(stream.source_node, partial(_sender, stream.source, port))
                 self._sockets.append(one)
                 offset_s = interval_s * place / len(stream.source_ports) + flow * 0.0003
-                self._sending.append(
-                    _Sending(one, (stream.destination, probe_packet.PORT), flow, interval_s, offset_s)
-                )
+                self._sending.append(_Sending(one, (stream.destination, probe_packet.PORT), flow, interval_s, offset_s))
                 flow += 1
 
     def _watch(self, one: socket.socket, note: Callable[[int, float], None], captured: bool = False) -> None:

@@ -78,7 +78,9 @@ def machine() -> str:
 
 def table(outcomes: Sequence[Outcome]) -> Table:
     """One line for each event and direction, narrow enough for 80 columns."""
-    found = Table(title="What the packets say", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    found = Table(
+        title="What the packets say", title_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+    )
     for name, justify in _COLUMNS:
         found.add_column(name, justify=justify, no_wrap=True)
     for outcome in outcomes:
@@ -120,4 +122,3 @@ def print_table(console: Console, outcomes: Sequence[Outcome]) -> None:
     for outcome in outcomes:
         for why in dict.fromkeys(row.why for row in outcome.rows if not row.ok):
             console.print(f"[bold red]failed:[/bold red] {event_name(outcome)}: {why}")
-

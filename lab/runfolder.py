@@ -76,7 +76,9 @@ class RunFolder:
         try:
             folder._state = json.loads((path / STATE_FILE).read_text())
         except (OSError, ValueError) as error:
-            raise LabError(f"{path} holds no readable lab ({error})", "remove that folder by hand", Exit.REFUSED) from error
+            raise LabError(
+                f"{path} holds no readable lab ({error})", "remove that folder by hand", Exit.REFUSED
+            ) from error
         return folder
 
     def write(self, **changes: Any) -> None:

@@ -32,7 +32,9 @@ def take_down(folder: RunFolder) -> TakenDown:
     owner = folder.owner
     if owner is not None and owner.lives():
         os.kill(owner.pid, signal.SIGTERM)
-        wait_until(lambda: f"process {owner.pid} still holds lab {folder.id}" if folder.path.exists() else None, OWNER_S)
+        wait_until(
+            lambda: f"process {owner.pid} still holds lab {folder.id}" if folder.path.exists() else None, OWNER_S
+        )
         return TakenDown(folder.id, by_owner=True)
     marks = [process for _, process in folder.processes.values()]
     for process in marks:

@@ -66,8 +66,9 @@ def in_namespace(net: Net, scenario: Callable[[], Awaitable[None]]) -> None:
 def test_two_sites_find_each_other_and_talk(net: Net) -> None:
     async def scenario() -> None:
         one, two = End("site1", ONE, {"site2": TWO}), End("site2", TWO, {"site1": ONE})
-        await one.link.start()
-        await two.link.start()
+        for end in (one, two):
+            await end.link.bind()
+            await end.link.start()
         assert await one.until(PeerIdentified) == PeerIdentified("site2", 77)
         one.link.ask("site2", 5, 9)
         assert await two.until(PeerAsked) == PeerAsked("site1", 5, 9)
@@ -88,6 +89,7 @@ def test_two_sites_find_each_other_and_talk(net: Net) -> None:
 def test_a_stranger_a_pretender_and_garbage_are_cut_off(net: Net) -> None:
     async def scenario() -> None:
         one = End("site1", ONE, {"site2": TWO})
+        await one.link.bind()
         await one.link.start()
         assert await _answer(STRANGER, [Identify(1, "site2", 1, "changes")]) == b""
         assert await _answer(TWO, [Identify(1, "site3", 1, "changes")]) == b""
@@ -119,6 +121,7 @@ async def _answer(source: IPv6Address, said: list[Frame], octets: bytes = b"") -
 def test_a_peer_that_dials_again_replaces_its_old_stream(net: Net) -> None:
     async def scenario() -> None:
         one = End("site1", ONE, {"site2": TWO})
+        await one.link.bind()
         await one.link.start()
         streams = []
         for incarnation in (1, 2):

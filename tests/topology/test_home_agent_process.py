@@ -288,3 +288,29 @@ uplink = [
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     poll(lambda: place.status()["cache"]["in_kernel"] == 0, "deregistered")
+
+
+def test_a_second_instance_leaves_the_first_and_the_kernel_alone(place: Office) -> None:
+    place.register()
+    words = ["ip", "netns", "exec", place.net.name("ha"), sys.executable, "-m", "ha", "--config"]
+    second = subprocess.run(
+        [*words, str(place.config)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20
+    )
+    assert (second.returncode, "another xsp-ha" in second.stderr) == (5, True)
+    other = place.directory / "other.toml"
+    text = place.config.read_text().replace(f"{place.directory}/run", f"{place.directory}/run2")
+    other.write_text(text.replace(f"{place.directory}/state", f"{place.directory}/state2"))
+    third = subprocess.run([*words, str(other)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
+    assert (third.returncode, "6275" in third.stderr) == (5, True)
+    assert place.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
+
+
+def test_a_start_that_fails_keeps_the_snapshot(place: Office) -> None:
+    place.register()
+    place.stop()
+    saved = (place.directory / "state" / "snapshot").read_bytes()
+    (place.directory / "customers.jsonl").rename(place.directory / "away")
+    words = ["ip", "netns", "exec", place.net.name("ha"), sys.executable, "-m", "ha", "--config", str(place.config)]
+    failed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
+    assert failed.returncode == 4
+    assert (place.directory / "state" / "snapshot").read_bytes() == saved

@@ -1,0 +1,110 @@
+"""What a site's data plane stands on, whatever customers there are: as messages, and what of it is out of date. Pure.
+
+rule 0      IPv6 in IPv6 to the home agent   -> table 41000: decapsulate, look the inner packet up in main
+rule 100    everything                       -> table local (the kernel's rule 0, moved behind decapsulation)
+main        aggregate -> unreachable: unallocated and unbound space never loops; a customer's routes are longer
+main        home agent address -> local: decapsulation asks main alone, and inner packets may be for ourselves
+lo          the home agent address
+"""
+
+from collections.abc import Iterable
+
+from dataplane.entry import SitePlan
+from dataplane.message import Message
+from dataplane.numbers import (
+    DECAPSULATION_RULE,
+    FIXED_METRIC,
+    HOME_AGENT_DECAPSULATION,
+    HOME_AGENT_PROTOCOL,
+    IPV6_IN_IPV6,
+    LOCAL_RULE,
+    UNREACHABLE_METRIC,
+)
+from dataplane.plan import DECAPSULATION_ID
+from dataplane.rtnetlink import (
+    LOCAL_TABLE,
+    MAIN_TABLE,
+    RTN_LOCAL,
+    RTN_UNREACHABLE,
+    Route,
+    Rule,
+    add_address,
+    add_rule,
+    delete_address,
+    delete_route,
+    delete_rule,
+    put_decapsulation,
+    put_route,
+)
+
+SYSCTLS = {
+    "net/ipv6/conf/all/forwarding": "1",
+    "net/ipv6/fib_multipath_hash_policy": "1",  # by ports: flows spread over the lines
+    "net/ipv6/max_dst_opts_number": "-8",  # the kernel leaves the Home Address option to us, without an ICMP error
+}
+ROUTE_KINDS = (RTN_UNREACHABLE, RTN_LOCAL)  # of the fixed routes in table main; a customer's is neither
+KERNEL_LOCAL_RULE = Rule(0, LOCAL_TABLE, 0)
+
+
+def rules(plan: SitePlan) -> tuple[Rule, ...]:
+    """The policy rules of a site."""
+    destination = (plan.home_agent_address, 128)
+    return (
+        Rule(LOCAL_RULE, LOCAL_TABLE, HOME_AGENT_PROTOCOL),
+        Rule(
+            DECAPSULATION_RULE,
+            HOME_AGENT_DECAPSULATION,
+            HOME_AGENT_PROTOCOL,
+            destination=destination,
+            ip_protocol=IPV6_IN_IPV6,
+        ),
+    )
+
+
+def routes(plan: SitePlan, lo: int) -> tuple[Route, ...]:
+    """The routes of a site, but for its egresses; `lo` is the index of the loopback interface."""
+    address = (plan.home_agent_address, 128)
+    unreachable = (
+        Route(
+            (aggregate.network, aggregate.length), HOME_AGENT_PROTOCOL, kind=RTN_UNREACHABLE, metric=UNREACHABLE_METRIC
+        )
+        for aggregate in plan.aggregates
+    )
+    return (
+        *unreachable,
+        Route(address, HOME_AGENT_PROTOCOL, MAIN_TABLE, RTN_LOCAL, FIXED_METRIC, interface=lo),
+        Route(address, HOME_AGENT_PROTOCOL, HOME_AGENT_DECAPSULATION, nexthop_id=DECAPSULATION_ID),
+    )
+
+
+def build(plan: SitePlan, lo: int) -> list[Message]:
+    """The messages that make it so, in an order in which nothing is lost, neither the first time nor again."""
+    return [
+        add_address(plan.home_agent_address, lo),
+        put_decapsulation(DECAPSULATION_ID, HOME_AGENT_PROTOCOL, lo),
+        *map(put_route, routes(plan, lo)),
+        *map(add_rule, rules(plan)),
+        delete_rule(KERNEL_LOCAL_RULE),  # only now: there is no moment without a rule for local addresses
+    ]
+
+
+def outdated(plan: SitePlan, lo: int, found_rules: Iterable[Rule], found_routes: Iterable[Route]) -> list[Message]:
+    """The messages that remove what an earlier plan left and this one does not name. Egress routes are not looked at.
+
+    Args:
+        plan: what is right.
+        lo: index of the loopback interface.
+        found_rules: all rules.
+        found_routes: our routes of `ROUTE_KINDS`, and those of the decapsulation table.
+    """
+    kept = {(route.prefix, route.table, route.kind) for route in routes(plan, lo)}
+    messages = []
+    for rule in found_rules:
+        if rule.protocol == HOME_AGENT_PROTOCOL and rule not in rules(plan):
+            messages.append(delete_rule(rule))
+    for route in found_routes:
+        if (route.prefix, route.table, route.kind) not in kept:
+            messages.append(delete_route(route))
+            if route.kind == RTN_LOCAL:
+                messages.append(delete_address(route.prefix[0], lo))
+    return messages
