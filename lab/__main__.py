@@ -1,6 +1,6 @@
 """`xsp-lab`: up, run, demo, status, shell, down.
 
-Owns arguments, signals and exit statuses (CONTRACTS): 0 done, 1 an expectation failed, 2 usage, 3 no such lab, 4 something is
+Owns arguments, signals and exit statuses: 0 done, 1 an expectation failed, 2 usage, 3 no such lab, 4 something is
 missing on this machine, 5 conflict. Every way out, also Ctrl-C and SIGTERM, takes down what this process built.
 """
 

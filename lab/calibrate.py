@@ -1,7 +1,7 @@
 """Chooses source ports so that every direction has flows on every line, whatever this machine's hash seed is.
 
-The kernel spreads flows over a customer's lines by a hash of addresses and ports. Owns a short trial with many ports, of
-which a few per line are kept. Refuses to go on if a line carries nothing: then something is wrong, not unlucky.
+The kernel spreads flows over a customer's lines by a hash of addresses and ports. Owns a short trial with many ports,
+of which a few per line are kept. Refuses to go on if a line carries nothing: then something is wrong, not unlucky.
 """
 
 import time

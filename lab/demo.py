@@ -1,7 +1,8 @@
 """`xsp-lab demo`: the story of the product in about a minute, every sentence of it measured.
 
-A customer with two ISP lines behind three home agents that share one anycast address. A line dies; the nearest home agent is
-killed, frozen, drained; each time the probes say who served and what was lost. Owns nothing but the opening words.
+A customer with two ISP lines behind three home agents that share one anycast address. A line dies; the nearest home
+agent is killed, frozen, drained; each time the probes say who served and what was lost. Owns nothing but the opening
+words.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Runs a scenario: does each step, waits until the network has answered, judges it by packets and RIBs.
 
-Owns the waiting and the judging. The stretches of two steps meet: every probe sent belongs to exactly one step. Refuses to
-ask our own daemons anything.
+Owns the waiting and the judging. The stretches of two steps meet: every probe sent belongs to exactly one step.
+Refuses to ask our own daemons anything.
 """
 
 import time

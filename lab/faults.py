@@ -1,7 +1,7 @@
 """Honest sabotage: ways to break a lab from outside, so that one can see the demo notice it.
 
     no-lease      an impostor holds the lease of site 1 and goes on announcing when xsp-ha is dead
-    no-withdraw   nothing that site 1 tells its ISP after start-up arrives, BFD is off, hold time an hour: its route stays
+    no-withdraw   after start-up nothing of site 1 reaches its ISP, BFD is off, hold time an hour: its route stays
 
 Owns the manipulations, all of them outside the programs: those have no switch for this.
 """

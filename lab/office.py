@@ -1,7 +1,7 @@
 """The office's part of a lab: the operator's CLI in subprocesses, exactly as an operator would type it.
 
-Owns the list of commands that register sites and a customer, render their files and publish the customer table. Refuses to
-write any of these files itself.
+Owns the list of commands that register sites and a customer, render their files and publish the customer table.
+Refuses to write any of these files itself.
 """
 
 import subprocess

@@ -1,7 +1,7 @@
 """The run as a picture: every probe a tick, its colour the site, its shade the line, red if it was lost.
 
-Above, the whole run, a lane for each direction with a row for each flow. Below, every failure under the magnifying glass.
-Owns the drawing (matplotlib, without a display). Refuses to compute anything that the report does not say.
+Above, the whole run, a lane for each direction with a row for each flow. Below, every failure under the magnifying
+glass. Owns the drawing (matplotlib, without a display). Refuses to compute anything that the report does not say.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """What the lab needs of the machine, each missing thing one sentence with what to do about it.
 
-Owns the checks before anything is built, and the one that needs a namespace (the kernel's tunnels). Raises LabError, exit
-status 4.
+Owns the checks before anything is built, and the one that needs a namespace (the kernel's tunnels). Raises LabError,
+exit status 4.
 """
 
 import importlib.util

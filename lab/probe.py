@@ -1,8 +1,8 @@
 """Sends numbered probes between nodes and watches where they pass. One process, one clock, sockets in many namespaces.
 
 Owns two threads: one sends, one reads every receiving and capturing socket. Arrival times are the kernel's own
-(SO_TIMESTAMPNS), so a busy reader delays nothing but itself; buffers hold more than a second of probes. Refuses to decide
-what a loss means: the ledger counts.
+(SO_TIMESTAMPNS), so a busy reader delays nothing but itself; buffers hold more than a second of probes. Refuses to
+decide what a loss means: the ledger counts.
 """
 
 import contextlib

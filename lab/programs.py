@@ -1,7 +1,7 @@
 """Where the project's programs are: console scripts beside the interpreter, else the packages of this source tree.
 
-Owns that decision alone. ExaBGP starts the bridge by the path of an executable file, as an unprivileged user: for a source
-tree without console scripts a small one is written into the run folder.
+Owns that decision alone. ExaBGP starts the bridge by the path of an executable file, as an unprivileged user: for a
+source tree without console scripts a small one is written into the run folder.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """What a run showed: report.json for programs, a table for people.
 
-Owns the format of report.json (CONTRACTS, `scenario`) and the table. Refuses to judge: the engine did. `commit` and `machine`
+Owns the format of report.json and the table. Refuses to judge: the engine did. `commit` and `machine`
 say what was measured where; without a git checkout the commit is "unknown".
 """
 

@@ -1,8 +1,8 @@
 """Where a lab lives on disk: /run/anycast-xsp-lab/<id>, with lab.json so that another process can find it.
 
 Owns the folder, its log directory and the state file. The place is short, because Unix socket paths must stay under
-108 octets, and world-readable, because FRR and ExaBGP run without rights. Refuses to guess: a process counts as ours only if
-its start time is the recorded one.
+108 octets, and world-readable, because FRR and ExaBGP run without rights. Refuses to guess: a process counts as ours
+only if its start time is the recorded one.
 """
 
 import json

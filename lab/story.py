@@ -1,7 +1,7 @@
 """Runs a scenario on a fresh lab and tells it while it happens; the body of `xsp-lab run` and `xsp-lab demo`.
 
-Owns the narration, the clock in front of it, and what is left in the output folder. The lab is gone when it returns, however
-it returns; after a failure the logs are in the output folder.
+Owns the narration, the clock in front of it, and what is left in the output folder. The lab is gone when it returns,
+however it returns; after a failure the logs are in the output folder.
 """
 
 import shutil

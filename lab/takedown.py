@@ -1,7 +1,7 @@
 """Taking a lab down from another process, also one whose owner was killed before it could.
 
-Owns the order: ask a living owner, else kill the recorded processes, remove the recorded namespaces and the folder. Refuses to
-touch a process whose start time is not the recorded one, and namespaces of any other lab.
+Owns the order: ask a living owner, else kill the recorded processes, remove the recorded namespaces and the folder.
+Refuses to touch a process whose start time is not the recorded one, and namespaces of any other lab.
 """
 
 import contextlib
