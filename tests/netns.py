@@ -37,11 +37,8 @@ class Net:
 
     def link(self, left: str, left_name: str, right: str, right_name: str) -> None:
         """A veth pair between two nodes, up."""
-        subprocess.run(
-            ["ip", "link", "add", left_name, "netns", self.name(left), "type", "veth"]
-            + ["peer", "name", right_name, "netns", self.name(right)],
-            check=True,
-        )
+        words = ["ip", "link", "add", left_name, "netns", self.name(left), "type", "veth"]
+        subprocess.run([*words, "peer", "name", right_name, "netns", self.name(right)], check=True)
         self.run(left, "ip", "link", "set", left_name, "up")
         self.run(right, "ip", "link", "set", right_name, "up")
 
