@@ -65,6 +65,11 @@ class BindingCache:
         under_way = self.pending.get(home_address)
         return under_way.entry if under_way else self.installed.get(home_address)
 
+    def care_ofs(self, home_address: bytes, now: float) -> list[bytes | None]:
+        """The care-of addresses in force for a home address."""
+        record = self.records.get(home_address)
+        return [binding.care_of for binding in record.live(now).values()] if record else []
+
     def begin(
         self,
         home_address: bytes,

@@ -26,8 +26,10 @@ from ha.peerlink import PORT, PeerLink
 from ha.snapshot import Snapshot, SnapshotRefused
 from ha.status import status_document
 from mip6 import auth, header, packet
-from mip6.messages import BindingUpdate
-from mip6.mhsocket import MobilitySocket
+from mip6.errors import MalformedMessage
+from mip6.messages import BindingError, BindingUpdate, UnknownMessage
+from mip6.mhsocket import Datagram, MobilitySocket
+from mip6.numbers import MOBILITY_HEADER
 from runtime import control, exits, log, notify
 from runtime.counters import Counters
 from runtime.loop import Loop
@@ -69,6 +71,7 @@ class Daemon:
         self._routes = tuple(
             Route(route.prefix, route.communities, route.med, route.prepend) for route in config.bgp.route
         )
+        self._source = config.home_agent_address.packed
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -157,20 +160,7 @@ class Daemon:
 
     def _receive(self, sock: socket.socket) -> None:
         for datagram in self._mobility.receive(sock, limit=DATAGRAMS_A_TURN):
-            if datagram.error is not None:
-                self._counters.add("mobility_headers_malformed", datagram.error.reason)
-                continue
-            home = datagram.home_address
-            try:
-                message = header.decode(datagram.octets, home or datagram.source, datagram.destination)
-            except header.MalformedMessage as error:
-                self._counters.add("mobility_headers_malformed", error.reason)
-                continue
-            if isinstance(message, BindingUpdate):
-                event = events.BindingUpdateReceived(message, datagram.octets, datagram.source, home)
-                self._loop.feed(event)
-            else:
-                self._counters.add("mobility_headers_ignored", type(message).__name__)
+            self._loop.feed(_event(datagram))
 
     def _lease_answered(self, answer: object) -> None:
         sessions = sum(session.state == "established" for session in self._lease.sessions)
@@ -234,6 +224,11 @@ class Daemon:
                 self._waiting[home_address] = (generation, entry)
             case events.SendBindingAck():
                 self._send_ack(effect)
+            case events.SendBindingError(status, destination, home_address):
+                octets = header.encode(BindingError(status, home_address), self._source, destination)
+                self._send(packet.plain_packet(self._source, destination, octets))
+            case events.SendParameterProblem(source, destination, extension, octets, pointer):
+                self._send(packet.parameter_problem(self._source, source, destination, extension, octets, pointer))
             case events.SendRecords(site, frame):
                 self._peerlink.records(site, frame)
             case events.AskForRecords(site, incarnation, since):
@@ -258,18 +253,20 @@ class Daemon:
         self._loop.feed(events.ForwardingReported(reported))
 
     def _send_ack(self, effect: events.SendBindingAck) -> None:
-        source = self._config.home_agent_address.packed
         final = effect.signed_home_address if effect.home_address is not None else effect.care_of
         if effect.association is not None:
             octets = auth.encode_signed(
-                effect.ack, effect.association, effect.care_of, effect.signed_home_address, source, final
+                effect.ack, effect.association, effect.care_of, effect.signed_home_address, self._source, final
             )
         else:
-            octets = header.encode(effect.ack, source, final)
+            octets = header.encode(effect.ack, self._source, final)
+        self._send(packet.ack_packet(self._source, effect.care_of, effect.home_address, octets))
+
+    def _send(self, octets: bytes) -> None:
         try:
-            self._mobility.send(packet.ack_packet(source, effect.care_of, effect.home_address, octets), source)
+            self._mobility.send(octets, self._source)
         except OSError as error:
-            self._counters.add("acknowledgements_not_sent", error.strerror or "unknown")
+            self._counters.add("packets_not_sent", error.strerror or "unknown")
 
     # --- disk and operator ------------------------------------------------------------------------------------------
 
@@ -289,6 +286,25 @@ class Daemon:
     def _drain(self, drain: bool) -> dict[str, object]:
         self._loop.feed(events.DrainAsked(drain))
         return {}
+
+
+def _event(datagram: Datagram) -> events.Event:
+    """What a datagram on a mobility socket means to the core."""
+    source, home, octets = datagram.source, datagram.home_address, datagram.octets
+    if datagram.error is None and home is not None and datagram.next_header != MOBILITY_HEADER:
+        return events.HomeAddressUsed(source, home, datagram.next_header)
+    try:
+        if datagram.error is not None:
+            raise datagram.error
+        message = header.decode(octets, home or source, datagram.destination)
+    except MalformedMessage as error:
+        where = (source, datagram.destination, datagram.extension, octets)
+        return events.HeaderMalformed(error.reason, error.pointer, *where)
+    if isinstance(message, BindingUpdate):
+        return events.BindingUpdateReceived(message, octets, source, home)
+    if isinstance(message, UnknownMessage):
+        return events.MessageUnknown(source, home)
+    return events.MessageIgnored(type(message).__name__)
 
 
 def _make_directories(config: Config) -> None:

@@ -13,6 +13,7 @@ from ha.customer_table import CustomerTable
 from ha.frames import Hello, StateSyncAck, StateSyncReply
 from mip6.auth import SecurityAssociation
 from mip6.messages import BindingAck, BindingUpdate
+from mip6.numbers import BindingErrorStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,45 @@ class BindingUpdateReceived:
     octets: bytes
     source: bytes
     home_address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMalformed:
+    """Octets that are no usable mobility header; `pointer` is the offset in it that a complaint names, or None.
+
+    `extension` is the header in front of `octets`, as received.
+    """
+
+    reason: str
+    pointer: int | None
+    source: bytes
+    destination: bytes
+    extension: bytes
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageUnknown:
+    """A mobility header of a type that we do not know."""
+
+    source: bytes
+    home_address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageIgnored:
+    """A message of a known type that is nothing to a home agent."""
+
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAddressUsed:
+    """A Home Address option in front of something that is no mobility header."""
+
+    source: bytes
+    home_address: bytes
+    next_header: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +166,10 @@ Event = (
     TimeReached
     | ClockRead
     | BindingUpdateReceived
+    | HeaderMalformed
+    | MessageUnknown
+    | MessageIgnored
+    | HomeAddressUsed
     | ForwardingReported
     | DataPlaneChecked
     | TableLoaded
@@ -158,6 +202,26 @@ class SendBindingAck:
     home_address: bytes | None
     signed_home_address: bytes
     association: SecurityAssociation | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendBindingError:
+    """Send a Binding Error (RFC 6275 9.3.3) straight to `destination`."""
+
+    status: BindingErrorStatus
+    destination: bytes
+    home_address: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendParameterProblem:
+    """Send an ICMPv6 Parameter Problem about a mobility header to its wire `source` (RFC 6275 9.2)."""
+
+    source: bytes
+    destination: bytes
+    extension: bytes
+    octets: bytes
+    pointer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,5 +275,14 @@ class Note:
 
 
 Effect = (
-    SetForwarding | SendBindingAck | SendRecords | AskForRecords | AcknowledgeRecords | SendHello | RenewLease | Note
+    SetForwarding
+    | SendBindingAck
+    | SendBindingError
+    | SendParameterProblem
+    | SendRecords
+    | AskForRecords
+    | AcknowledgeRecords
+    | SendHello
+    | RenewLease
+    | Note
 )

@@ -24,8 +24,12 @@ from ha.events import (
     Effect,
     Event,
     ForwardingReported,
+    HeaderMalformed,
     HelloReceived,
+    HomeAddressUsed,
     LeaseAnswered,
+    MessageIgnored,
+    MessageUnknown,
     Note,
     PeerAsked,
     PeerIdentified,
@@ -42,7 +46,7 @@ from ha.record import Record, merge, same
 from ha.replication import Replication
 from ha.serving import Serving
 from ha.site import Policy
-from ha.token_bucket import TokenBucket
+from ha.strangers import Strangers
 from ha.undo import Undo
 from ha.verdict import Accepted, Case, Discarded, Refused
 from mip6 import ntp
@@ -51,19 +55,16 @@ from runtime.counters import Counters
 
 RETRY_S = 1.0  # after a refusal by the kernel
 TICK_S = 0.1  # HELLO and lease renewal (the lease lasts 300 ms)
-STRANGERS_RATE = 100.0  # answers a second to unauthenticated senders, all kinds together
 
 
 class HomeAgent:
     """One site's home agent.
 
     Args:
-        policy: the rules of this site.
-        sites: the peers' names.
-        table: the customer table in force.
-        incarnation: a number that no earlier start of this site had. now: monotonic seconds. clock_offset_s: Unix
-        seconds minus monotonic seconds. mrai_s, orphan_hold_s: see `readiness`. counters: where everything is
-        counted.
+        policy: the rules of this site. sites: the peers' names. table: the customer table in force.
+        incarnation: a number that no earlier start of this site had.
+        now: monotonic seconds. clock_offset_s: Unix seconds minus monotonic seconds.
+        mrai_s, orphan_hold_s: see `readiness`. counters: where everything is counted.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class HomeAgent:
         self._clock_offset_s = clock_offset_s
         self._tick_at = now
         self._swept = False
-        self._strangers = TokenBucket(STRANGERS_RATE, STRANGERS_RATE, STRANGERS_RATE, now)
+        self._strangers = Strangers(now, counters)
         self._undo = Undo()
 
     # --- start-up ---------------------------------------------------------------------------------------------------
@@ -147,6 +148,8 @@ class HomeAgent:
         match event:
             case BindingUpdateReceived():
                 return self._binding_update(event, now)
+            case HeaderMalformed() | MessageUnknown() | MessageIgnored() | HomeAddressUsed():
+                return self._strangers.handle(event, self.cache.care_ofs, now, self._undo)
             case ForwardingReported():
                 return self._forwarding_reported(event, now)
             case TimeReached():
@@ -205,12 +208,8 @@ class HomeAgent:
 
     def _refuse(self, case: Case, verdict: Refused, now: float) -> list[Effect]:
         self.counters.add("binding_updates_refused", f"{int(verdict.status)} {verdict.reason}")
-        if verdict.stranger:
-            left = self._strangers.take(now)
-            if left is None:
-                self.counters.add("answers_suppressed", "strangers")
-                return []
-            self._undo.assign(self, "_strangers", left)
+        if verdict.stranger and not self._strangers.within_budget(now, self._undo):
+            return []
         fields = {
             "home_address": address_text(case.home),
             "source": address_text(case.source),

@@ -17,10 +17,21 @@ import pytest
 
 from dataplane.plan import LAST_ID
 from mip6 import auth, header, packet
-from mip6.messages import BindingAck
+from mip6.messages import BindingAck, BindingError, BindingUpdate, UnknownMessage
 from mip6.mhsocket import MobilitySocket
 from mip6.numbers import Status
-from tests.ha.cast import CARE_OF_1, EPOCH, HOME, HOME_AGENT, KEY, OTHER_MNP, OVERWRITE, Router, both_lines
+from tests.ha.cast import (
+    CARE_OF_1,
+    EPOCH,
+    HOME,
+    HOME_AGENT,
+    KEY,
+    OTHER_MNP,
+    OVERWRITE,
+    REGISTRATION,
+    Router,
+    both_lines,
+)
 from tests.ha.test_files import PUBLIC, ROW, table
 from tests.netns import Net
 from tests.office import office, udp
@@ -314,3 +325,40 @@ def test_a_start_that_fails_keeps_the_snapshot(place: Office) -> None:
     failed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
     assert failed.returncode == 4
     assert (place.directory / "state" / "snapshot").read_bytes() == saved
+
+
+def test_faults_are_answered_as_the_rfc_asks_straight_to_the_wire_source(place: Office) -> None:
+    """RFC 6275 9.2: an unknown type draws a Binding Error, a wrong Payload Proto a Parameter Problem at that octet."""
+    home_agent, care_of = HOME_AGENT, CARE_OF_1
+    unknown = header.encode(UnknownMessage(99, bytes(10)), HOME, home_agent)
+    wrong = bytearray(header.frame(BindingUpdate(7, REGISTRATION, 120)))
+    wrong[0] = 6
+    wrong_proto = header.with_checksum(bytes(wrong), HOME, home_agent)
+    listener = place.net.inside("mr", _icmp_listener)
+    for octets in (unknown, wrong_proto):
+        update = packet.update_packet(care_of, home_agent, HOME, octets)
+        place.net.inside("mr", lambda update=update: place.sockets.send(update, care_of))  # type: ignore[misc]
+    error = poll(lambda: _binding_error(place), "a Binding Error")
+    assert (error.status, error.home_address) == (2, HOME)
+    problem = listener.recv(2000)
+    listener.close()
+    assert (problem[0], problem[1], int.from_bytes(problem[4:8], "big")) == (4, 0, 64)
+    assert problem[8 + 8 : 8 + 24] == care_of
+
+
+def _icmp_listener() -> socket.socket:
+    listener = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    only_parameter_problems = bytearray(b"\xff" * 32)  # ICMP6_FILTER: a set bit blocks the type
+    only_parameter_problems[0] &= ~(1 << 4)
+    listener.setsockopt(socket.IPPROTO_ICMPV6, 1, bytes(only_parameter_problems))
+    listener.settimeout(DEADLINE_S)
+    return listener
+
+
+def _binding_error(place: Office) -> BindingError | None:
+    for ready in place.sockets.sockets:
+        for datagram in place.sockets.receive(ready):
+            message = header.decode(datagram.octets, datagram.source, datagram.destination)
+            if isinstance(message, BindingError):
+                return message
+    return None
