@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .PHONY: help demo test check lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
-LAB_LOCK := /run/lock/anycast-xsp-lab.lock
+LAB_LOCK := /run/anycast-xsp-lab.lock
 prepare = tree=$$(./bootstrap.sh); python=$$tree/bin/python
 
 help:

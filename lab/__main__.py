@@ -35,10 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = options.work(options)
     except LabError as error:
-        exits.fail(error.what, error.remedy, error.code)
+        exits.fail(_sentence(error.what), _sentence(error.remedy), error.code)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     return int(status)
+
+
+def _sentence(text: str) -> str:
+    """A capital letter in front, unless a program or a path stands there."""
+    return text if text.startswith(("xsp", "/")) else text[:1].upper() + text[1:]
 
 
 def _leave(number: int, _frame: FrameType | None) -> NoReturn:
@@ -54,18 +59,21 @@ def _parser() -> argparse.ArgumentParser:
 
     run = verbs.add_parser("run", help="run a scenario on a lab of its own")
     run.add_argument("scenario", help="a TOML file, or the name of one that comes with the lab")
-    run.add_argument("--output", type=Path, default=Path("lab-report"), metavar="DIR", help="default: %(default)s")
+    run.add_argument(
+        "--output", type=Path, metavar="DIR", help=f"default: a folder of its name in {demo.DEFAULT_OUTPUT}"
+    )
     run.set_defaults(work=_run)
 
     story = verbs.add_parser("demo", help="tell the story of the product, measured")
     story.add_argument("--output", type=Path, default=demo.DEFAULT_OUTPUT, metavar="DIR", help="default: %(default)s")
-    story.add_argument(
-        "--fault",
-        type=Fault,
-        choices=list(Fault),
-        default=Fault.NONE,
-        help="sabotage the lab to see the demo fail: an impostor holds the lease, or the ISP hears no withdraw",
-    )
+    for verb in (run, story):
+        verb.add_argument(
+            "--fault",
+            type=Fault,
+            choices=list(Fault),
+            default=Fault.NONE,
+            help="sabotage the lab to see it fail: an impostor holds the lease, or the ISP hears no withdraw",
+        )
     story.set_defaults(work=_demo)
 
     status = verbs.add_parser("status", help="what runs, and which site each ISP chose")
@@ -99,7 +107,8 @@ def _up(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     chosen = scenario.load(scenario.find(options.scenario))
     prerequisites.check()
-    return Story(Console(emoji=False), chosen, options.output).tell()
+    output = options.output or demo.DEFAULT_OUTPUT / chosen.name
+    return Story(Console(emoji=False), chosen, output, options.fault).tell()
 
 
 def _demo(options: argparse.Namespace) -> int:

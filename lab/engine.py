@@ -86,13 +86,17 @@ class Engine:
     # -- waiting
 
     def _settle(self, step: Step, at: float) -> str:
-        """Wait until what the step expects is so, at least its window; what is missing at the deadline, or nothing."""
+        """Wait until what the step expects is so and stays so, at least its window; what is missing at the deadline."""
         time.sleep(step.window_s)
         patience_s = RETURN_PATIENCE_S if step.do in RETURNING else PATIENCE_S
         deadline = at + step.window_s + patience_s
-        while (missing := self._missing(step)) and time.monotonic() < deadline:
+        so_since: float | None = None
+        while True:
+            missing, now = self._missing(step), time.monotonic()
+            so_since = (so_since or now) if not missing else None
+            if (so_since is not None and now - so_since >= GLANCE_S) or now > deadline:
+                return missing
             time.sleep(PAUSE_S)
-        return missing
 
     def _missing(self, step: Step) -> str:
         now = time.monotonic()

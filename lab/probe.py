@@ -159,8 +159,9 @@ class Prober:
 
     def _send_one(self, sending: _Sending) -> None:
         now = time.monotonic()
-        # After a long pause the missed ones are left out: a burst would measure our own lateness.
-        sending.next_at = max(sending.next_at + sending.interval_s, now)
+        # Missed beats are left out: a burst would measure our own lateness. The beat stays, so that flows stay apart.
+        missed = (now - sending.next_at) // sending.interval_s
+        sending.next_at += (missed + 1) * sending.interval_s
         number = self.ledger.sent(sending.flow, now)
         try:
             sending.socket.sendto(probe_packet.encode(number), sending.destination)

@@ -62,8 +62,11 @@ def write(path: Path, name: str, outcomes: Sequence[Outcome]) -> Path:
 
 
 def commit() -> str:
-    """The commit of this source tree, with `+` if files differ from it."""
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+    """The commit of the checkout we run from or stand in, with `+` if files differ from it."""
+    place = next(
+        (place for place in (ROOT, Path.cwd()) if (place / ".git").exists() and (place / "lab").is_dir()), None
+    )
+    words = ["git", "-C", str(place), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -34,7 +34,7 @@ VERBS = FAILING | RETURNING | {"delay", "publish", "wait"}
 _ON_LINES = frozenset({"cut", "restore"})
 _ON_SITES = VERBS - _ON_LINES - {"wait", "publish", "delay"}
 HOSTS = ("cn1", "cn3", "lan1")
-DEFAULT_WINDOW_S = 2.0
+DEFAULT_WINDOW_S = 1.6
 
 
 @dataclass(frozen=True, slots=True)

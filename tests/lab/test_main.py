@@ -39,7 +39,7 @@ def test_an_unknown_lab_cannot_be_reached(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit) as left:
         main(["status", "--lab", "none"])
     assert left.value.code == Exit.UNREACHABLE
-    assert "there is no lab none" in capsys.readouterr().err
+    assert "There is no lab none" in capsys.readouterr().err
 
 
 def test_help_needs_nothing_of_the_machine() -> None:
