@@ -10,12 +10,15 @@ The tables are loaded by `nft` when the daemon starts, and a set when its length
 sets, elements and counters and loses no packet. Elements change by netlink.
 """
 
+import errno
 import ipaddress
+import os
 import subprocess
 from collections.abc import Iterable, Mapping, Set
 
 from dataplane.entry import Prefix
 from dataplane.errors import DataPlaneError
+from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
 from dataplane.plan import Element
 from dataplane.port import CHECK_LINGER_S
@@ -238,4 +241,5 @@ def _nft(script: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise DataPlaneError(what, "nft did not end within 20 s") from error
     if done.returncode:
-        raise DataPlaneError(what, (done.stderr.strip().splitlines() or ["nft failed without a word"])[0])
+        said = (done.stderr.strip().splitlines() or ["nft failed without a word"])[0]
+        raise DataPlaneError(what, f"{said}: {NEEDS_ROOT}" if os.strerror(errno.EPERM) in said else said)

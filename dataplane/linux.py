@@ -5,6 +5,8 @@ change costs few system calls; the view is made from the kernel's own dump befor
 and after netlink failed. Works in the network namespace of the process. Does not undo the kernel settings it needs.
 """
 
+import errno
+import os
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -15,7 +17,7 @@ from dataplane.entry import Egress, ForwardingEntry, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
-from dataplane.netlink import NetlinkSocket, first_failure
+from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
 from dataplane.numbers import EGRESS_METRIC, HOME_AGENT_DECAPSULATION, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Steps
 from dataplane.rtnetlink import (
@@ -284,7 +286,7 @@ def set_sysctl(name: str, value: str) -> None:
         if path.read_text().strip() != value:
             path.write_text(value)
     except PermissionError as error:
-        raise DataPlaneError(f"setting {name.replace('/', '.')}", "not permitted: run it as root") from error
+        raise DataPlaneError(f"setting {name.replace('/', '.')}", f"not permitted: {NEEDS_ROOT}") from error
     except OSError as error:
         raise DataPlaneError(f"setting {name.replace('/', '.')}", error.strerror or str(error)) from error
 
@@ -300,4 +302,5 @@ def set_tunnel_source(address: bytes) -> None:
     except subprocess.TimeoutExpired as error:
         raise DataPlaneError(what, "ip did not end within 10 s") from error
     if done.returncode:
-        raise DataPlaneError(what, done.stderr.strip() or "ip sr tunsrc failed")
+        said = done.stderr.strip() or "ip sr tunsrc failed"
+        raise DataPlaneError(what, f"{said}: {NEEDS_ROOT}" if os.strerror(errno.EPERM) in said else said)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from dataplane.entry import ForwardingEntry, SitePlan
+from dataplane.plan import refusal
 
 REFUSED = "refused on request"
 
@@ -27,8 +28,9 @@ class MemoryDataPlane:
         """See the port."""
         results: dict[bytes, str | None] = {}
         for home_address, entry in wanted.items():
-            results[home_address] = REFUSED if home_address == self._refused else None
-            if home_address == self._refused:
+            why = REFUSED if home_address == self._refused else refusal(home_address, entry) if entry else None
+            results[home_address] = why
+            if why is not None:
                 continue
             if entry is None:
                 self._entries.pop(home_address, None)
@@ -38,8 +40,9 @@ class MemoryDataPlane:
 
     def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
         """See the port."""
-        strays = dict.fromkeys(self._entries.keys() - wanted.keys())
-        return self.apply({**strays, **wanted})
+        for stray in self._entries.keys() - wanted.keys():
+            del self._entries[stray]
+        return self.apply(wanted)
 
     def read(self) -> dict[bytes, ForwardingEntry]:
         """See the port."""

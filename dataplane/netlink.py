@@ -35,6 +35,7 @@ ENOMEM_FIRST_PAUSE_S = 0.0005
 ENOMEM_TRIES = 8
 ANSWER_TIMEOUT_S = 10  # the kernel answers within the system call that asks; this only breaks a hang
 DUMP_TRIES = 5
+NEEDS_ROOT = "CAP_NET_ADMIN is needed, run it as root"
 _RECEIVE_OCTETS = 1 << 18
 _BUFFER_OCTETS = 8 << 20  # failures of a batch and the answers to it must fit
 _SEQUENCE_END = 1 << 31
@@ -205,7 +206,7 @@ def explain(refused: Refusal) -> str:
     """A refusal in words, with what to do where that is always the same."""
     words = os.strerror(refused.number)
     if refused.number in (errno.EPERM, errno.EACCES):
-        words += ": CAP_NET_ADMIN is needed, run it as root"
+        words += f": {NEEDS_ROOT}"
     return f"{words} ({refused.text})" if refused.text else words
 
 

@@ -12,13 +12,16 @@ CHECK_LINGER_S = 2.0  # a filter entry outlives its route so long, for packets u
 
 
 class DataPlane(Protocol):
-    """The home agent's side. Every call but `apply` and `reconcile` may raise DataPlaneError."""
+    """The home agent's side. Every call but `apply` may raise DataPlaneError."""
 
     def prepare(self, plan: SitePlan) -> None:
         """Make everything that does not depend on customers. Idempotent; loses no packet when all is there."""
 
     def apply(self, wanted: Mapping[bytes, ForwardingEntry | None]) -> dict[bytes, str | None]:
-        """Make these entries so (None: nothing). Home address -> None, or why not; one refusal never blocks another."""
+        """Make these entries so (None: nothing). Home address -> None, or why not.
+
+        A customer is changed entirely or stays as it was, and a refusal of one never blocks another.
+        """
 
     def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
         """Make the kernel hold exactly `wanted` of ours, by its dump; what is right is not touched."""
@@ -33,7 +36,7 @@ class DataPlane(Protocol):
         """Drops by reason and objects in use, as the kernel counts them."""
 
     def egress_present(self) -> bool:
-        """Is a default route there?"""
+        """Does a default route lead out of the site? One that the kernel took away with its interface is put back."""
 
     def purge(self) -> None:
         """Remove exactly what is ours."""

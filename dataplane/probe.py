@@ -13,7 +13,6 @@ from dataplane.rtnetlink import Nexthop, delete_nexthop, put_decapsulation, put_
 
 SEG6 = "seg6"
 _SEGMENT = bytes.fromhex("20010db8000000000000000000000001")  # 2001:db8::1
-_NEEDS_ROOT = "CAP_NET_ADMIN is needed to change routes and filters: run it as root"
 
 
 def probe() -> str:
@@ -47,7 +46,7 @@ def _try_nexthops(netlink: NetlinkSocket) -> None:
         if refused is None:
             netlink.execute([delete_nexthop(LAST_ID)])
         elif refused.number in (errno.EPERM, errno.EACCES):
-            raise DataPlaneError("forwarding", _NEEDS_ROOT)
+            raise DataPlaneError("forwarding", explain(refused))
         elif refused.number == errno.ENETDOWN:
             raise DataPlaneError("forwarding", "the loopback interface is down: run 'ip link set lo up'")
         else:

@@ -98,7 +98,7 @@ def installed(found: Objects, entry: ForwardingEntry, places: Mapping[int, int])
 
 def entry(home_address: bytes, found: Objects, known: Installed | None) -> ForwardingEntry | None:
     """What a slot forwards; None if the home address is not reached. `known` is what was installed in this slot."""
-    if known is not None and known.objects() == found:
+    if known is not None and known.found is None and known.objects() == found:
         return known.entry
     if not found.members or (Prefix(home_address, 128), HOME_METRIC) not in found.routes:
         return None

@@ -102,8 +102,19 @@ class LinuxRouter:
 
     def set_lines(self, lines: tuple[UplinkPath, ...]) -> None:
         """See the port. A line that is refused does not keep the others from being set."""
-        interfaces = {line.bid: _index(line) for line in lines}
-        self._netlink.settle(self._line_changes(lines, interfaces), "applying the lines")
+        wanted = {line: _line_route(line, _index(line)) for line in lines}
+        present = [route for route in self._routes() if route.table in LINE_TABLES]
+        refused = {}
+        for line, route in wanted.items():
+            changes = [] if route in present else [put_route(route)]
+            if why := first_failure(changes, self._netlink.execute(changes)):
+                refused[line.interface] = why
+        rules = [_from((line.care_of, 128), CARE_OF_RULE, ROUTER_TUNNELS + line.bid) for line in lines]
+        kept = {(route.table, route.metric) for route in wanted.values()}  # a changed one was replaced in its place
+        old = [delete_route(route) for route in present if (route.table, route.metric) not in kept]
+        self._netlink.settle([*self._rule_changes(rules, care_of=True), *old], "applying the lines")
+        for interface, why in refused.items():
+            raise DataPlaneError(f"setting the default route of {interface}", why)
 
     def apply(self, uplinks: tuple[UplinkPath, ...]) -> None:
         """See the port. A line that is refused does not keep the others from carrying traffic."""
@@ -160,29 +171,7 @@ class LinuxRouter:
         missing = [add_rule(rule) for rule in wanted if rule not in present]
         return [*missing, *(delete_rule(rule) for rule in present if rule not in wanted)]
 
-    # --- lines and tunnels ------------------------------------------------------------------------------------------
-
-    def _line_changes(self, lines: Sequence[UplinkPath], interfaces: dict[int, int]) -> list[Message]:
-        """Each care-of address leaves by its own line."""
-        wanted = [
-            Route(
-                ANYWHERE,
-                ROUTER_PROTOCOL,
-                ROUTER_TUNNELS + line.bid,
-                metric=EGRESS_METRIC,
-                gateway=line.gateway,
-                interface=interfaces[line.bid],
-            )
-            for line in lines
-        ]
-        rules = [_from((line.care_of, 128), CARE_OF_RULE, ROUTER_TUNNELS + line.bid) for line in lines]
-        present = [route for route in self._routes() if route.table in LINE_TABLES]
-        kept = {(route.table, route.metric) for route in wanted}  # a changed one is replaced in its place
-        return [
-            *(put_route(route) for route in wanted if route not in present),
-            *self._rule_changes(rules, care_of=True),
-            *(delete_route(route) for route in present if (route.table, route.metric) not in kept),
-        ]
+    # --- tunnels ----------------------------------------------------------------------------------------------------
 
     def _group_changes(self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]) -> list[Message]:
         """The group of tunnels that outgoing traffic takes, and what is left over of others."""
@@ -215,6 +204,12 @@ class LinuxRouter:
 
 def _from(source: tuple[bytes, int], priority: int, table: int) -> Rule:
     return Rule(priority, table, ROUTER_PROTOCOL, source=source)
+
+
+def _line_route(line: UplinkPath, interface: int) -> Route:
+    """Each care-of address leaves by its own line."""
+    table, gateway = ROUTER_TUNNELS + line.bid, line.gateway
+    return Route(ANYWHERE, ROUTER_PROTOCOL, table, metric=EGRESS_METRIC, gateway=gateway, interface=interface)
 
 
 def _tunnel_id(uplink: UplinkPath) -> int:

@@ -78,6 +78,15 @@ def test_the_kernel_offers_a_driver(net: Net) -> None:
     assert net.inside("ha", probe) == SEG6
 
 
+def test_our_tunnel_is_the_one_that_ip_makes(net: Net, home_agent: LinuxHomeAgent) -> None:
+    net.inside("ha", lambda: home_agent.apply({HOME: BOTH}))
+    words = "ip -6 nexthop add id 7 encap seg6 mode encap.red segs 2001:db8:1:c::20 dev lo proto 208"
+    net.run("ha", *words.split())
+    [ours] = net.json("ha", "ip", "-j", "nexthop", "show", "id", str(0x20000000 + 256 + 1))
+    [theirs] = net.json("ha", "ip", "-j", "nexthop", "show", "id", "7")
+    assert {**ours, "id": 7} == theirs
+
+
 def test_packets_pass_both_ways_over_both_lines(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:
     serve(net, home_agent, router)
     before = {bid: packets(net, f"line{bid}") for bid in (1, 2)}

@@ -1,0 +1,190 @@
+"""The source check in the kernel: what passes, what is dropped, under which counter, and for how long."""
+
+from collections.abc import Iterator
+from ipaddress import IPv6Address, IPv6Network
+
+import pytest
+from scapy.layers.inet import GRE, IP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrSegmentRouting
+from scapy.packet import Packet
+
+from dataplane.entry import ForwardingEntry, Path, Prefix
+from dataplane.linux import LinuxHomeAgent
+from tests.dataplane.stream import inner, limited, listen, received, send
+from tests.dataplane.test_linux import CARE_OF, HA, HOME, MNP, SITE, address
+from tests.netns import Net
+from tests.office import office
+
+pytestmark = pytest.mark.netns
+
+HOME_AGENT, LINE_1, LINE_2 = "2001:db8:f000::1", "2001:db8:1:c::20", "2001:db8:2:c::20"
+CORRESPONDENT = "2001:db8:e::99"
+OFFICE = "2001:db8:f100::10"
+OTHER_HOME = address("2001:db8:f000::52")
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    with office() as made:
+        made.run("mr", "ip", "-6", "route", "add", "default", "via", "2001:db8:1:c::1")
+        yield made
+
+
+@pytest.fixture
+def home_agent(net: Net) -> LinuxHomeAgent:
+    def prepared() -> LinuxHomeAgent:
+        plane = LinuxHomeAgent()
+        plane.prepare(SITE)
+        return plane
+
+    return net.inside("ha", prepared)
+
+
+def apply(net: Net, plane: LinuxHomeAgent, *entries: ForwardingEntry) -> None:
+    wanted = {entry.home_address: entry for entry in entries}
+    assert net.inside("ha", lambda: plane.apply(wanted)) == dict.fromkeys(wanted)
+
+
+def customer(mnp: Prefix = MNP, bid: int = 1) -> ForwardingEntry:
+    return ForwardingEntry(HOME, (mnp,), (Path(bid, CARE_OF[bid]),))
+
+
+def counted(net: Net, plane: LinuxHomeAgent, name: str) -> int:
+    return net.inside("ha", plane.counters)[f"tunnel_packets{{{name}}}"]
+
+
+def passed(net: Net, packets: list[Packet], node: str = "cn") -> int:
+    """How many of the packets that the mobile router sends come out at the other end."""
+    with net.inside(node, listen) as listener:
+        listener.settimeout(0.3)
+        for packet in packets:
+            send(net, "mr", packet)
+        return received(listener, len(packets))
+
+
+def outer(inside: Packet, source: str = LINE_1) -> Packet:
+    return IPv6(src=source, dst=HOME_AGENT) / inside
+
+
+def test_exactly_the_prefix_passes_whatever_its_length(net: Net, home_agent: LinuxHomeAgent) -> None:
+    for length in (36, 45, 48, 52, 56, 57, 60, 61, 63, 64, 65, 100, 127, 128):
+        network = IPv6Network(f"2001:db8:f5a3:96c5:a55a:3c96:69c3:5aa5/{length}", strict=False)
+        apply(net, home_agent, customer(Prefix(network.network_address.packed, length)))
+        for now in (length * 10.0, length * 10.0 + 5):  # the one before is gone
+            net.inside("ha", lambda at=now: home_agent.expire(at))  # type: ignore[misc]
+        first, last = network.network_address, network.broadcast_address
+        good = [outer(form(inner(str(source), CORRESPONDENT))) for source in (first, last) for form in (plain, limited)]
+        bad = [
+            outer(form(inner(str(source), CORRESPONDENT)))
+            for source in (first - 1, last + 1)
+            for form in (plain, limited)
+        ]
+        assert passed(net, good) == len(good), length
+        assert passed(net, bad) == 0, length
+
+
+def plain(inside: Packet) -> Packet:
+    return inside
+
+
+def test_the_home_address_passes_and_its_neighbour_does_not(net: Net, home_agent: LinuxHomeAgent) -> None:
+    apply(net, home_agent, customer())
+    assert passed(net, [outer(inner("2001:db8:f000::51", CORRESPONDENT))]) == 1
+    assert passed(net, [outer(inner("2001:db8:f000::52", CORRESPONDENT))]) == 0
+
+
+def test_a_care_of_address_opens_its_own_customer_only(net: Net, home_agent: LinuxHomeAgent) -> None:
+    theirs = ForwardingEntry(OTHER_HOME, (Prefix(address("2001:db8:f200::"), 56),), (Path(1, CARE_OF[2]),))
+    apply(net, home_agent, customer(), theirs)
+    assert passed(net, [outer(inner(OFFICE, CORRESPONDENT), LINE_2)]) == 0
+    assert passed(net, [outer(inner("2001:db8:f200::1", CORRESPONDENT), LINE_1)]) == 0
+    assert counted(net, home_agent, "source_check") == 2
+    assert passed(net, [outer(inner("2001:db8:f200::1", CORRESPONDENT), LINE_2)]) == 1
+    assert counted(net, home_agent, "tunnelled_in") == 1
+
+
+@pytest.mark.parametrize(
+    ("inside", "counter"),
+    [
+        (IPv6ExtHdrHopByHop() / inner(OFFICE, CORRESPONDENT), "source_check"),
+        (IPv6ExtHdrSegmentRouting(addresses=[HOME_AGENT], segleft=0) / inner(OFFICE, CORRESPONDENT), "source_check"),
+        (limited(limited(inner(OFFICE, CORRESPONDENT))), "source_check"),
+        (IPv6ExtHdrFragment(nh=41, m=1, id=7) / inner(OFFICE, CORRESPONDENT), "fragment"),
+        (IPv6ExtHdrFragment(nh=41, offset=64, id=7) / (b"z" * 64), "fragment"),
+        (IP(src="192.0.2.1", dst="192.0.2.2") / b"x", "tunnel_payload"),
+        (GRE() / inner(OFFICE, CORRESPONDENT), "tunnel_payload"),
+    ],
+    ids=["hop by hop", "routing", "two options", "first fragment", "later fragment", "IPv4", "GRE"],
+)
+def test_any_other_tunnelled_packet_is_dropped_and_counted(
+    net: Net, home_agent: LinuxHomeAgent, inside: Packet, counter: str
+) -> None:
+    apply(net, home_agent, customer())
+    assert passed(net, [outer(inside)]) == 0
+    assert counted(net, home_agent, counter) == 1
+    assert counted(net, home_agent, "tunnelled_in") == 0
+
+
+def test_a_tunnelled_packet_to_the_home_agent_itself_arrives(net: Net, home_agent: LinuxHomeAgent) -> None:
+    apply(net, home_agent, customer())
+    assert passed(net, [outer(inner(OFFICE, HOME_AGENT))], "ha") == 1
+
+
+def test_packets_under_way_pass_until_the_linger_is_over(net: Net, home_agent: LinuxHomeAgent) -> None:
+    apply(net, home_agent, customer())
+    net.inside("ha", lambda: home_agent.apply({HOME: None}))
+    packet = outer(inner(OFFICE, CORRESPONDENT))
+    assert net.inside("ha", lambda: home_agent.expire(10.0)) == 12.0
+    assert net.inside("ha", lambda: home_agent.expire(11.9)) == 12.0
+    assert passed(net, [packet]) == 1
+    assert net.inside("ha", lambda: home_agent.expire(12.0)) is None
+    assert passed(net, [packet]) == 0
+
+
+def test_a_line_that_comes_back_within_the_linger_stays(net: Net, home_agent: LinuxHomeAgent) -> None:
+    apply(net, home_agent, customer())
+    net.inside("ha", lambda: home_agent.apply({HOME: None}))
+    net.inside("ha", lambda: home_agent.expire(10.0))
+    apply(net, home_agent, customer())
+    assert net.inside("ha", lambda: home_agent.expire(20.0)) is None
+    assert passed(net, [outer(inner(OFFICE, CORRESPONDENT))]) == 1
+
+
+def test_an_element_taken_out_by_somebody_else_does_not_stop_the_others(net: Net, home_agent: LinuxHomeAgent) -> None:
+    apply(net, home_agent, customer())
+    net.inside("ha", lambda: home_agent.apply({HOME: None}))
+    net.run("ha", "nft", "flush", "set", "ip6", "xsp_ha", "ok56")
+    net.inside("ha", lambda: home_agent.expire(10.0))
+    assert net.inside("ha", lambda: home_agent.expire(12.0)) is None
+    assert net.inside("ha", home_agent.counters)["check_elements"] == 0
+    assert "elements" not in net.run("ha", "nft", "list", "set", "ip6", "xsp_ha", "ok128")
+
+
+def test_elements_and_counts_survive_preparing_again(net: Net, home_agent: LinuxHomeAgent) -> None:
+    apply(net, home_agent, customer())
+    packet = outer(inner(OFFICE, CORRESPONDENT))
+    assert passed(net, [packet]) == 1
+    net.inside("ha", lambda: home_agent.prepare(SITE))
+    assert passed(net, [packet]) == 1
+    assert counted(net, home_agent, "tunnelled_in") == 2
+    rules = net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")
+    assert rules.count("@ok56") == 2 and rules.count("jump tunnelled\n") == 1 and rules.count("hoplimit set") == 1
+
+
+def test_many_elements_go_in_and_out(net: Net, home_agent: LinuxHomeAgent) -> None:
+    """More than one message, one attribute (16 bits of length) or one transaction holds."""
+    first = int(IPv6Address("2001:db8:f800::"))
+    wanted = {}
+    for number in range(5000):
+        home = (int.from_bytes(HA, "big") + 0x1000 + number).to_bytes(16, "big")
+        mnp = Prefix((first + (number << 72)).to_bytes(16, "big"), 56)
+        wanted[home] = ForwardingEntry(home, (mnp,), (Path(1, CARE_OF[1]),))
+    assert net.inside("ha", lambda: home_agent.apply(wanted)) == dict.fromkeys(wanted)
+    assert net.inside("ha", home_agent.counters)["check_elements"] == 10000
+    assert net.inside("ha", home_agent.read) == wanted
+    assert net.inside("ha", lambda: home_agent.reconcile({})) == {}
+    now: float | None = 0.0
+    while now is not None:
+        now = net.inside("ha", lambda at=now: home_agent.expire(at))  # type: ignore[misc]
+    assert net.inside("ha", home_agent.counters)["check_elements"] == 0
+    assert net.inside("ha", home_agent.read) == {}

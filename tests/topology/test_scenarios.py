@@ -1,0 +1,54 @@
+"""The whole product in one lab: every scenario, judged by packets and the ISPs' routing tables.
+
+The bounds are three times those of the scenarios (this may be a busy machine); order, sites and class of loss are not
+relaxed.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import build, scenario
+from lab.build import Ready
+from lab.engine import Engine, Outcome
+from lab.lab import Lab
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+RELAXED = 3.0
+
+
+@pytest.fixture(scope="module")
+def ready() -> Iterator[Ready]:
+    """One lab for all: every scenario begins with a look at the healthy state and ends in it."""
+    with Lab() as lab:
+        yield build.raise_up(lab, lambda text: None, lambda text: None)
+
+
+def run(ready: Ready, name: str) -> list[Outcome]:
+    chosen = scenario.relaxed(scenario.load(scenario.find(name)), RELAXED)
+    prober = build.prober(ready.lab, chosen.probes)
+    prober.start()
+    try:
+        return Engine(ready.lab, ready.hands, prober.ledger).run(chosen, lambda step: None, lambda outcome: None)
+    finally:
+        prober.stop()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in scenario.SCENARIOS.glob("*.toml") if path.stem != "story")
+)
+def test_a_scenario_comes_out_as_it_says(ready: Ready, name: str) -> None:
+    outcomes = run(ready, name)
+    failed = [f"{row.do} {row.on} {row.direction}: {row.why}" for one in outcomes for row in one.rows if not row.ok]
+    assert failed == []
+
+
+def test_a_new_customer_table_disturbs_nobody(ready: Ready, tmp_path: Path) -> None:
+    file = tmp_path / "publish.toml"
+    file.write_text(
+        'name = "publish"\n'
+        '[[probe]]\nfrom = "cn1"\nto = "lan1"\nrate_hz = 200\n'
+        '[[step]]\ndo = "publish"\nexpect = { loss_max = 0, serves = "site1", line = ["line1", "line2"] }\n'
+    )
+    assert all(outcome.ok for outcome in run(ready, str(file)))
