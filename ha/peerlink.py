@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from ha import frames
@@ -26,14 +27,27 @@ from runtime import log
 from runtime.counters import Counters
 
 PORT = 6275
-REDIAL_S = 0.2
-REDIAL_MAX_S = 2.0
 QUEUE_MAX_BYTES = 32 * 1024 * 1024  # an empty site's first full set of 100,000 records is about 20 MB
-CONNECT_S = 1.0
-USER_TIMEOUT_MS = 3000  # RFC 5482: unacknowledged for so long, the stream is dead
 SILENCE_MAX_S = 3.0  # HELLO comes every 100 ms; a stream silent for so long is dead
 
 Feed = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How a stream is dialed: how long to wait for an answer, between tries (doubling), and for an acknowledgement.
+
+    TCP itself would wait longer and longer, and a HELLO that comes back seconds after the network did looks like a
+    lost peer: so a HELLO stream is given up early and dialed often. `unacknowledged_ms` is RFC 5482's user timeout.
+    """
+
+    connect_s: float
+    pause_s: float
+    pause_max_s: float
+    unacknowledged_ms: int
+
+
+PATIENCE = {"hello": Patience(0.3, 0.1, 0.1, 500), "changes": Patience(1.0, 0.2, 1.0, 3000)}
 
 
 class PeerLink:
@@ -56,6 +70,7 @@ class PeerLink:
         self._counters = counters
         self._dialed: dict[tuple[str, str], asyncio.StreamWriter] = {}
         self._accepted: dict[str, asyncio.StreamWriter] = {}
+        self._woken = {(site, carries): asyncio.Event() for site in peers for carries in PATIENCE}
         self._tasks: list[asyncio.Task[None]] = []
         self._server: asyncio.Server | None = None
 
@@ -68,7 +83,7 @@ class PeerLink:
         assert self._server is not None  # bound before
         await self._server.start_serving()
         for site, address in self._peers.items():
-            for carries in ("hello", "changes"):
+            for carries in PATIENCE:
                 self._tasks.append(asyncio.create_task(self._keep_dialing(site, address, carries)))
 
     async def stop(self) -> None:
@@ -111,21 +126,26 @@ class PeerLink:
         writer.write(frames.encode(frame))
 
     async def _keep_dialing(self, site: str, address: IPv6Address, carries: str) -> None:
-        pause_s = REDIAL_S
+        patience = PATIENCE[carries]
+        woken = self._woken[site, carries]
+        pause_s = patience.pause_s
         while True:
+            woken.clear()
             try:
                 reader, writer = await asyncio.wait_for(
-                    asyncio.open_connection(str(address), PORT, local_addr=(str(self._locator), 0)), CONNECT_S
+                    asyncio.open_connection(str(address), PORT, local_addr=(str(self._locator), 0)), patience.connect_s
                 )
             except (OSError, TimeoutError):
-                await asyncio.sleep(pause_s)
-                pause_s = min(REDIAL_MAX_S, 2 * pause_s)
-                continue
-            pause_s = REDIAL_S
-            # A peer that vanishes without a word must not hold changes back for TCP's own quarter of an hour.
-            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-            await self._converse(site, carries, reader, writer)
-            await asyncio.sleep(REDIAL_S)
+                pass
+            else:
+                pause_s = patience.pause_s
+                connection: socket.socket = writer.get_extra_info("socket")
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience.unacknowledged_ms)
+                await self._converse(site, carries, reader, writer)
+            # A peer that dials us is back: no reason to wait out the pause.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), pause_s)
+            pause_s = min(patience.pause_max_s, 2 * pause_s)
 
     async def _converse(
         self, site: str, carries: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -163,6 +183,8 @@ class PeerLink:
             identify = await asyncio.wait_for(_read(reader), SILENCE_MAX_S)
             if not isinstance(identify, Identify) or identify.site != site or identify.protocol != frames.PROTOCOL:
                 raise BadFrame(f"{address} does not identify itself as {site}")
+            for carries in PATIENCE:
+                self._woken[site, carries].set()
             await self._listen(site, identify, reader, writer)
         except (OSError, EOFError, BadFrame, TimeoutError) as error:
             if isinstance(error, BadFrame):
