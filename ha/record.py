@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
-PLAIN_BID = 0  # RFC 5648 4.1 reserves BID 0; we keep the binding of a BU without BID option there
+PLAIN_BID = 0  # RFC 5648 4.3 reserves BID 0; we keep the binding of a BU without BID option there
 
 Value = TypeVar("Value")
 Prefix = tuple[bytes, int]

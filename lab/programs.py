@@ -27,7 +27,8 @@ class Programs:
     """The programs of one lab, as files that can be executed."""
 
     def __init__(self, run_folder: Path) -> None:
-        beside = Path(sys.executable).parent
+        # Resolved: through a link below a 0700 folder the unprivileged user could not go.
+        beside = Path(sys.prefix).resolve() / "bin"
         installed = all((beside / name).exists() for name in _MODULES)
         self.directory = beside if installed else run_folder / "bin"
         if not installed:

@@ -48,7 +48,7 @@ _PADN = int(OptionType.PADN)
 _AUTH = int(OptionType.AUTHENTICATION)
 _BID_TYPE = int(OptionType.BINDING_IDENTIFIER)
 _FLOW_TYPE = int(OptionType.FLOW_IDENTIFICATION)
-_BID_LENGTHS = (4, 20, 8)  # RFC 5648 4.1: no care-of address, IPv6, IPv4
+_BID_LENGTHS = (4, 20, 8)  # RFC 5648 4.3: no care-of address, IPv6, IPv4
 
 # Type -> (multiple, offset): the Type octet stands at multiple * k + offset. What is not listed stands anywhere.
 _ALIGNMENT: dict[int, tuple[int, int]] = {
@@ -66,11 +66,11 @@ _ALIGNMENT: dict[int, tuple[int, int]] = {
     OptionType.NAT_DETECTION: (4, 0),
     OptionType.IPV4_CARE_OF: (4, 0),
     OptionType.IPV6_ADDRESS_PREFIX: (8, 4),  # RFC 5568 6.4.2
-    OptionType.BINDING_IDENTIFIER: (2, 0),  # RFC 5648 4.1, without a care-of address
+    OptionType.BINDING_IDENTIFIER: (2, 0),  # RFC 5648 4.3, without a care-of address
     OptionType.FLOW_SUMMARY: (2, 0),  # RFC 6089 4.4
     OptionType.FLOW_IDENTIFICATION: (2, 0),  # RFC 6089 4.2
 }
-_BID_WITH_CARE_OF = (8, 2)  # RFC 5648 4.1
+_BID_WITH_CARE_OF = (8, 2)  # RFC 5648 4.3
 _ANYWHERE = (1, 0)
 
 

@@ -214,7 +214,7 @@ class IPv4CareOf:
 
 @dataclass(frozen=True, slots=True)
 class BindingIdentifier:
-    """One care-of address of several (RFC 5648 4.1), 16 or 4 octets; `priority` is BID-PRI (RFC 6089 4.1).
+    """One care-of address of several (RFC 5648 4.3), 16 or 4 octets; `priority` is BID-PRI (RFC 6089 4.1).
 
     +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
     |   Type = 35   |     Length    |

@@ -1,7 +1,7 @@
 """What one Binding Update says, and its octets.
 
 Owns the translation from an intent to a message and from a message to a signed packet. Refuses to decide when
-something is sent. RFC 6275 6.1.7, RFC 3963 4.1, RFC 5648 4.1 (BID options instead of the Alternate Care-of Address
+something is sent. RFC 6275 6.1.7, RFC 3963 4.1, RFC 5648 4.3 (BID options instead of the Alternate Care-of Address
 option), RFC 4285 (MN-HA).
 """
 

@@ -47,7 +47,7 @@ class Key(_Frozen):
 
 
 class UplinkConfiguration(_Frozen):
-    """One line. RFC 5648 4.1: BID 0 is reserved, and each BID has a route table of its own. RFC 6089 4.1: 7 bits."""
+    """One line. RFC 5648 4.3: BID 0 is reserved, and each BID has a route table of its own. RFC 6089 4.1: 7 bits."""
 
     bid: Annotated[int, Field(ge=1, le=899)]
     name: Annotated[str, Field(min_length=1, max_length=64)]

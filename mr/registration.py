@@ -9,7 +9,7 @@ timestamp, doubling the pause. All transmissions of the outstanding BU say the s
 counts.
 
 A lost line is deregistered by Lifetime 0 with its BID. When a line must go and another must come, one BU with the O
-flag that names the living lines does both (RFC 5648 4.1). State at the home agent unknown (start, 133, 165): O flag
+flag that names the living lines does both (RFC 5648 4.3). State at the home agent unknown (start, 133, 165): O flag
 as well.
 
 Refuses to read a clock or build packets. RFC 6275 11.7.1, 11.8, 12; RFC 5648 5; RFC 3963 5.

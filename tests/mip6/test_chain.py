@@ -28,7 +28,7 @@ from mip6.options import (
 from tests.mip6.cast import CARE_OF_1, HOME_ADDRESS, HOME_AGENT, update
 from tests.mip6.strategies import any_options
 
-# Option, multiple, offset: RFC 6275 6.2, RFC 3963 4.3, RFC 4285 5 and 6, RFC 5648 4.1, RFC 5847 3.4, RFC 5555 3
+# Option, multiple, offset: RFC 6275 6.2, RFC 3963 4.3, RFC 4285 5 and 6, RFC 5648 4.3, RFC 5847 3.4, RFC 5555 3
 ALIGNED = [
     (BindingRefreshAdvice(600), 2, 0),
     (AlternateCareOf(CARE_OF_1), 8, 6),
