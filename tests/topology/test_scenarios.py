@@ -4,6 +4,9 @@ The bounds are three times those of the scenarios (this may be a busy machine); 
 relaxed.
 """
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from lab import build, scenario
 from lab.build import Ready
 from lab.engine import Engine, Outcome
 from lab.lab import Lab
+from lab.programs import ROOT
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 RELAXED = 3.0
@@ -52,3 +56,31 @@ def test_a_new_customer_table_disturbs_nobody(ready: Ready, tmp_path: Path) -> N
         '[[step]]\ndo = "publish"\nexpect = { loss_max = 0, serves = "site1", line = ["line1", "line2"] }\n'
     )
     assert all(outcome.ok for outcome in run(ready, str(file)))
+
+
+@pytest.mark.parametrize(
+    ("program", "instance", "file"),
+    [
+        ("xsp-ha", "site1", "ha.toml"),
+        ("xsp-bgp", "site1", "bgp.toml"),
+        ("xsp-mr", "office1", "mr.toml"),
+        ("xsp-lab", "", ""),
+    ],
+)
+def test_every_program_tells_its_status_in_the_agreed_form(
+    ready: Ready, program: str, instance: str, file: str
+) -> None:
+    if program == "xsp-lab":
+        words = [sys.executable, "-m", "lab", "status", "--lab", ready.lab.folder.id, "--json"]
+    else:
+        config = str(ready.lab.layout.etc(instance) / file)
+        words = [ready.lab.programs.path(program), "--config", config, "status", "--json"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stdout + done.stderr
+    status = json.loads(done.stdout)
+    kinds = {"v": int, "program": str, "instance": str, "version": str, "state": str, "since_s": float | int}
+    kinds |= {"reasons": list, "counters": dict}
+    assert {key: isinstance(status[key], kind) for key, kind in kinds.items()} == dict.fromkeys(kinds, True)
+    assert (status["v"], status["program"]) == (1, program)
+    assert all(isinstance(reason, str) for reason in status["reasons"])
+    assert all(isinstance(count, int) for count in status["counters"].values())
