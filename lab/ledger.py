@@ -5,6 +5,7 @@ Owns the definitions that the report rests on:
 * a probe belongs to the stretch in which it was sent; an event's stretch begins `UNDER_WAY_S` before it, because what
   was already under way when something was cut is lost by that cut;
 * a flow is *affected* by an event if the last probes it had delivered before were served by the thing that failed;
+  a probe of which nobody saw which site (or line) carried it says nothing about sites (or lines);
 * a flow's *shift* is the time from the event to the arrival of its first probe that something else served;
 * a loss lies *within the shift* if the probe was sent before that arrival.
 
@@ -132,16 +133,17 @@ def serves(probe: Probe, what: str) -> bool:
 
 def away_from(ledger: Ledger, direction: str, failed: str, event_at: float, end: float) -> Shift:
     """How the flows of a direction left `failed` (a site or a line) after `event_at`."""
+    is_site = failed in ledger.sites
     before: dict[int, bool] = {}
     for probe in ledger.between(event_at - RECENT_S, event_at - UNDER_WAY_S, direction):
-        if probe.received_at is not None and (probe.site or probe.line):
+        if probe.received_at is not None and (probe.site if is_site else probe.line):
             before[probe.flow] = serves(probe, failed)
     moved: dict[int, float] = {}
     lost: list[Probe] = []
     for probe in ledger.between(event_at - UNDER_WAY_S, end, direction):
         if probe.received_at is None:
             lost.append(probe)
-        elif (probe.site or probe.line) and not serves(probe, failed) and probe.received_at > event_at:
+        elif (probe.site if is_site else probe.line) and not serves(probe, failed) and probe.received_at > event_at:
             moved.setdefault(probe.flow, probe.received_at)
     affected = [flow for flow, was_served in before.items() if was_served]
     outside = sum(1 for probe in lost if probe.flow not in affected or probe.sent_at > moved.get(probe.flow, end))
