@@ -47,11 +47,17 @@ class Egress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SitePlan:
-    """What a home agent's data plane is built around."""
+    """What a home agent's data plane is built around.
+
+    `answers_at`: more addresses that are ours, but end no tunnel. `signalling`: mobility headers a second that may
+    reach the daemon from one /48 and in all; the rest is dropped.
+    """
 
     home_agent_address: bytes
     aggregates: tuple[Prefix, ...]
     egresses: tuple[Egress, ...]
+    answers_at: tuple[bytes, ...] = ()
+    signalling: tuple[int, int] = (1000, 20000)
 
 
 class UplinkPath(NamedTuple):

@@ -4,6 +4,7 @@ Owns the tables `ip6 xsp_ha` and `ip6 xsp_mr`. The source check (RFC 6275 10.4.5
 be a care-of address of the customer that owns the inner source. One hash set per prefix length in use, keyed by both,
 for packets with and without the encapsulation limit option (RFC 2473 4.1.1) that stock tunnels send; all else that is
 tunnelled to the home agent is counted and dropped, outer fragments too: the kernel would decapsulate each by itself.
+Signalling is limited for each /48 and in all, before anybody looks at it.
 Who can send with a customer's care-of address as source can pass the check; it is no authentication.
 
 The tables are loaded by `nft` when the daemon starts, and a set when its length first occurs; loading again keeps
@@ -25,6 +26,7 @@ from dataplane.port import CHECK_LINGER_S
 
 HOME_AGENT_TABLE, ROUTER_TABLE, _TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
 TUNNEL_HOP_LIMIT = 64  # RFC 2473 6.3: that of a router's own packets; the kernel would copy the inner one
+_COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
 _UNKNOWN = b""  # the owner of an element found in the kernel
 EXPIRE_AT_ONCE = 2000  # elements: under 10 ms by measurement, so that no caller's loop waits
 
@@ -34,11 +36,16 @@ table ip6 xsp_ha {{
     counter fragment {{ }}
     counter tunnel_payload {{ }}
     counter tunnelled_in {{ }}
+    counter signalling_of_one {{ }}
+    counter signalling_of_all {{ }}
+    set signalling {{ type ipv6_addr; flags dynamic; timeout 10s; size 65536; }}
     chain tunnelled {{ }}
     chain tunnelled_limit {{ }}
+    chain signalling {{ }}
     chain prerouting {{ type filter hook prerouting priority raw; policy accept; }}
     chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
 }}
+flush chain ip6 xsp_ha signalling
 flush chain ip6 xsp_ha prerouting
 flush chain ip6 xsp_ha postrouting
 table ip6 xsp_ha {{
@@ -48,6 +55,12 @@ table ip6 xsp_ha {{
         ip6 daddr {address} meta l4proto 41 exthdr frag exists counter name fragment drop
         ip6 daddr {address} meta l4proto 41 counter name source_check drop
         ip6 daddr {address} meta l4proto {{ 4, 47, 137 }} counter name tunnel_payload drop
+        ip6 daddr {address} meta l4proto 135 jump signalling
+    }}
+    chain signalling {{
+        update @signalling {{ ip6 saddr & ffff:ffff:ffff:: limit rate over {of_one}/second burst {of_one} packets }} \
+            counter name signalling_of_one drop
+        limit rate over {of_all}/second burst {of_all} packets counter name signalling_of_all drop
     }}
     chain postrouting {{
         ip6 saddr {address} meta l4proto 41 ip6 hoplimit set {hop_limit}
@@ -96,9 +109,12 @@ class SourceCheck:
         self._leaving: dict[Element, float | None] = {}
         self._lengths: set[int] = set()
 
-    def prepare(self, address: bytes) -> None:
-        """Load the table for this home agent address; sets and their elements stay as they are."""
-        _nft(_HOME_AGENT.format(address=ipaddress.IPv6Address(address), hop_limit=TUNNEL_HOP_LIMIT))
+    def prepare(self, address: bytes, signalling: tuple[int, int]) -> None:
+        """Load the table for this home agent address; sets and their elements stay as they are.
+
+        `signalling`: see `SitePlan`.
+        """
+        _nft(_home_agent_table(str(ipaddress.IPv6Address(address)), signalling))
         if self._sets is None:
             self._sets = SetElements(HOME_AGENT_TABLE)
         self._lengths = _lengths(self._sets)
@@ -177,7 +193,10 @@ class SourceCheck:
 
     def counters(self) -> dict[str, int]:
         """Packets by what became of them, and elements in use."""
-        packets = {f"tunnel_packets{{{name}}}": count for name, count in self._required().counters().items()}
+        packets = {
+            f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count
+            for name, count in self._required().counters().items()
+        }
         return {**packets, "check_elements": len(self._owners), "check_elements_leaving": len(self._leaving)}
 
     def purge(self) -> None:
@@ -203,8 +222,13 @@ def delete_table(name: str) -> None:
 
 def trial() -> None:
     """Have the kernel judge the source check without keeping any of it. Raises: DataPlaneError."""
-    script = _HOME_AGENT.format(address="::", hop_limit=TUNNEL_HOP_LIMIT) + _LENGTH.format(length=56, bits=56, mask="")
+    script = _home_agent_table("::", (1, 1)) + _LENGTH.format(length=56, bits=56, mask="")
     _nft(script.replace(HOME_AGENT_TABLE, _TRIAL_TABLE) + f"delete table ip6 {_TRIAL_TABLE}\n")
+
+
+def _home_agent_table(address: str, signalling: tuple[int, int]) -> str:
+    of_one, of_all = signalling
+    return _HOME_AGENT.format(address=address, hop_limit=TUNNEL_HOP_LIMIT, of_one=of_one, of_all=of_all)
 
 
 def _lengths(sets: SetElements) -> set[int]:

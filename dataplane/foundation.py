@@ -4,6 +4,7 @@ rule 0      IPv6 in IPv6 to the home agent   -> table 41000: decapsulate, look t
 rule 100    everything                       -> table local (the kernel's rule 0, moved behind decapsulation)
 main        aggregate -> unreachable: unallocated and unbound space never loops; a customer's routes are longer
 main        home agent address -> local: decapsulation asks main alone, and inner packets may be for ourselves
+main        other addresses of ours -> local, such as the anycast address of home agents (RFC 2526)
 lo          the home agent address
 """
 
@@ -73,6 +74,10 @@ def routes(plan: SitePlan, lo: int) -> tuple[Route, ...]:
     return (
         *unreachable,
         Route(address, HOME_AGENT_PROTOCOL, MAIN_TABLE, RTN_LOCAL, FIXED_METRIC, interface=lo),
+        *(
+            Route((also, 128), HOME_AGENT_PROTOCOL, MAIN_TABLE, RTN_LOCAL, FIXED_METRIC, interface=lo)
+            for also in plan.answers_at
+        ),
         Route(address, HOME_AGENT_PROTOCOL, HOME_AGENT_DECAPSULATION, nexthop_id=DECAPSULATION_ID),
     )
 

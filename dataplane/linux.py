@@ -68,7 +68,7 @@ class LinuxHomeAgent:
         self._plan = plan
         for name, value in foundation.SYSCTLS.items():
             set_sysctl(name, value)
-        self._check.prepare(plan.home_agent_address)
+        self._check.prepare(plan.home_agent_address, plan.signalling)
         set_tunnel_source(plan.home_agent_address)
         self._netlink.settle(foundation.build(plan, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]

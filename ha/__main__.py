@@ -1,9 +1,11 @@
-"""xsp-ha: the home agent. `xsp-ha --config FILE [run | status [--json] | drain | undrain]`."""
+"""xsp-ha: the home agent. `xsp-ha --config FILE [run | status [--json] | drain | undrain | revoke]`."""
 
 import argparse
 import json
 import sys
+from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 from ha.config import Config, ConfigRefused, load
 from runtime import control, exits, log
@@ -33,14 +35,18 @@ def main() -> None:
         run(config, arguments.config)
     elif arguments.verb == "status":
         sys.exit(print_status(_ask(config, "status"), as_json=arguments.json))
+    elif arguments.verb == "revoke":
+        home_address = str(arguments.home_address)
+        answer = _ask(config, "revoke", home_address=home_address, bids=arguments.bid)
+        print(f"{config.instance}: {answer['revoked']} binding(s) of {home_address} revoked, at all sites")
     else:
         _ask(config, arguments.verb)
         print(f"{config.instance}: {arguments.verb} asked; follow it with 'xsp-ha --config {arguments.config} status'")
 
 
-def _ask(config: Config, do: str) -> dict[str, object]:
+def _ask(config: Config, do: str, **fields: Any) -> dict[str, object]:
     try:
-        answer = control.ask(config.control_socket, do)
+        answer = control.ask(config.control_socket, do, **fields)
     except control.Unreachable as error:
         exits.fail(
             f"xsp-ha of {config.instance} does not answer ({error})", "Start it, or look at its log", exits.UNREACHABLE
@@ -56,12 +62,15 @@ def _parse(words: list[str]) -> argparse.Namespace:
     common.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
     common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
     parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
-    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|undrain")
+    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|undrain|revoke")
     verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
     status = verbs.add_parser("status", parents=[common], help="what the kernel, the peers and BGP report")
     status.add_argument("--json", action="store_true", help="the whole document")
     verbs.add_parser("drain", parents=[common], help="take this site out of service without loss")
     verbs.add_parser("undrain", parents=[common], help="put it back in service")
+    revoke = verbs.add_parser("revoke", parents=[common], help="take a mobile router's bindings away, at all sites")
+    revoke.add_argument("home_address", type=IPv6Address, metavar="HOME_ADDRESS")
+    revoke.add_argument("--bid", type=int, action="append", default=[], help="only this binding; may be repeated")
     found = parser.parse_args(words)
     defaults = {"config": DEFAULT_CONFIG, "check": False, "verbose": False, "json": False}
     for name, value in defaults.items():

@@ -3,12 +3,14 @@
 Owns the last step of judging, after all rules of `registration` have passed: RFC 6275 10.3.1 and 10.3.2, RFC 5648 6.2.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ha import care_of
 from ha.prefix import is_global_unicast
 from ha.record import OLDEST, PLAIN_BID, Binding, Network, Record, Register, Version
 from ha.verdict import Accepted, Case, Refused
+from mip6 import ntp
 from mip6.numbers import BindingUpdateFlag, Status
 from mip6.options import BindingIdentifier, MessageIdentification
 
@@ -25,7 +27,8 @@ def accept(case: Case) -> Accepted | Refused:
 def _register_bids(case: Case) -> Accepted | Refused:
     """RFC 5648 6.2: add, change or refresh each BID; a BID's own fault refuses only that BID (status 4)."""
     overwrite = bool(case.update.flags & BindingUpdateFlag.OVERWRITE)
-    known = {} if overwrite else case.live()
+    live = case.live()
+    known = {} if overwrite else live
     version, granted_s = _version(case), _granted_s(case)
     cells: dict[int, Binding] = {}
     statuses = []
@@ -36,10 +39,11 @@ def _register_bids(case: Case) -> Accepted | Refused:
         status = _bid_fault(case, option, address)
         statuses.append((option.bid, int(status)))
         if not status:
-            cells[option.bid] = Binding(version, address, case.now + granted_s, option.priority)
+            verified = _is_verified(case, live, address)
+            cells[option.bid] = Binding(version, address, case.now + granted_s, option.priority, verified)
     if not cells:
         return _all_bids_refused(statuses)
-    status = Status.MCOA_NOTCOMPLETE if len(cells) < len(statuses) else Status.ACCEPTED
+    status = Status.MCOA_NOTCOMPLETE if len(cells) < len(statuses) else _accepted(case, granted_s)
     floor = Version(version.time, "") if overwrite else None
     return Accepted(_changed(case, version, cells, floor), status, granted_s, tuple(statuses))
 
@@ -59,6 +63,17 @@ def _bid_fault(case: Case, option: BindingIdentifier, address: bytes | None) -> 
     return Status.ACCEPTED
 
 
+def _is_verified(case: Case, live: Mapping[int, Binding], address: bytes | None) -> bool:
+    """RFC 5648 9.1: only the packet's own source shows anything; the others are claims until a Heartbeat proves them.
+
+    What was shown once stays shown while the address is bound, whichever BID names it. Without authentication there
+    is no proof either; then the table says where the addresses may lie.
+    """
+    if address == case.source or not case.rights.verify_care_of or not case.rights.require_authentication:
+        return True
+    return any(cell.care_of == address and cell.verified for cell in live.values())
+
+
 def _all_bids_refused(statuses: list[tuple[int, int]]) -> Refused:
     """RFC 5648 6.2: a common failure stands in the message and leaves the options 0."""
     codes = {status for _, status in statuses}
@@ -70,9 +85,10 @@ def _all_bids_refused(statuses: list[tuple[int, int]]) -> Refused:
 def _register_plain(case: Case) -> Accepted:
     """RFC 6275 10.3.1 and RFC 5648 6.2: the one binding replaces whatever was there."""
     version, granted_s = _version(case), _granted_s(case)
-    cell = Binding(version, case.plain_care_of, case.now + granted_s)
+    verified = _is_verified(case, case.live(), case.plain_care_of)
+    cell = Binding(version, case.plain_care_of, case.now + granted_s, verified=verified)
     record = _changed(case, version, {PLAIN_BID: cell}, Version(version.time, ""))
-    return Accepted(record, Status.ACCEPTED, granted_s, ())
+    return Accepted(record, _accepted(case, granted_s), granted_s, ())
 
 
 def _delete_bids(case: Case) -> Accepted | Refused:
@@ -129,9 +145,20 @@ def _version(case: Case) -> Version:
 
 
 def _granted_s(case: Case) -> int:
-    """RFC 6275 10.3.1: never more than asked for; whole units of 4 s."""
+    """RFC 6275 10.3.1: never more than asked for, nor than the home prefix has left; whole units of 4 s."""
     granted = min(case.update.lifetime_s, case.policy.lifetime_max_s)
+    home_prefix = case.policy.home_prefix(case.home)
+    left = home_prefix.valid_s(ntp.to_unix(case.clock)) if home_prefix else None
+    if left is not None:
+        granted = min(granted, left)
     return granted - granted % LIFETIME_UNIT_S
+
+
+def _accepted(case: Case, granted_s: int) -> Status:
+    """RFC 6275 10.3.1: status 1 if the home prefix is or will be deprecated within the lifetime."""
+    home_prefix = case.policy.home_prefix(case.home)
+    left = home_prefix.preferred_s(ntp.to_unix(case.clock)) if home_prefix else None
+    return Status.ACCEPTED if left is None or left >= granted_s else Status.PREFIX_DISCOVERY_NECESSARY
 
 
 def _forgotten_at(case: Case) -> float:

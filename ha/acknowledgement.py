@@ -4,7 +4,7 @@ from ha.events import SendBindingAck
 from ha.verdict import Accepted, Case, Refused
 from mip6.messages import BindingAck
 from mip6.numbers import BindingAckFlag, BindingUpdateFlag, Status
-from mip6.options import BindingIdentifier, MessageIdentification, MobileNodeIdentifier, Option
+from mip6.options import BindingIdentifier, BindingRefreshAdvice, MessageIdentification, MobileNodeIdentifier, Option
 
 LOW_32_BITS = 0xFFFFFFFF
 
@@ -21,7 +21,7 @@ def acknowledge(case: Case, verdict: Accepted | Refused) -> SendBindingAck:
         flags=BindingAckFlag.MOBILE_ROUTER if router else BindingAckFlag(0),
         sequence=sequence,
         lifetime_s=verdict.lifetime_s if isinstance(verdict, Accepted) else 0,
-        options=_options(case, verdict.status, verdict.bids if accepted or verdict.bids else _echoed(case)),
+        options=_options(case, verdict, verdict.bids if accepted or verdict.bids else _echoed(case)),
     )
     return SendBindingAck(ack, case.source, case.home_address, case.home, case.association())
 
@@ -31,14 +31,17 @@ def _echoed(case: Case) -> tuple[tuple[int, int], ...]:
     return tuple((option.bid, 0) for option in case.update.all(BindingIdentifier))
 
 
-def _options(case: Case, status: Status, bids: tuple[tuple[int, int], ...]) -> tuple[Option, ...]:
+def _options(case: Case, verdict: Accepted | Refused, bids: tuple[tuple[int, int], ...]) -> tuple[Option, ...]:
     options: list[Option] = [BindingIdentifier(bid=bid, status=bid_status) for bid, bid_status in bids]
+    advice_s = case.policy.refresh_advice_s
+    if advice_s is not None and isinstance(verdict, Accepted) and advice_s < verdict.lifetime_s:
+        options.append(BindingRefreshAdvice(advice_s))  # RFC 6275 6.2.4: less than the lifetime, never when deleting
     identifier = case.update.first(MobileNodeIdentifier)
     if identifier:
         options.append(identifier)
     message_id = case.update.first(MessageIdentification)
     if message_id:
-        options.append(MessageIdentification(_message_id(case, message_id.timestamp, status)))
+        options.append(MessageIdentification(_message_id(case, message_id.timestamp, verdict.status)))
     return tuple(options)
 
 

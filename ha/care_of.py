@@ -5,7 +5,7 @@ it, and when a record, from whichever site, becomes a forwarding entry.
 """
 
 from ha.customer_table import Customer
-from ha.prefix import contains, is_global_unicast
+from ha.prefix import Prefix, contains, is_global_unicast
 from ha.site import Policy
 
 
@@ -19,7 +19,21 @@ def refusal(care_of: bytes, bid: int, customer: Customer, policy: Policy) -> str
         return "care_of_inside_own_prefix"
     if not customer.allow_nested and any(contains(aggregate, care_of) for aggregate in policy.aggregates):
         return "care_of_inside_aggregate"
-    uplink = customer.uplinks.get(bid)
-    if uplink and uplink.allowed_care_of and not any(contains(prefix, care_of) for prefix in uplink.allowed_care_of):
+    allowed = _allowed(bid, customer)
+    if allowed and not any(contains(prefix, care_of) for prefix in allowed):
         return "care_of_not_allowed"
     return None
+
+
+def _allowed(bid: int, customer: Customer) -> tuple[Prefix, ...]:
+    """Where the care-of address of this BID may lie; empty: anywhere.
+
+    A BID that the table does not know, a plain binding's too, may be on any line that it does know.
+    """
+    uplink = customer.uplinks.get(bid)
+    if uplink:
+        return uplink.allowed_care_of
+    lines = customer.uplinks.values()
+    if not all(line.allowed_care_of for line in lines):
+        return ()
+    return tuple(prefix for line in lines for prefix in line.allowed_care_of)

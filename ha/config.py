@@ -10,9 +10,9 @@ from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ha.site import Policy
+from ha.site import HomePrefix, Policy
 
 Milliseconds = Annotated[int, Field(ge=0)]
 
@@ -62,6 +62,21 @@ class Bgp(_Section):
     route: tuple[AnnouncedRoute, ...] = ()
 
 
+class HomePrefixTimes(_Section):
+    """A prefix of home addresses whose time is limited (RFC 6275 10.6); without a time: for ever."""
+
+    prefix: IPv6Network
+    preferred_until: AwareDatetime | None = None
+    valid_until: AwareDatetime | None = None
+
+
+class Limits(_Section):
+    """Mobility headers a second that reach the daemon at all, whoever sends them; the rest is dropped by the kernel."""
+
+    from_a_48: Annotated[int, Field(ge=1)] = 1000
+    in_all: Annotated[int, Field(ge=1)] = 20000
+
+
 class Config(_Section):
     """Everything `xsp-ha` is told. Lifetimes in seconds; all run-time paths derive from the three directories."""
 
@@ -77,6 +92,10 @@ class Config(_Section):
     acknowledge: Literal["local", "any", "all"] = "any"
     lifetime_max_s: Annotated[int, Field(ge=10, le=86400)] = 300
     bids_max: Annotated[int, Field(ge=1, le=64)] = 8
+    refresh_advice_s: Annotated[int, Field(ge=4, le=86400, multiple_of=4)] | None = None
+    cookie_key_file: Path | None = None
+    limits: Limits = Limits()
+    home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
     peer: tuple[PeerSite, ...] = ()
     bgp: Bgp
@@ -90,12 +109,18 @@ class Config(_Section):
         names = [peer.site for peer in self.peer]
         if self.instance in names or len(set(names)) != len(names):
             raise ValueError("peer: every site is named once and not this one")
+        foreign = [str(one.prefix) for one in self.home_prefix if not self._is_inside(one.prefix)]
+        if foreign:
+            raise ValueError(f"home_prefix: {', '.join(foreign)} lies in none of the aggregates")
         strays = [str(route.prefix) for route in self.bgp.route if route.prefix not in self.aggregates]
         if strays:
             raise ValueError(f"bgp.route: {', '.join(strays)} is no aggregate; nothing longer ever leaves a home agent")
         if len(self.public_key_octets()) != 32:
             raise ValueError("table_public_key is not a raw Ed25519 key of 32 octets in base64")
         return self
+
+    def _is_inside(self, prefix: IPv6Network) -> bool:
+        return any(prefix.subnet_of(aggregate) for aggregate in self.aggregates)
 
     def public_key_octets(self) -> bytes:
         """The office's raw Ed25519 public key."""
@@ -106,7 +131,7 @@ class Config(_Section):
         """Where `xsp-ha status` finds the daemon."""
         return self.run_directory / "control-ha.sock"
 
-    def policy(self) -> Policy:
+    def policy(self, cookie_key: bytes) -> Policy:
         """The part that the pure core judges by."""
         locators = [self.locator, *(peer.locator for peer in self.peer)]
         return Policy(
@@ -117,6 +142,16 @@ class Config(_Section):
             lifetime_max_s=self.lifetime_max_s,
             bids_max=self.bids_max,
             acknowledge=self.acknowledge,
+            cookie_key=cookie_key,
+            refresh_advice_s=self.refresh_advice_s,
+            home_prefixes=tuple(
+                HomePrefix(
+                    (one.prefix.network_address.packed, one.prefix.prefixlen),
+                    None if one.preferred_until is None else one.preferred_until.timestamp(),
+                    None if one.valid_until is None else one.valid_until.timestamp(),
+                )
+                for one in self.home_prefix
+            ),
         )
 
 

@@ -54,6 +54,7 @@ class Customer:
     active: bool
     require_authentication: bool
     allow_nested: bool
+    verify_care_of: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def _customer(line: bytes, number: int) -> Customer:
     row = _object(line, f"line {number}")
     try:
         options = row.get("options", {})
-        return Customer(
+        customer = Customer(
             name=str(row["customer"]),
             home_address=ipaddress.IPv6Address(row["home_address"]).packed,
             prefixes=tuple(_prefix(text) for text in row["prefixes"]),
@@ -132,9 +133,18 @@ def _customer(line: bytes, number: int) -> Customer:
             active=row["state"] == "active",
             require_authentication=bool(options.get("require_authentication", True)),
             allow_nested=bool(options.get("allow_nested", False)),
+            verify_care_of=bool(options.get("verify_care_of", True)),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TableRefused(f"line {number} is not a customer this program understands ({error})") from error
+    if not customer.require_authentication and not _is_bounded(customer):
+        raise TableRefused(f"line {number} needs no authentication and has a line without allowed_care_of")
+    return customer
+
+
+def _is_bounded(customer: Customer) -> bool:
+    """Without authentication, only where its care-of addresses may lie keeps a customer from being taken over."""
+    return bool(customer.uplinks) and all(line.allowed_care_of for line in customer.uplinks.values())
 
 
 def _association(key: Mapping[str, Any]) -> SecurityAssociation:

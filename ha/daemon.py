@@ -6,11 +6,16 @@ is.
 """
 
 import asyncio
+import base64
 import os
+import secrets
 import signal
 import socket
 import time
+from collections.abc import Mapping
+from ipaddress import IPv6Address
 from pathlib import Path
+from typing import Any
 
 from bgp.client import LeaseClient
 from bgp.route import Route
@@ -18,18 +23,15 @@ from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from dataplane.probe import probe
-from ha import customer_table, events, snapshot
+from ha import customer_table, events, reception, snapshot, transmission
 from ha.config import Config
 from ha.customer_table import CustomerTable, TableRefused
 from ha.home_agent import HomeAgent
 from ha.peerlink import PORT, PeerLink
 from ha.snapshot import Snapshot, SnapshotRefused
 from ha.status import status_document
-from mip6 import auth, header, packet
-from mip6.errors import MalformedMessage
-from mip6.messages import BindingError, BindingUpdate, UnknownMessage
-from mip6.mhsocket import Datagram, MobilitySocket
-from mip6.numbers import MOBILITY_HEADER
+from mip6.discovery import HOME_AGENTS_ANYCAST
+from mip6.mhsocket import MobilitySocket
 from runtime import control, exits, log, notify
 from runtime.counters import Counters
 from runtime.loop import Loop
@@ -52,7 +54,7 @@ class Daemon:
         self._saving: asyncio.Task[None] | None = None
         incarnation = time.time_ns()
         self.agent = HomeAgent(
-            policy=config.policy(),
+            policy=config.policy(_cookie_key(config)),
             sites=[peer.site for peer in config.peer],
             table=customer_table.EMPTY,
             incarnation=incarnation,
@@ -85,6 +87,7 @@ class Daemon:
             "status": self._status,
             "drain": lambda _: self._drain(True),
             "undrain": lambda _: self._drain(False),
+            "revoke": self._revoke,
         }
         server = await control.serve(config.control_socket, commands)
         try:
@@ -140,6 +143,7 @@ class Daemon:
         except SnapshotRefused as error:
             log.get().error("snapshot refused, starting cold", why=error.why)
             records = []
+        self.agent.state.restarts = snapshot.count_losses(config.state_directory, lost=not records)
         wanted = self.agent.recover(records, self._plane.read(), time.monotonic())
         results = self._plane.reconcile(wanted)
         self.agent.reconciled(wanted, results)
@@ -160,7 +164,7 @@ class Daemon:
 
     def _receive(self, sock: socket.socket) -> None:
         for datagram in self._mobility.receive(sock, limit=DATAGRAMS_A_TURN):
-            self._loop.feed(_event(datagram))
+            self._loop.feed(reception.event(datagram))
 
     def _lease_answered(self, answer: object) -> None:
         sessions = sum(session.state == "established" for session in self._lease.sessions)
@@ -222,13 +226,6 @@ class Daemon:
                 if not self._waiting:
                     asyncio.get_running_loop().call_soon(self._apply)
                 self._waiting[home_address] = (generation, entry)
-            case events.SendBindingAck():
-                self._send_ack(effect)
-            case events.SendBindingError(status, destination, home_address):
-                octets = header.encode(BindingError(status, home_address), self._source, destination)
-                self._send(packet.plain_packet(self._source, destination, octets))
-            case events.SendParameterProblem(source, destination, extension, octets, pointer):
-                self._send(packet.parameter_problem(self._source, source, destination, extension, octets, pointer))
             case events.SendRecords(site, frame):
                 self._peerlink.records(site, frame)
             case events.AskForRecords(site, incarnation, since):
@@ -241,6 +238,8 @@ class Daemon:
                 self._lease.renew(wanted, reason, linger_ms, self._routes)
             case events.Note(level, message, fields):
                 getattr(log.get(), level)(message, **fields)
+            case _:
+                self._send(transmission.octets(effect, self._source))
 
     def _apply(self) -> None:
         """Carry out everything that waits, in one batch, and report."""
@@ -251,16 +250,6 @@ class Daemon:
             results = dict.fromkeys(waiting, str(error))
         reported = {home: (generation, results.get(home)) for home, (generation, _) in waiting.items()}
         self._loop.feed(events.ForwardingReported(reported))
-
-    def _send_ack(self, effect: events.SendBindingAck) -> None:
-        final = effect.signed_home_address if effect.home_address is not None else effect.care_of
-        if effect.association is not None:
-            octets = auth.encode_signed(
-                effect.ack, effect.association, effect.care_of, effect.signed_home_address, self._source, final
-            )
-        else:
-            octets = header.encode(effect.ack, self._source, final)
-        self._send(packet.ack_packet(self._source, effect.care_of, effect.home_address, octets))
 
     def _send(self, octets: bytes) -> None:
         try:
@@ -287,24 +276,32 @@ class Daemon:
         self._loop.feed(events.DrainAsked(drain))
         return {}
 
+    def _revoke(self, request: Mapping[str, Any]) -> dict[str, object]:
+        """Raises: control.Refusal if there is nothing to revoke."""
+        try:
+            home_address = IPv6Address(str(request.get("home_address"))).packed
+            bids = tuple(int(bid) for bid in request.get("bids") or ())
+        except ValueError as error:
+            raise control.Refusal(f"the request is not understood ({error})", "Name a home address and BIDs") from error
+        record = self.agent.cache.records.get(home_address)
+        live = record.live(time.monotonic()) if record else {}
+        if not live or not all(bid in live for bid in bids):
+            what = f"{request.get('home_address')} has no such binding here"
+            raise control.Refusal(what, "See 'xsp-ha status' for those it has")
+        self._loop.feed(events.RevokeAsked(home_address, bids))
+        return {"revoked": len(bids or live)}
 
-def _event(datagram: Datagram) -> events.Event:
-    """What a datagram on a mobility socket means to the core."""
-    source, home, octets = datagram.source, datagram.home_address, datagram.octets
-    if datagram.error is None and home is not None and datagram.next_header != MOBILITY_HEADER:
-        return events.HomeAddressUsed(source, home, datagram.next_header)
+
+def _cookie_key(config: Config) -> bytes:
+    """The secret of the care-of test. Without a file each start of each site has its own, and proofs don't travel."""
+    if config.cookie_key_file is None:
+        return secrets.token_bytes(32)
     try:
-        if datagram.error is not None:
-            raise datagram.error
-        message = header.decode(octets, home or source, datagram.destination)
-    except MalformedMessage as error:
-        where = (source, datagram.destination, datagram.extension, octets)
-        return events.HeaderMalformed(error.reason, error.pointer, *where)
-    if isinstance(message, BindingUpdate):
-        return events.BindingUpdateReceived(message, octets, source, home)
-    if isinstance(message, UnknownMessage):
-        return events.MessageUnknown(source, home)
-    return events.MessageIgnored(type(message).__name__)
+        return base64.b64decode(config.cookie_key_file.read_text(), validate=True)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not base64"
+        what = f"the cookie key {config.cookie_key_file} cannot be read ({why})"
+        exits.fail(what, "Render the site's files anew with 'xsp render'", exits.MISSING)
 
 
 def _make_directories(config: Config) -> None:
@@ -321,6 +318,8 @@ def _site_plan(config: Config) -> SitePlan:
         home_agent_address=config.home_agent_address.packed,
         aggregates=tuple(Prefix(prefix.network_address.packed, prefix.prefixlen) for prefix in config.aggregates),
         egresses=tuple(Egress(egress.gateway.packed, egress.interface) for egress in config.egress),
+        answers_at=(config.home_agent_address.packed[:8] + HOME_AGENTS_ANYCAST,),  # RFC 6275 10.5
+        signalling=(config.limits.from_a_48, config.limits.in_all),
     )
 
 

@@ -12,7 +12,7 @@ from dataplane.entry import ForwardingEntry
 from ha.customer_table import CustomerTable
 from ha.frames import Hello, StateSyncAck, StateSyncReply
 from mip6.auth import SecurityAssociation
-from mip6.messages import BindingAck, BindingUpdate
+from mip6.messages import BindingAck, BindingRevocation, BindingUpdate, Heartbeat
 from mip6.numbers import BindingErrorStatus
 
 
@@ -36,6 +36,43 @@ class BindingUpdateReceived:
     octets: bytes
     source: bytes
     home_address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReceived:
+    """A well-formed Heartbeat; `octets` is its mobility header."""
+
+    message: Heartbeat
+    octets: bytes
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationReceived:
+    """A well-formed Binding Revocation message, fields as in `BindingUpdateReceived`."""
+
+    message: BindingRevocation
+    octets: bytes
+    source: bytes
+    home_address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class HomeAgentsAsked:
+    """A Home Agent Address Discovery Request (RFC 6275 10.5)."""
+
+    identifier: int
+    mobile_router: bool
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixesAsked:
+    """A Mobile Prefix Solicitation (RFC 6275 10.6.2); `source` is the wire source."""
+
+    identifier: int
+    source: bytes
+    home_address: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +199,22 @@ class DrainAsked:
     drain: bool
 
 
+@dataclass(frozen=True, slots=True)
+class RevokeAsked:
+    """An operator takes bindings away: those with these BIDs, or all."""
+
+    home_address: bytes
+    bids: tuple[int, ...]
+
+
 Event = (
     TimeReached
     | ClockRead
     | BindingUpdateReceived
+    | HeartbeatReceived
+    | RevocationReceived
+    | HomeAgentsAsked
+    | PrefixesAsked
     | HeaderMalformed
     | MessageUnknown
     | MessageIgnored
@@ -181,6 +230,7 @@ Event = (
     | HelloReceived
     | LeaseAnswered
     | DrainAsked
+    | RevokeAsked
 )
 
 
@@ -202,6 +252,41 @@ class SendBindingAck:
     home_address: bytes | None
     signed_home_address: bytes
     association: SecurityAssociation | None
+
+
+@dataclass(frozen=True, slots=True)
+class SendToRouter:
+    """Send a Heartbeat or a Binding Revocation Indication to `care_of`, signed iff `association`.
+
+    With a type 2 routing header iff `routed` (RFC 5846 7.2).
+    """
+
+    message: Heartbeat | BindingRevocation
+    care_of: bytes
+    home_address: bytes
+    association: SecurityAssociation | None
+    routed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SendHomeAgents:
+    """Answer a Home Agent Address Discovery Request: we are the one."""
+
+    identifier: int
+    mobile_router: bool
+    destination: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendPrefixes:
+    """Answer a Mobile Prefix Solicitation; lifetimes in seconds, None for ever."""
+
+    identifier: int
+    care_of: bytes
+    home_address: bytes
+    prefix: tuple[bytes, int]
+    preferred_s: int | None
+    valid_s: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +362,9 @@ class Note:
 Effect = (
     SetForwarding
     | SendBindingAck
+    | SendToRouter
+    | SendHomeAgents
+    | SendPrefixes
     | SendBindingError
     | SendParameterProblem
     | SendRecords

@@ -12,6 +12,10 @@ from ha.prefix import address_text
 from ha.record import Record
 from ha.site import Policy
 
+# Added to the priority of a path not verified: it stands by while a verified one lives, and its tunnel may already be
+# used by the router, which cannot know how far the proof is. BID-PRI has 7 bits (RFC 6089 4.1).
+UNVERIFIED_PENALTY = 1000
+
 
 def entry(record: Record | None, customer: Customer | None, policy: Policy, now: float) -> ForwardingEntry | None:
     """The entry wanted for `record` at `now`; None if nothing is to be forwarded."""
@@ -50,5 +54,8 @@ def _paths(record: Record, customer: Customer, policy: Policy, now: float) -> li
             continue
         uplink = customer.uplinks.get(bid)
         weight, priority = (uplink.weight, uplink.priority) if uplink else (1, 0)
-        paths.append(Path(bid, binding.care_of, weight, binding.priority or priority))
+        preference = binding.priority or priority
+        if not binding.verified:
+            preference += UNVERIFIED_PENALTY
+        paths.append(Path(bid, binding.care_of, weight, preference))
     return paths

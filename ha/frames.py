@@ -32,6 +32,7 @@ class WireCell(msgspec.Struct, frozen=True, array_like=True):
     care_of: bytes | None
     remaining_s: float
     priority: int
+    verified: bool = True
 
 
 class WireRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -111,7 +112,7 @@ def to_wire(record: Record, now: float) -> WireRecord:
     return WireRecord(
         home_address=record.home_address,
         cells={
-            bid: WireCell(cell.version, cell.care_of, cell.expires_at - now, cell.priority)
+            bid: WireCell(cell.version, cell.care_of, cell.expires_at - now, cell.priority, cell.verified)
             for bid, cell in record.cells.items()
         },
         floor=record.floor,
@@ -142,6 +143,12 @@ def from_wire(wire: WireRecord, now: float, longest_s: float) -> Record:
 
 def _cells(cells: Mapping[int, WireCell], now: float, longest_s: float) -> dict[int, Binding]:
     return {
-        bid: Binding(Version(*cell.version), cell.care_of, now + min(cell.remaining_s, longest_s), cell.priority)
+        bid: Binding(
+            Version(*cell.version),
+            cell.care_of,
+            now + min(cell.remaining_s, longest_s),
+            cell.priority,
+            cell.verified,
+        )
         for bid, cell in cells.items()
     }

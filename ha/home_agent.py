@@ -9,14 +9,11 @@ all-or-nothing: if it raises, the state is as it was before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from dataplane.entry import ForwardingEntry
-from ha import acknowledgement, forwarding, frames, registration
-from ha.cache import BindingCache, LocalChange, Pending
+from ha import aging, discovery, exchange, frames, heartbeats, revoke, updates
 from ha.customer_table import CustomerTable
 from ha.events import (
-    AcknowledgeRecords,
     BindingUpdateReceived,
     ClockRead,
     DataPlaneChecked,
@@ -25,8 +22,10 @@ from ha.events import (
     Event,
     ForwardingReported,
     HeaderMalformed,
+    HeartbeatReceived,
     HelloReceived,
     HomeAddressUsed,
+    HomeAgentsAsked,
     LeaseAnswered,
     MessageIgnored,
     MessageUnknown,
@@ -34,26 +33,23 @@ from ha.events import (
     PeerAsked,
     PeerIdentified,
     PeerUnreachable,
+    PrefixesAsked,
     RecordsAcknowledged,
     RecordsReceived,
+    RevocationReceived,
+    RevokeAsked,
     SendHello,
     TableLoaded,
     TimeReached,
 )
-from ha.frames import Hello, StateSyncAck, WireRecord
-from ha.prefix import address_text
-from ha.record import Record, merge, same
+from ha.frames import Hello, WireRecord
 from ha.replication import Replication
 from ha.serving import Serving
 from ha.site import Policy
+from ha.state import State
 from ha.strangers import Strangers
-from ha.undo import Undo
-from ha.verdict import Accepted, Case, Discarded, Refused
-from mip6 import ntp
-from mip6.numbers import Status
 from runtime.counters import Counters
 
-RETRY_S = 1.0  # after a refusal by the kernel
 TICK_S = 0.1  # HELLO and lease renewal (the lease lasts 300 ms)
 
 
@@ -62,7 +58,7 @@ class HomeAgent:
 
     Args:
         policy: the rules of this site. sites: the peers' names. table: the customer table in force.
-        incarnation: a number that no earlier start of this site had.
+        incarnation: a number that no earlier start of this site had. restarts: how often it lost its bindings.
         now: monotonic seconds. clock_offset_s: Unix seconds minus monotonic seconds.
         mrai_s, orphan_hold_s: see `readiness`. counters: where everything is counted.
     """
@@ -79,18 +75,28 @@ class HomeAgent:
         mrai_s: float,
         orphan_hold_s: float,
         counters: Counters,
+        restarts: int = 0,
     ) -> None:
-        self.policy = policy
-        self.cache = BindingCache()
-        self.replication = Replication(sites, policy.acknowledge, incarnation, counters)
-        self.counters = counters
-        self.table = table
-        self.serving = Serving(sites, now, mrai_s, orphan_hold_s, policy.lifetime_max_s)
-        self._clock_offset_s = clock_offset_s
+        self.state = State(
+            policy=policy,
+            table=table,
+            replication=Replication(sites, policy.acknowledge, incarnation, counters),
+            serving=Serving(sites, now, mrai_s, orphan_hold_s, policy.lifetime_max_s),
+            strangers=Strangers(now, counters),
+            counters=counters,
+            clock_offset_s=clock_offset_s,
+            restarts=restarts,
+        )
+        self.cache, self.replication, self.serving = self.state.cache, self.state.replication, self.state.serving
+        self.policy, self.counters = policy, counters
         self._tick_at = now
         self._swept = False
-        self._strangers = Strangers(now, counters)
-        self._undo = Undo()
+        self._undo = self.state.undo
+
+    @property
+    def table(self) -> CustomerTable:
+        """The customer table in force."""
+        return self.state.table
 
     # --- start-up ---------------------------------------------------------------------------------------------------
 
@@ -103,12 +109,12 @@ class HomeAgent:
         may have died with it before the snapshot.
         """
         for wire in wire_records:
-            record = frames.from_wire(wire, now, self._longest_s()).without_expired(now)
+            record = frames.from_wire(wire, now, self.state.longest_s()).without_expired(now)
             if record is not None:
                 self.cache.put(record, self._undo)
         self.serving.recovered = bool(self.cache.records)
         self._undo.commit()
-        entries = {home: self._entry(record, now) for home, record in self.cache.records.items()}
+        entries = {home: self.state.entry(record, now) for home, record in self.cache.records.items()}
         adopted = {
             home: entry
             for home, entry in present.items()
@@ -145,223 +151,77 @@ class HomeAgent:
         return self._tick_at if waiting is None else min(self._tick_at, waiting)
 
     def _dispatch(self, event: Event, now: float) -> list[Effect]:
+        state, undo = self.state, self._undo
         match event:
             case BindingUpdateReceived():
-                return self._binding_update(event, now)
-            case HeaderMalformed() | MessageUnknown() | MessageIgnored() | HomeAddressUsed():
-                return self._strangers.handle(event, self.cache.care_ofs, now, self._undo)
+                return updates.received(state, event, now)
             case ForwardingReported():
-                return self._forwarding_reported(event, now)
+                return updates.reported(state, event, now)
+            case HeartbeatReceived():
+                return heartbeats.received(state, event, now)
             case TimeReached():
                 return self._time_reached(now)
             case HelloReceived(site, hello):
-                self.serving.hello(site, hello, now, self._undo)
+                state.serving.hello(site, hello, now, undo)
                 return []
             case RecordsReceived():
-                return self._records_received(event, now)
+                return exchange.received(state, event, now)
             case RecordsAcknowledged(site, ack):
-                return self.replication.acknowledged(site, ack.index, now, self._undo)
+                return state.replication.acknowledged(site, ack.index, now, undo)
             case PeerIdentified(site, incarnation):
-                return self.replication.identified(site, incarnation, self._undo)
+                return state.replication.identified(site, incarnation, undo)
             case PeerAsked(site, incarnation, since):
-                return self.replication.asked(site, incarnation, since, self.cache.records, now, self._undo)
+                return state.replication.asked(site, incarnation, since, state.cache.records, now, undo)
             case PeerUnreachable(site):
-                return self.replication.unreachable(site, self._undo)
+                return state.replication.unreachable(site, undo)
+            case HeaderMalformed() | MessageUnknown() | MessageIgnored() | HomeAddressUsed():
+                return state.strangers.handle(event, state.cache.care_ofs, now, undo)
+            case HomeAgentsAsked():
+                return discovery.home_agents_asked(state, event, now)
+            case PrefixesAsked():
+                return discovery.prefixes_asked(state, event, now)
+            case RevocationReceived():
+                return revoke.received(state, event, now)
+            case RevokeAsked():
+                return revoke.asked(state, event, now)
             case TableLoaded(table):
                 return self._table_loaded(table, now)
-            case LeaseAnswered(state, sessions_up):
-                self.serving.lease_answered(state, sessions_up, self._undo)
+            case LeaseAnswered(lease, sessions_up):
+                state.serving.lease_answered(lease, sessions_up, undo)
                 return []
             case DataPlaneChecked(egress_present):
-                self.serving.egress(egress_present, self._undo)
+                state.serving.egress(egress_present, undo)
                 return []
             case ClockRead(offset_s):
-                self._undo.assign(self, "_clock_offset_s", offset_s)
+                undo.assign(state, "clock_offset_s", offset_s)
                 return []
             case DrainAsked(drain):
                 return self._drain(drain, now)
 
-    # --- Binding Updates --------------------------------------------------------------------------------------------
-
-    def _binding_update(self, event: BindingUpdateReceived, now: float) -> list[Effect]:
-        home = event.home_address if event.home_address is not None else event.source
-        case = Case(
-            update=event.update,
-            octets=event.octets,
-            source=event.source,
-            home_address=event.home_address,
-            customer=self.table.customers.get(home),
-            record=self.cache.records.get(home),
-            policy=self.policy,
-            now=now,
-            clock=self.clock(now),
-        )
-        verdict = registration.judge(case)
-        match verdict:
-            case Discarded(reason):
-                self.counters.add("binding_updates_discarded", reason)
-                return []
-            case Refused():
-                return self._refuse(case, verdict, now)
-            case Accepted():
-                return self._accept(case, verdict, now)
-
-    def _refuse(self, case: Case, verdict: Refused, now: float) -> list[Effect]:
-        self.counters.add("binding_updates_refused", f"{int(verdict.status)} {verdict.reason}")
-        if verdict.stranger and not self._strangers.within_budget(now, self._undo):
-            return []
-        fields = {
-            "home_address": address_text(case.home),
-            "source": address_text(case.source),
-            "status": int(verdict.status),
-            "reason": verdict.reason,
-        }
-        return [acknowledgement.acknowledge(case, verdict), Note("warning", "binding update refused", fields)]
-
-    def _accept(self, case: Case, verdict: Accepted, now: float) -> list[Effect]:
-        self.counters.add("binding_updates_accepted")
-        record, answer = verdict.record, acknowledgement.acknowledge(case, verdict)
-        self.cache.put(record, self._undo)
-        entry = self._entry(record, now)
-        if entry == self.cache.wants(case.home) and case.home not in self.cache.pending:
-            return self.replication.changed(record, answer, now, self._undo)
-        kernel_refused = Refused(Status.INSUFFICIENT_RESOURCES, "forwarding_refused")
-        local = LocalChange(answer, acknowledgement.acknowledge(case, kernel_refused), case.record)
-        return [self.cache.begin(case.home, entry, local, (), self._undo)]
-
-    def _forwarding_reported(self, event: ForwardingReported, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for home_address, (generation, error) in event.results.items():
-            pending = self.cache.reported(home_address, generation, error, now + RETRY_S, self._undo)
-            if pending is None:
-                continue
-            if error is None:
-                effects += self._installed(home_address, pending, now)
-            else:
-                effects += self._not_installed(home_address, pending, error, now)
-        return effects
-
-    def _installed(self, home_address: bytes, pending: Pending, now: float) -> list[Effect]:
-        effects: list[Effect] = [
-            AcknowledgeRecords(site, StateSyncAck(index)) for site, index in pending.promised if index
-        ]
-        record = self.cache.records.get(home_address)
-        if pending.local and record is not None:
-            # Meanwhile it may have expired, or the customer been suspended: then a status 0 would not be true.
-            in_force = pending.entry is not None or not pending.local.accepted.ack.lifetime_s
-            answer = pending.local.accepted if in_force else pending.local.refused
-            effects += self.replication.changed(record, answer, now, self._undo)
-            effects.append(Note("info", "binding changed", forwarding.describe(home_address, pending.entry)))
-        return effects
-
-    def _not_installed(self, home_address: bytes, pending: Pending, error: str, now: float) -> list[Effect]:
-        """The kernel refused. A BU's change is taken back and refused; a peer's record stays, unacknowledged."""
-        self.counters.add("forwarding_refused")
-        fields = {"home_address": address_text(home_address), "reason": error}
-        effects: list[Effect] = [Note("error", "forwarding refused by the kernel", fields)]
-        if pending.local is None:
-            return effects
-        if pending.local.fallback is None:
-            self.cache.forget(home_address, self._undo)
-        else:
-            self.cache.put(pending.local.fallback, self._undo)
-        wanted = self._entry(pending.local.fallback, now)
-        effects.append(pending.local.refused)
-        effects.append(self.cache.begin(home_address, wanted, None, pending.promised, self._undo))
-        return effects
-
-    # --- peers ------------------------------------------------------------------------------------------------------
-
-    def _records_received(self, event: RecordsReceived, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        index, outstanding = event.frame.index, 0
-        for wire in event.frame.records:
-            record = frames.from_wire(wire, now, self._longest_s())
-            if self._from_the_future(record, now):
-                self.counters.add("records_quarantined")
-                continue
-            order = self._merge(record, (event.site, index), now)
-            if order is not None:
-                effects.append(order)
-                outstanding += 1
-        self.replication.merged(event.site, event.incarnation, event.frame, self._undo)
-        if not outstanding and index:
-            effects.append(AcknowledgeRecords(event.site, StateSyncAck(index)))
-        return effects
-
-    def _merge(self, theirs: Record, promise: tuple[str, int], now: float) -> Effect | None:
-        """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way."""
-        home_address = theirs.home_address
-        ours = self.cache.records.get(home_address)
-        merged = theirs if ours is None else merge(ours, theirs)
-        pending = self.cache.pending.get(home_address)
-        if ours is not None and same(ours, merged) and pending is None:
-            return None
-        self.counters.add("records_merged")
-        self.cache.put(merged, self._undo)
-        if pending and pending.local:
-            fallback = pending.local.fallback
-            local = replace(pending.local, fallback=theirs if fallback is None else merge(fallback, theirs))
-            self._undo.put(self.cache.pending, home_address, replace(pending, local=local))
-        entry = self._entry(merged, now)
-        if pending is None and entry == self.cache.installed.get(home_address):
-            return None
-        return self.cache.begin(home_address, entry, None, (promise,), self._undo)
-
-    def _from_the_future(self, record: Record, now: float) -> bool:
-        ahead_s = ntp.to_unix(record.newest().time) - ntp.to_unix(self.clock(now))
-        return ahead_s > self.policy.replay_window_s + self.policy.clock_skew_s
-
     # --- time -------------------------------------------------------------------------------------------------------
 
     def _time_reached(self, now: float) -> list[Effect]:
-        effects = self.replication.time_reached(now, self._undo)
+        state = self.state
+        effects = state.replication.time_reached(now, self._undo)
         if now < self._tick_at:
             return effects
         self._undo.assign(self, "_tick_at", now + TICK_S)
-        effects += self._expire(now)
-        effects += self._try_again(now)
-        if not self._swept and self.serving.synced(self.replication.peers.values(), now):
-            effects += self._sweep(now)
-        effects += self.serving.decide(self.replication.peers.values(), now, self._undo)
+        effects += aging.expire(state, now)
+        effects += aging.try_again(state, now)
+        effects += revoke.time_reached(state, now)
+        peers = state.replication.peers.values()
+        if not self._swept and state.serving.synced(peers, now):
+            self._undo.assign(self, "_swept", True)
+            effects += aging.sweep(state)
+        effects += state.serving.decide(peers, now, self._undo)
         hello = Hello(
-            clock=self.clock(now),
-            state=self.serving.state,
-            announcing=self.serving.announcing,
-            serving=self.serving.reconciled,
-            records=len(self.cache.records),
+            clock=state.clock(now),
+            state=state.serving.state,
+            announcing=state.serving.announcing,
+            serving=state.serving.reconciled,
+            records=len(state.cache.records),
         )
-        return [*effects, SendHello(hello), self.serving.renewal()]
-
-    def _expire(self, now: float) -> list[Effect]:
-        effects: list[Effect] = []
-        for record in list(self.cache.due(now, self._undo)):
-            left = record.without_expired(now)
-            if left is None:
-                self.cache.forget(record.home_address, self._undo)
-                self.replication.forget(record.home_address, self._undo)
-            else:
-                self.cache.put(left, self._undo)
-            entry = self._entry(left, now)
-            if entry != self.cache.wants(record.home_address):
-                self.counters.add("bindings_expired")
-                effects.append(self.cache.begin(record.home_address, entry, None, (), self._undo))
-                fields = forwarding.describe(record.home_address, entry)
-                effects.append(Note("info", "binding expired", fields))
-        return effects
-
-    def _sweep(self, now: float) -> list[Effect]:
-        """Once, after the first synchronisation: take out what the kernel still had and no site vouches for."""
-        self._undo.assign(self, "_swept", True)
-        orphans = [home for home in self.cache.installed if home not in self.cache.records]
-        return [self.cache.begin(home, None, None, (), self._undo) for home in orphans]
-
-    def _try_again(self, now: float) -> list[Effect]:
-        """Order again what the kernel refused last time: it may have been short of memory for a moment."""
-        due = [home for home, at in self.cache.unsettled.items() if at <= now and home not in self.cache.pending]
-        return [
-            self.cache.begin(home, self._entry(self.cache.records.get(home), now), None, (), self._undo) for home in due
-        ]
+        return [*effects, SendHello(hello), state.serving.renewal()]
 
     # --- operator ---------------------------------------------------------------------------------------------------
 
@@ -371,10 +231,11 @@ class HomeAgent:
         return [Note("info", "drain asked" if drain else "undrain asked", {})]
 
     def _table_loaded(self, table: CustomerTable, now: float) -> list[Effect]:
-        self._undo.assign(self, "table", table)
-        effects: list[Effect] = []
+        state, before = self.state, self.table
+        self._undo.assign(state, "table", table)
+        effects = revoke.suspended(state, before, now)
         for home_address, record in self.cache.records.items():
-            entry = self._entry(record, now)
+            entry = state.entry(record, now)
             if entry != self.cache.wants(home_address):
                 effects.append(self.cache.begin(home_address, entry, None, (), self._undo))
         fields = {"version": table.version, "customers": len(table.customers)}
@@ -382,18 +243,6 @@ class HomeAgent:
 
     # --- small things -----------------------------------------------------------------------------------------------
 
-    def clock(self, now: float) -> int:
-        """This site's wall clock at `now`, as a 64-bit NTP timestamp."""
-        return ntp.to_timestamp(now + self._clock_offset_s)
-
     def snapshot(self, now: float) -> list[WireRecord]:
         """All records, with remaining times."""
         return [frames.to_wire(record, now) for record in self.cache.records.values()]
-
-    def _entry(self, record: Record | None, now: float) -> ForwardingEntry | None:
-        if record is None:
-            return None
-        return forwarding.entry(record, self.table.customers.get(record.home_address), self.policy, now)
-
-    def _longest_s(self) -> float:
-        return self.policy.lifetime_max_s + self.policy.clock_skew_s + self.policy.replay_window_s

@@ -4,7 +4,7 @@ Theory of operation. Several home agents hear Binding Updates of the same mobile
 other, in any order, late, twice or not at all. The record is a state-based CRDT, so that none of this changes the
 result:
 
-    cells: BID -> (version, care-of address | tombstone)      the higher version wins
+    cells: BID -> (version, care-of address | tombstone)      the higher version wins; verified once is verified
     floor: version                                            cells at or below it are dead
     sequence, prefixes: (version, value)                      the higher version wins, never the larger value
     message_id: timestamp                                     the largest; it only grows
@@ -40,12 +40,16 @@ OLDEST = Version(0, "")
 
 
 class Binding(NamedTuple):
-    """One cell: a care-of address until `expires_at` (monotonic seconds), or a tombstone (`care_of` None)."""
+    """One cell: a care-of address until `expires_at` (monotonic seconds), or a tombstone (`care_of` None).
+
+    `verified`: the mobile router has shown that it hears there.
+    """
 
     version: Version
     care_of: bytes | None
     expires_at: float
     priority: int = 0
+    verified: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +135,8 @@ def same(ours: Record, theirs: Record) -> bool:
         and ours.message_id == theirs.message_id
         and ours.sequence.version == theirs.sequence.version
         and ours.network.version == theirs.network.version
-        and {bid: cell.version for bid, cell in ours.cells.items()}
-        == {bid: cell.version for bid, cell in theirs.cells.items()}
+        and {bid: (cell.version, cell.verified) for bid, cell in ours.cells.items()}
+        == {bid: (cell.version, cell.verified) for bid, cell in theirs.cells.items()}
     )
 
 
@@ -141,6 +145,8 @@ def _winner(ours: Binding | None, theirs: Binding | None) -> Binding:
         winner = ours or theirs
         assert winner is not None  # the BID came from one of the two
         return winner
+    if theirs.version == ours.version:
+        return theirs if theirs.verified else ours  # one site saw the proof
     return theirs if theirs.version > ours.version else ours
 
 

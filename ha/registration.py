@@ -92,6 +92,11 @@ def message_id_mismatch(case: Case) -> Refused | None:
     return None
 
 
+def too_many_updates(case: Case) -> Refused | None:
+    """Status 130: an authenticated router that asks too often is told so. Not before: a stranger can replay a BU."""
+    return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_updates") if case.exhausted else None
+
+
 # --- may it register -----------------------------------------------------------------------------------------------
 
 
@@ -112,6 +117,14 @@ def prohibited(case: Case) -> Refused | None:
         return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "flag_not_offered")
     if 0 < case.update.lifetime_s < case.policy.lifetime_min_s:
         return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "lifetime_too_short")
+    return None
+
+
+def not_home_subnet(case: Case) -> Refused | None:
+    """RFC 6275 10.3.1, status 132: the home address lies in no prefix that is served here, or its time is over."""
+    home_prefix = case.policy.home_prefix(case.home)
+    if home_prefix is None or home_prefix.valid_s(ntp.to_unix(case.clock)) == 0:
+        return Refused(Status.NOT_HOME_SUBNET, "not_home_subnet")
     return None
 
 
@@ -225,8 +238,10 @@ RULES: tuple[Rule, ...] = (
     authentication_failed,
     message_id_missing,
     message_id_mismatch,
+    too_many_updates,
     no_home_registration,
     prohibited,
+    not_home_subnet,
     sequence_out_of_window,
     registration_type_changed,
     prefix_invalid,

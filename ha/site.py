@@ -2,14 +2,39 @@
 
 from dataclasses import dataclass
 
-from ha.prefix import Prefix
+from ha.prefix import Prefix, contains
+
+NO_KEY = b""
+
+
+@dataclass(frozen=True, slots=True)
+class HomePrefix:
+    """A prefix of home addresses and until when it lives, Unix seconds; None: for ever (RFC 4861 4.6.2)."""
+
+    prefix: Prefix
+    preferred_until: float | None = None
+    valid_until: float | None = None
+
+    def preferred_s(self, unix_s: float) -> int | None:
+        """Preferred lifetime left, in whole seconds; None: for ever."""
+        return _left_s(self.preferred_until, unix_s)
+
+    def valid_s(self, unix_s: float) -> int | None:
+        """Valid lifetime left, in whole seconds; None: for ever."""
+        return _left_s(self.valid_until, unix_s)
+
+
+def _left_s(until: float | None, unix_s: float) -> int | None:
+    return None if until is None else max(0, int(until - unix_s))
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules of this site, from its configuration.
 
-    Lifetimes in seconds; `replay_window_s` is the window of RFC 4285 6; limits are per mobile router.
+    Lifetimes in seconds; `replay_window_s` is the window of RFC 4285 6; limits are per mobile router. `cookie_key` is
+    the secret of the care-of test, the same at all sites. `refresh_advice_s`: see RFC 6275 6.2.4; None, for bindings
+    are kept on disk.
     """
 
     site: str
@@ -23,3 +48,16 @@ class Policy:
     bids_max: int = 8
     prefixes_max: int = 16
     acknowledge: str = "any"
+    cookie_key: bytes = NO_KEY
+    refresh_advice_s: int | None = None
+    home_prefixes: tuple[HomePrefix, ...] = ()
+
+    def home_prefix(self, home_address: bytes) -> HomePrefix | None:
+        """The home prefix that an address lies in: a configured one, else an aggregate; None: not ours."""
+        for one in self.home_prefixes:
+            if contains(one.prefix, home_address):
+                return one
+        for aggregate in self.aggregates:
+            if contains(aggregate, home_address):
+                return HomePrefix(aggregate)
+        return None

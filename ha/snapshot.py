@@ -13,6 +13,7 @@ import msgspec
 from ha.frames import WireRecord
 
 FILE = "snapshot"
+LOSSES_FILE = "restarts"
 
 
 class SnapshotRefused(Exception):
@@ -61,6 +62,22 @@ def load(directory: Path, wall: float) -> list[WireRecord]:
         raise SnapshotRefused(str(error)) from error
     elapsed_s = max(0.0, wall - snapshot.saved_at)
     return [_aged(record, elapsed_s) for record in snapshot.records]
+
+
+def count_losses(directory: Path, lost: bool) -> int:
+    """How often this site started without bindings (RFC 5847 3.4), this time included if `lost`.
+
+    A directory that cannot be read or written counts as never: the number only helps routers to notice early.
+    """
+    path = directory / LOSSES_FILE
+    try:
+        count = int(path.read_text()) if path.exists() else 0
+        if lost:
+            count += 1
+            path.write_text(f"{count}\n")
+    except (OSError, ValueError):
+        return 0
+    return count & 0xFFFFFFFF
 
 
 def _aged(record: WireRecord, elapsed_s: float) -> WireRecord:

@@ -17,7 +17,8 @@ class Case:
     """One Binding Update and all that is known when it is judged.
 
     `octets` is the mobility header as received; `source` the wire source; `home_address` the Home Address option's,
-    or None; `now` monotonic seconds; `clock` the site's NTP timestamp; `record` what the site holds, or None.
+    or None; `now` monotonic seconds; `clock` the site's NTP timestamp; `record` what the site holds, or None;
+    `exhausted`: this router has used up its share of updates.
     """
 
     update: BindingUpdate
@@ -29,6 +30,7 @@ class Case:
     policy: Policy
     now: float
     clock: int
+    exhausted: bool = False
 
     @property
     def home(self) -> bytes:

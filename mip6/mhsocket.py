@@ -4,20 +4,24 @@ What Linux hands over where. A packet with a Home Address option arrives on the 
 one with a type 2 routing header on that for Routing (43); both after reassembly, once, and not on 135, since the
 kernel stops at an option or routing type it does not know (or, built with Mobile IPv6, has no state for). A bare
 mobility header arrives on 135, and so does one behind harmless Destination Options: those of 60 without a home
-address are therefore not reported twice. The kernel's own opinion is switched off: its checksum test (it cannot know
-the home address), and its complaints, see `MobilitySocket.prepare`.
+address are therefore not reported twice. A home agent hears Home Agent Address Discovery Requests as well, on ICMPv6.
+The kernel's own opinion is switched off: its checksum test (it cannot know the home address), and its complaints, see
+`MobilitySocket.prepare`.
 """
 
 import socket
 import struct
+import sys
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from mip6 import packet
+from mip6.discovery import HOME_AGENTS_ASKED
 from mip6.errors import MalformedMessage
 from mip6.numbers import DESTINATION_OPTIONS, MOBILITY_HEADER, ROUTING_HEADER, TYPE_2_ROUTING
 
 IPV6_CHECKSUM = 7  # linux/in6.h; the module has no name for it
+ICMPV6_FILTER = 1  # linux/icmpv6.h
 SO_RCVBUFFORCE = 33  # asm-generic/socket.h; needs CAP_NET_ADMIN, and the module has no name for it before 3.13
 RECEIVE_BUFFER_OCTETS = 8 * 1024 * 1024  # 100,000 retransmissions after an outage come in one burst
 _DATAGRAM_MAX = 8 * 256 + 8 * 256  # the longest extension header and the longest mobility header
@@ -78,6 +82,9 @@ class MobilitySocket:
                 one.close()
             raise
         self._extension, self._bare, self._sender = opened
+        self._icmp = None if self._routing else _raw(socket.IPPROTO_ICMPV6)
+        if self._icmp is not None:
+            _set_up_discovery(self._icmp)
 
     @classmethod
     def prepare(cls, role: str) -> Preparation:
@@ -87,7 +94,7 @@ class MobilitySocket:
     @property
     def sockets(self) -> list[socket.socket]:
         """What to wait for."""
-        return [self._extension, self._bare]
+        return [self._extension, self._bare, *([self._icmp] if self._icmp else [])]
 
     def receive(self, ready: socket.socket, limit: int = 64) -> list[Datagram]:
         """At most `limit` datagrams that wait on `ready`; never blocks. Raises: OSError if the socket is broken."""
@@ -104,6 +111,10 @@ class MobilitySocket:
             if flags & socket.MSG_TRUNC:
                 error = MalformedMessage("datagram_too_long")
                 datagrams.append(Datagram(octets, source, destination, None, interface_index, error))
+            elif ready is self._icmp:
+                datagrams.append(
+                    Datagram(octets, source, destination, None, interface_index, next_header=socket.IPPROTO_ICMPV6)
+                )
             elif ready is self._bare:
                 datagrams.append(Datagram(octets, source, destination, None, interface_index))
             else:
@@ -120,7 +131,7 @@ class MobilitySocket:
 
     def close(self) -> None:
         """Close all sockets."""
-        for one in (self._extension, self._bare, self._sender):
+        for one in (*self.sockets, self._sender):
             one.close()
 
     def _behind_extension(self, octets: bytes, source: bytes, destination: bytes, index: int) -> Datagram | None:
@@ -142,6 +153,16 @@ class MobilitySocket:
 
 def _raw(protocol: int) -> socket.socket:
     return socket.socket(socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, protocol)
+
+
+def _set_up_discovery(receiver: socket.socket) -> None:
+    """Let only Home Agent Address Discovery Requests through; the kernel checks ICMPv6 checksums itself."""
+    blocked = bytearray(b"\xff" * 32)  # RFC 3542 3.2; a set bit blocks, in words of the machine's own order
+    word = HOME_AGENTS_ASKED // 32
+    left = ~(1 << HOME_AGENTS_ASKED % 32) & 0xFFFFFFFF
+    blocked[4 * word : 4 * word + 4] = left.to_bytes(4, sys.byteorder)
+    receiver.setsockopt(socket.IPPROTO_ICMPV6, ICMPV6_FILTER, bytes(blocked))
+    receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
 
 
 def _set_up_receiver(receiver: socket.socket) -> None:

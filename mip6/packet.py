@@ -83,13 +83,18 @@ def ack_packet(home_agent: bytes, care_of: bytes, home_address: bytes | None, mo
     """A whole packet from the home agent to the care-of address; a type 2 routing header iff `home_address`."""
     if home_address is None:
         return plain_packet(home_agent, care_of, mobility_header)
-    extension = _ROUTING.pack(MOBILITY_HEADER, 2, TYPE_2_ROUTING, 1, home_address)
-    return _ipv6(home_agent, care_of, ROUTING_HEADER, extension + mobility_header)
+    return routed_packet(home_agent, care_of, home_address, mobility_header, MOBILITY_HEADER)
 
 
-def plain_packet(source: bytes, destination: bytes, mobility_header: bytes) -> bytes:
+def routed_packet(source: bytes, care_of: bytes, home_address: bytes, payload: bytes, next_header: int) -> bytes:
+    """A whole packet of the home agent's own to a home address, by way of a care-of address (RFC 6275 10.4.2)."""
+    extension = _ROUTING.pack(next_header, 2, TYPE_2_ROUTING, 1, home_address)
+    return _ipv6(source, care_of, ROUTING_HEADER, extension + payload)
+
+
+def plain_packet(source: bytes, destination: bytes, payload: bytes, next_header: int = MOBILITY_HEADER) -> bytes:
     """A whole packet without extension headers: Binding Errors and Heartbeats (RFC 6275 9.3.3, RFC 5847 3)."""
-    return _ipv6(source, destination, MOBILITY_HEADER, mobility_header)
+    return _ipv6(source, destination, next_header, payload)
 
 
 def parameter_problem(

@@ -32,6 +32,15 @@ class Unreachable(Exception):
         self.reason = reason
 
 
+class Refusal(Exception):
+    """Raised by a command that cannot be done: `what` and `remedy`, a sentence each, reach the one who asked."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.remedy = remedy
+
+
 def peer_uid(connection: socket.socket) -> int:
     """The uid of the process at the other end of a Unix socket (SO_PEERCRED)."""
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
@@ -94,8 +103,11 @@ async def _answer(line: bytes, commands: Mapping[str, Command]) -> dict[str, Any
             "error": f"unknown command {name!r}",
             "remedy": "use one of " + ", ".join(sorted(commands)),
         }
-    result = command(request)
-    reply = await result if isinstance(result, Awaitable) else result
+    try:
+        result = command(request)
+        reply = await result if isinstance(result, Awaitable) else result
+    except Refusal as refusal:
+        return {"ok": False, "error": refusal.what, "remedy": refusal.remedy}
     return {"ok": True, **reply}
 
 

@@ -4,6 +4,7 @@ Owns the rules: prefixes lie inside aggregates, home addresses in the home prefi
 aggregate), nothing overlaps, names are given once. Returns plain JSON values without secrets.
 """
 
+import hmac
 import ipaddress
 import re
 import secrets
@@ -215,6 +216,10 @@ class Registry:
     def signing_key(self) -> bytes:
         """The raw Ed25519 key that signs customer tables."""
         return self.vault.unlock(self.database.read(lambda session: _setting(session, "signing_key")))
+
+    def cookie_key(self, home_agent_set: str) -> bytes:
+        """What the sites of a set prove care-of addresses with: the same each time, without a place in the database."""
+        return hmac.digest(self.signing_key(), b"care-of cookie of set " + home_agent_set.encode(), "sha256")
 
     def next_table_version(self, options: ChangeOptions) -> int:
         """The version of a table about to be published; it only grows."""

@@ -36,6 +36,7 @@ def site_files(
     office: Office,
     aggregates: Sequence[IPv6Network],
     public_key: bytes,
+    cookie_key: bytes,
     places: Places,
 ) -> dict[str, File]:
     """Name -> file of everything a site needs, and what its ISP is to be given. Raises: Refused."""
@@ -53,7 +54,9 @@ def site_files(
         "program_directory": places.programs,
         "bfd": BFD,
     }
-    return {name: File(_fill(f"{name}.j2", values)) for name in SITE_FILES}
+    cookie = base64.b64encode(cookie_key).decode() + "\n"
+    files = {name: File(_fill(f"{name}.j2", values)) for name in SITE_FILES}
+    return {**files, "cookie.key": File(cookie, secret=True)}
 
 
 def customer_files(customer: Customer, secret: bytes, office: Office, places: Places) -> dict[str, File]:

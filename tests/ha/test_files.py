@@ -114,7 +114,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_a_configuration_becomes_the_rules_of_the_site(tmp_path: Path) -> None:
-    policy = config.load(written(tmp_path, CONFIG)).policy()
+    policy = config.load(written(tmp_path, CONFIG)).policy(b"k")
     assert (policy.site, policy.acknowledge, len(policy.locators)) == ("site1", "any", 2)
 
 

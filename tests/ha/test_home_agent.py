@@ -102,9 +102,11 @@ def test_a_suspended_customer_is_taken_out_and_refused() -> None:
     site.feed(router.update(NOW, both_lines()), NOW)
     site.load(customer(active=False), now=NOW)
     assert paths(site) == {}
-    [ack] = site.acks(router.update(NOW, both_lines()), NOW)
+    [ack] = site.acks(router.update(NOW + 1, both_lines()), NOW + 1)
     assert ack.ack.status == Status.ADMINISTRATIVELY_PROHIBITED
-    site.load(customer(), now=NOW)
+    site.load(customer(), now=NOW + 1)
+    [ack] = site.acks(router.update(NOW + 2, both_lines()), NOW + 2)
+    assert ack.ack.status == Status.ACCEPTED
     assert paths(site) == {1: CARE_OF_1, 2: CARE_OF_2}
 
 
@@ -120,13 +122,13 @@ def test_a_wrong_key_is_answered_146_within_a_budget_and_changes_nothing() -> No
 
 def test_a_clock_error_is_answered_with_this_sites_clock() -> None:
     site, router = Site(), Router()
-    late = router.update(NOW, both_lines(), stamp=((site.agent.clock(NOW) >> 32) - 60) << 32 | 77)
+    late = router.update(NOW, both_lines(), stamp=((site.agent.state.clock(NOW) >> 32) - 60) << 32 | 77)
     [ack] = site.acks(late, NOW)
     assert ack.ack.status == Status.ID_MISMATCH
     message_id = ack.ack.first(MessageIdentification)
     assert message_id is not None
     assert message_id.timestamp & 0xFFFFFFFF == 77
-    assert message_id.timestamp >> 32 == site.agent.clock(NOW) >> 32
+    assert message_id.timestamp >> 32 == site.agent.state.clock(NOW) >> 32
 
 
 def test_the_lease_asks_for_an_announcement_and_draining_for_depreference() -> None:

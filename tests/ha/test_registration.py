@@ -9,6 +9,8 @@ import pytest
 
 from ha import registration
 from ha.events import BindingUpdateReceived, SendBindingAck
+from ha.limits import Cost
+from ha.undo import Undo
 from mip6 import auth, ntp
 from mip6.messages import BindingUpdate
 from mip6.numbers import BindingAckFlag, BindingUpdateFlag, Status
@@ -97,6 +99,17 @@ def stale_sequence(router: Router) -> BindingUpdateReceived:
     return router.update(NOW, both_lines())
 
 
+def elsewhere(site: Site, router: Router) -> None:
+    router.home = address("2001:db8:1:b::51")
+    site.load(customer(home_address=router.home))
+
+
+def hasty(site: Site, router: Router) -> None:
+    undo = Undo()
+    while site.agent.state.limits.spend(Cost.UPDATE, HOME, NOW, undo):
+        pass
+
+
 def line(bid: int, care_of: str | bytes | None = None, **more: object) -> BindingIdentifier:
     where = address(care_of) if isinstance(care_of, str) else care_of
     return BindingIdentifier(bid, care_of=where, **more)  # type: ignore[arg-type]
@@ -143,6 +156,8 @@ ROWS = [
     Row("care-of in the aggregate", update(line(2, NESTED)), Status.INVALID_CARE_OF_ADDRESS, "bid_refused", ((2, 0),)),
     Row("care-of is the home agent", update(line(2, HOME_AGENT)), Status.INVALID_CARE_OF_ADDRESS, "bid_refused", ((2, 0),)),
     Row("care-of is a locator", update(line(2, LOCATOR)), Status.INVALID_CARE_OF_ADDRESS, "bid_refused", ((2, 0),)),
+    Row("home address outside the home prefixes", update(), Status.NOT_HOME_SUBNET, "not_home_subnet", (), elsewhere),
+    Row("more updates than its share", update(), Status.INSUFFICIENT_RESOURCES, "too_many_updates", (), hasty),
     Row("care-of outside its line's net", update(line(1, CARE_OF_3)), Status.INVALID_CARE_OF_ADDRESS, "bid_refused", ((1, 0),)),
     Row("plain care-of in the aggregate", update(more=[AlternateCareOf(address(NESTED))]), Status.INVALID_CARE_OF_ADDRESS, "care_of_inside_aggregate"),
 ]  # fmt: skip

@@ -9,9 +9,9 @@ STEP_S = 0.02
 
 
 def run(fates: dict[int, list[str]]) -> Ledger:
-    """A ledger of flows: a letter a probe, every 20 ms from 0: `1`/`2` served by that site, `?` by one nobody saw, `x` lost.
+    """A ledger of flows: a letter a probe, every 20 ms from 0: `1`/`2` served by that site, `x` lost.
 
-    Each arrives 1 ms after it was sent; all go over line 1.
+    `?` was served by a site that nobody saw. Each arrives 1 ms after it was sent; all go over line 1.
     """
     ledger = Ledger([Flow(DIRECTION, 20001 + flow) for flow in fates], SITES, LINES)
     beats = max(len(fate) for fate in fates.values())

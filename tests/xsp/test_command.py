@@ -191,7 +191,7 @@ def test_rendered_files_are_accepted_by_those_who_read_them(office: Office, tmp_
         add_site(office, number)
     office.add_customer("office1")
     files = office.render("site1", tmp_path / "site1")["files"]
-    names = ["ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", "neighbour-frr.conf"]
+    names = ["ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", "neighbour-frr.conf", "cookie.key"]
     assert [Path(file).name for file in files] == names
     config = ha.config.load(tmp_path / "site1" / "ha.toml")
     assert [peer.site for peer in config.peer] == ["site2", "site3"]

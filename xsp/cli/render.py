@@ -44,7 +44,8 @@ def render(
         here = registry.site(site)
         peers = [one for one in registry.sites() if one.name != site and one.home_agent_set == here.home_agent_set]
         key = public_key(registry.signing_key())
-        files = site_files(here, peers, office, registry.aggregates(), key, places)
+        cookie_key = registry.cookie_key(here.home_agent_set)
+        files = site_files(here, peers, office, registry.aggregates(), key, cookie_key, places)
     else:
         assert customer is not None
         files = customer_files(registry.customer(customer), registry.secret(customer), office, places)

@@ -1,0 +1,54 @@
+"""Records from the other sites: doubted, merged into ours, given to the data plane, acknowledged when installed."""
+
+from dataclasses import replace
+
+from ha import frames
+from ha.events import AcknowledgeRecords, Effect, RecordsReceived
+from ha.frames import StateSyncAck
+from ha.record import Record, merge, same
+from ha.state import State
+from mip6 import ntp
+
+
+def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
+    """A peer's changes came in."""
+    effects: list[Effect] = []
+    index, outstanding = event.frame.index, 0
+    for wire in event.frame.records:
+        record = frames.from_wire(wire, now, state.longest_s())
+        if _from_the_future(state, record, now):
+            state.counters.add("records_quarantined")
+            continue
+        order = _merge(state, record, (event.site, index), now)
+        if order is not None:
+            effects.append(order)
+            outstanding += 1
+    state.replication.merged(event.site, event.incarnation, event.frame, state.undo)
+    if not outstanding and index:
+        effects.append(AcknowledgeRecords(event.site, StateSyncAck(index)))
+    return effects
+
+
+def _merge(state: State, theirs: Record, promise: tuple[str, int], now: float) -> Effect | None:
+    """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way."""
+    cache, undo, home_address = state.cache, state.undo, theirs.home_address
+    ours = cache.records.get(home_address)
+    merged = theirs if ours is None else merge(ours, theirs)
+    pending = cache.pending.get(home_address)
+    if ours is not None and same(ours, merged) and pending is None:
+        return None
+    state.counters.add("records_merged")
+    cache.put(merged, undo)
+    if pending and pending.local:
+        fallback = pending.local.fallback
+        local = replace(pending.local, fallback=theirs if fallback is None else merge(fallback, theirs))
+        undo.put(cache.pending, home_address, replace(pending, local=local))
+    entry = state.entry(merged, now)
+    if pending is None and entry == cache.installed.get(home_address):
+        return None
+    return cache.begin(home_address, entry, None, (promise,), undo)
+
+
+def _from_the_future(state: State, record: Record, now: float) -> bool:
+    ahead_s = ntp.to_unix(record.newest().time) - ntp.to_unix(state.clock(now))
+    return ahead_s > state.policy.replay_window_s + state.policy.clock_skew_s

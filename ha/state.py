@@ -1,0 +1,62 @@
+"""What one home agent knows, in one place: each module of this folder that handles events is given it.
+
+Owns nothing of its own but the questions that several of them ask. While an event is handled, state changes only
+through `undo`.
+"""
+
+from dataclasses import dataclass, field
+
+from dataplane.entry import ForwardingEntry
+from ha import forwarding
+from ha.cache import BindingCache
+from ha.customer_table import CustomerTable
+from ha.limits import RouterLimits
+from ha.record import Record
+from ha.replication import Replication
+from ha.revocation import Revocation
+from ha.serving import Serving
+from ha.site import Policy
+from ha.strangers import Strangers
+from ha.undo import Undo
+from mip6 import ntp
+from runtime.counters import Counters
+
+
+@dataclass(slots=True)
+class State:
+    """The state of `HomeAgent`.
+
+    `clock_offset_s` is Unix seconds minus monotonic seconds; `restarts` how often this site lost its bindings;
+    `revocations` those under way, by home address.
+    """
+
+    policy: Policy
+    table: CustomerTable
+    replication: Replication
+    serving: Serving
+    strangers: Strangers
+    counters: Counters
+    clock_offset_s: float
+    restarts: int
+    cache: BindingCache = field(default_factory=BindingCache)
+    limits: RouterLimits = field(default_factory=RouterLimits)
+    revocations: dict[bytes, Revocation] = field(default_factory=dict)
+    undo: Undo = field(default_factory=Undo)
+
+    def clock(self, now: float) -> int:
+        """This site's wall clock at `now`, as a 64-bit NTP timestamp."""
+        return ntp.to_timestamp(self.unix(now))
+
+    def unix(self, now: float) -> float:
+        """This site's wall clock at `now`, in Unix seconds."""
+        return now + self.clock_offset_s
+
+    def entry(self, record: Record | None, now: float) -> ForwardingEntry | None:
+        """What should be forwarded for a record."""
+        if record is None:
+            return None
+        return forwarding.entry(record, self.table.customers.get(record.home_address), self.policy, now)
+
+    def longest_s(self) -> float:
+        """Nothing in a record may matter to any site for longer."""
+        return self.policy.lifetime_max_s + self.policy.clock_skew_s + self.policy.replay_window_s
