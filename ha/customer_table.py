@@ -11,7 +11,8 @@ import hashlib
 import ipaddress
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -44,7 +45,10 @@ class UplinkRight:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """One customer of the table: rights and keys of one mobile router."""
+    """One customer of the table: rights and keys of one mobile router.
+
+    `key_ends`: until when a key is good, Unix seconds by SPI; one that is not in there has no end.
+    """
 
     name: str
     home_address: bytes
@@ -55,6 +59,12 @@ class Customer:
     require_authentication: bool
     allow_nested: bool
     verify_care_of: bool = True
+    key_ends: Mapping[int, float] = field(default_factory=dict)
+
+    def association(self, spi: int, unix_s: float) -> SecurityAssociation | None:
+        """The key of this SPI, if it is good now; several may be, while one takes over from another."""
+        ends_at = self.key_ends.get(spi)
+        return None if ends_at is not None and ends_at <= unix_s else self.associations.get(spi)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,7 @@ def _customer(line: bytes, number: int) -> Customer:
             require_authentication=bool(options.get("require_authentication", True)),
             allow_nested=bool(options.get("allow_nested", False)),
             verify_care_of=bool(options.get("verify_care_of", True)),
+            key_ends={int(key["spi"]): _instant(key["not_after"]) for key in row["keys"] if key.get("not_after")},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TableRefused(f"line {number} is not a customer this program understands ({error})") from error
@@ -149,6 +160,14 @@ def _is_bounded(customer: Customer) -> bool:
 
 def _association(key: Mapping[str, Any]) -> SecurityAssociation:
     return SecurityAssociation(int(key["spi"]), str(key["algorithm"]), base64.b64decode(key["secret"], validate=True))
+
+
+def _instant(text: str) -> float:
+    """ISO 8601 with an offset, in Unix seconds."""
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text} names no time zone")
+    return instant.timestamp()
 
 
 def _uplink(row: Mapping[str, Any]) -> UplinkRight:

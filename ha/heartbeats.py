@@ -32,7 +32,7 @@ def received(state: State, event: HeartbeatReceived, now: float) -> list[Effect]
     if home is None or event.message.first(Authentication) is None:
         return _from_stranger(state, event, now)
     customer = state.table.customers.get(home)
-    association = _association(event.message, customer)
+    association = _association(event.message, customer, state.unix(now))
     fault = _fault(state, event, home, customer, association, now)
     if fault:
         state.counters.add("heartbeats_discarded", fault)
@@ -66,10 +66,10 @@ def _from_stranger(state: State, event: HeartbeatReceived, now: float) -> list[E
     return [SendToRouter(answer, event.source, event.source, None, routed=False)]
 
 
-def _association(message: Heartbeat, customer: Customer | None) -> SecurityAssociation | None:
+def _association(message: Heartbeat, customer: Customer | None, unix_s: float) -> SecurityAssociation | None:
     for option in message.all(Authentication):
         if option.subtype == AuthenticationSubtype.MN_HA and customer:
-            return customer.associations.get(option.spi)
+            return customer.association(option.spi, unix_s)
     return None
 
 

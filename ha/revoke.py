@@ -66,7 +66,11 @@ def revoke(
     )
     state.undo.put(state.revocations, home_address, told)
     fields = {"home_address": address_text(home_address), "bids": " ".join(map(str, chosen)) or "all"}
-    return [*effects, _indication(told, _association(customer)), Note("warning", "bindings revoked", fields)]
+    return [
+        *effects,
+        _indication(told, _association(customer, state.unix(now))),
+        Note("warning", "bindings revoked", fields),
+    ]
 
 
 def _without(record: Record, bids: tuple[int, ...], version: Version, kept_until: float) -> Record:
@@ -85,7 +89,7 @@ def received(state: State, event: RevocationReceived, now: float) -> list[Effect
         fault = "indication"
     elif waiting is None or waiting.sequence != event.message.sequence:
         fault = "sequence_unknown"
-    elif _association(customer) and not _authentic(event, customer):
+    elif _association(customer, state.unix(now)) and not _authentic(event, customer, state.unix(now)):
         fault = "authentication_failed"
     else:
         state.undo.drop(state.revocations, home)
@@ -110,7 +114,7 @@ def time_reached(state: State, now: float) -> list[Effect]:
             effects.append(Note("warning", "revocation not acknowledged", fields))
         else:
             state.undo.put(state.revocations, home_address, again)
-            effects.append(_indication(again, _association(state.table.customers.get(home_address))))
+            effects.append(_indication(again, _association(state.table.customers.get(home_address), state.unix(now))))
     return effects
 
 
@@ -123,15 +127,18 @@ def _indication(revocation: Revocation, association: SecurityAssociation | None)
     return SendToRouter(message, revocation.care_ofs[0], revocation.home_address, association, routed=True)
 
 
-def _association(customer: Customer | None) -> SecurityAssociation | None:
-    """The customer's newest key; None if it has none."""
-    return list(customer.associations.values())[-1] if customer and customer.associations else None
+def _association(customer: Customer | None, unix_s: float) -> SecurityAssociation | None:
+    """The first key that is good now: the one about to be replaced, which the router surely has; None without any."""
+    if customer is None:
+        return None
+    good = (customer.association(spi, unix_s) for spi in customer.associations)
+    return next((association for association in good if association), None)
 
 
-def _authentic(event: RevocationReceived, customer: Customer | None) -> bool:
+def _authentic(event: RevocationReceived, customer: Customer | None, unix_s: float) -> bool:
     home = event.home_address if event.home_address is not None else event.source
     for option in event.message.all(Authentication):
-        association = customer.associations.get(option.spi) if customer else None
+        association = customer.association(option.spi, unix_s) if customer else None
         if association and auth.verify(event.octets, association, event.source, home):
             return True
     return False

@@ -47,6 +47,7 @@ def status_document(
                 "in_kernel": len(present),
                 "different": _different(agent, present),
             },
+            "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
             "peers": [_peer(site, agent, connected, now) for site in sorted(connected)],
             "bindings": [
                 _binding(record, present.get(home), agent, now)
@@ -87,6 +88,7 @@ def _binding(record: Record, entry: ForwardingEntry | None, agent: HomeAgent, no
                 "bid": bid,
                 "care_of": address_text(cell.care_of or bytes(16)),
                 "lifetime_left_s": round(cell.expires_at - now),
+                "verified": cell.verified,
                 "in_kernel": in_kernel.get(bid) == cell.care_of,
             }
             for bid, cell in sorted(record.live(now).items())

@@ -6,7 +6,7 @@ from ha.customer_table import Customer
 from ha.prefix import Prefix
 from ha.record import Binding, Record
 from ha.site import Policy
-from mip6 import auth
+from mip6 import auth, ntp
 from mip6.messages import BindingUpdate
 from mip6.numbers import AuthenticationSubtype, BindingUpdateFlag, Status
 from mip6.options import AlternateCareOf, Authentication, MobileNetworkPrefix
@@ -44,9 +44,9 @@ class Case:
         return self.customer
 
     def association(self) -> auth.SecurityAssociation | None:
-        """The key that the update names by its SPI, if the customer has it."""
+        """The key that the update names by its SPI, if the customer has it and it is good now."""
         option = self.mn_ha()
-        return self.customer.associations.get(option.spi) if option and self.customer else None
+        return self.customer.association(option.spi, ntp.to_unix(self.clock)) if option and self.customer else None
 
     @property
     def is_mobile_router(self) -> bool:

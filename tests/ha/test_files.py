@@ -59,6 +59,23 @@ def test_a_table_is_read_in_full() -> None:
     assert "kkk" not in repr(customer)
 
 
+def test_two_keys_are_good_while_one_takes_over_from_the_other() -> None:
+    old, new = {**ROW["keys"][0], "not_after": "2026-01-02T00:00:00Z"}, {**ROW["keys"][0], "spi": 257}
+    customer = customer_table.parse(table({**ROW, "keys": [old, new]}), PUBLIC, "default").customers[HOME]
+    change = 1767312000.0
+    assert customer.association(256, change - 1) and customer.association(257, change - 1)
+    assert customer.association(256, change) is None and customer.association(257, change)
+
+
+def test_a_customer_without_authentication_must_say_where_its_care_of_addresses_lie() -> None:
+    options = {**ROW["options"], "require_authentication": False}
+    assert customer_table.parse(table({**ROW, "options": options}), PUBLIC, "default").customers
+    anywhere = [{**ROW["uplinks"][0], "allowed_care_of": []}]
+    for uplinks in (anywhere, []):
+        with pytest.raises(customer_table.TableRefused, match="allowed_care_of"):
+            customer_table.parse(table({**ROW, "options": options, "uplinks": uplinks}), PUBLIC, "default")
+
+
 @pytest.mark.parametrize(
     ("octets", "why"),
     [
@@ -67,6 +84,7 @@ def test_a_table_is_read_in_full() -> None:
         (table(ROW).replace(b"office1", b"office2"), "digest"),
         (table(ROW, format=2), "format"),
         (table(ROW, set="east"), "set"),
+        (table({**ROW, "keys": [{**ROW["keys"][0], "not_after": "2026-01-02T00:00:00"}]}), "time zone"),
         (table(ROW, count=2), "announces"),
         (table(ROW).replace(b'"version": 7', b'"version": 8'), "signature"),
         (table(ROW, ROW), "same home address"),

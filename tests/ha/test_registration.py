@@ -99,6 +99,10 @@ def stale_sequence(router: Router) -> BindingUpdateReceived:
     return router.update(NOW, both_lines())
 
 
+def key_over(site: Site, router: Router) -> None:
+    site.load(customer(key_ends={256: EPOCH + NOW}))
+
+
 def elsewhere(site: Site, router: Router) -> None:
     router.home = address("2001:db8:1:b::51")
     site.load(customer(home_address=router.home))
@@ -123,6 +127,7 @@ ROWS = [
     Row("alternate care-of not unicast", update(more=[AlternateCareOf(address("ff0e::1"))]), None, "alternate_care_of_not_unicast"),
     Row("no authentication option", unsigned, None, "authentication_missing"),
     Row("unknown SPI", unknown_spi, None, "spi_unknown"),
+    Row("key whose time is over", update(), None, "spi_unknown", (), key_over),
     Row("wrong key", foreign_key, Status.AUTHENTICATION_FAILED, "authentication_failed", ((1, 0), (2, 0))),
     Row("no Mesg-ID", update(message_id=False), Status.MESSAGE_ID_REQUIRED, "message_id_missing"),
     Row("clock behind", update(stamp=ntp.to_timestamp(EPOCH + NOW - 8)), Status.ID_MISMATCH, "message_id_outside_window"),

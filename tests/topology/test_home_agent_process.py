@@ -2,142 +2,32 @@
 
 import base64
 import contextlib
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from dataplane.plan import LAST_ID
 from mip6 import auth, header, packet
-from mip6.messages import BindingAck, BindingError, BindingUpdate, UnknownMessage
-from mip6.mhsocket import MobilitySocket
+from mip6.messages import BindingError, BindingUpdate, UnknownMessage
 from mip6.numbers import Status
 from tests.ha.cast import (
     CARE_OF_1,
-    EPOCH,
     HOME,
     HOME_AGENT,
     KEY,
     OTHER_MNP,
     OVERWRITE,
     REGISTRATION,
-    Router,
     both_lines,
 )
-from tests.ha.test_files import PUBLIC, ROW, table
-from tests.netns import Net
-from tests.office import office, udp
+from tests.office import udp
+from tests.topology.process import DEADLINE_S, ROOT, Office, poll
 
 pytestmark = pytest.mark.netns
-
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 15.0
-
-
-def poll(question: Callable[[], Any], what: str) -> Any:
-    """The first true answer to `question`."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
-        time.sleep(0.02)
-    return answer
-
-
-class Office:
-    """The network with a running home agent, and a mobile router played by hand."""
-
-    def __init__(self, net: Net, directory: Path) -> None:
-        self.net, self.directory = net, directory
-        self.router = Router()
-        self.config = directory / "ha.toml"
-        row = {**ROW, "keys": [{**ROW["keys"][0], "secret": base64.b64encode(KEY.key).decode()}]}
-        (directory / "customers.jsonl").write_bytes(table(row))
-        self.config.write_text(
-            f"""
-instance = "site1"
-state_directory = "{directory}/state"
-run_directory = "{directory}/run"
-customer_table = "{directory}/customers.jsonl"
-table_public_key = "{base64.b64encode(PUBLIC).decode()}"
-locator = "2001:db8:a::10"
-home_agent_address = "2001:db8:f000::1"
-aggregates = ["2001:db8:f000::/36"]
-egress = [{{ gateway = "2001:db8:a::1", interface = "isp" }}]
-[bgp]
-lease_socket = "{directory}/lease.sock"
-"""
-        )
-        self.start()
-        net.run("mr", "ip", "-6", "route", "add", "default", "via", "2001:db8:1:c::1")
-        self.sockets = net.inside("mr", lambda: MobilitySocket("mobile-router"))
-        for ready in self.sockets.sockets:
-            ready.setblocking(False)
-
-    def start(self) -> None:
-        words = ["ip", "netns", "exec", self.net.name("ha"), sys.executable, "-m", "ha", "--config", str(self.config)]
-        log = open(self.directory / "ha.log", "ab")  # noqa: SIM115  (the process keeps it)
-        self.process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log)
-        log.close()
-        poll(lambda: self.status(), "xsp-ha answers")
-
-    def status(self) -> dict[str, Any]:
-        words = [sys.executable, "-m", "ha", "--config", str(self.config), "status", "--json"]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
-        return json.loads(done.stdout) if done.stdout else {}
-
-    def counter(self, name: str) -> int:
-        return int(self.status()["counters"].get(name, 0))
-
-    def send(self, event: Any, source: bytes = CARE_OF_1) -> None:
-        octets = event.octets
-        self.net.inside("mr", lambda: self.sockets.send(packet.update_packet(source, HOME_AGENT, HOME, octets), source))
-
-    def update(self, *bids: Any, **how: Any) -> Any:
-        now = time.time() - EPOCH
-        return self.router.update(now, bids, **how)
-
-    def ack(self) -> BindingAck:
-        def heard() -> BindingAck | None:
-            for ready in self.sockets.sockets:
-                for datagram in self.sockets.receive(ready):
-                    assert datagram.error is None and datagram.home_address == HOME
-                    message = header.decode(datagram.octets, datagram.source, HOME)
-                    assert isinstance(message, BindingAck)
-                    assert auth.verify(datagram.octets, KEY, datagram.destination, HOME)
-                    return message
-            return None
-
-        found = poll(heard, "an acknowledgement")
-        assert isinstance(found, BindingAck)
-        return found
-
-    def register(self) -> None:
-        self.send(self.update(*both_lines(), flags=OVERWRITE))
-        assert self.ack().status == Status.ACCEPTED
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(10) == 0
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Office]:
-    with office() as net:
-        made = Office(net, tmp_path)
-        try:
-            yield made
-        finally:
-            made.process.kill()
-            made.process.wait()
-            made.sockets.close()
 
 
 def test_a_registration_is_answered_by_an_authentic_acknowledgement_with_a_routing_header(place: Office) -> None:
