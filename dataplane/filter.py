@@ -15,7 +15,7 @@ import errno
 import ipaddress
 import os
 import subprocess
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 
 from dataplane.entry import Prefix
 from dataplane.errors import DataPlaneError
@@ -100,14 +100,21 @@ class SourceCheck:
     """The elements of the source check, each with the customer it was entered for. Raises: DataPlaneError.
 
     An element may be wanted by one customer and left by another (a network that moves between two behind one line):
-    only its last owner takes it out.
+    only its last owner takes it out. `on_script` is called when `nft` has changed our table, which it does under a
+    netlink port of its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_script: Callable[[], None]) -> None:
         self._sets: SetElements | None = None
         self._owners: dict[Element, bytes] = {}
         self._leaving: dict[Element, float | None] = {}
         self._lengths: set[int] = set()
+        self._on_script = on_script
+
+    @property
+    def port(self) -> int:
+        """The netlink port by which elements change."""
+        return self._required().port
 
     def prepare(self, address: bytes, signalling: tuple[int, int]) -> None:
         """Load the table for this home agent address; sets and their elements stay as they are.
@@ -115,6 +122,7 @@ class SourceCheck:
         `signalling`: see `SitePlan`.
         """
         _nft(_home_agent_table(str(ipaddress.IPv6Address(address)), signalling))
+        self._on_script()
         if self._sets is None:
             self._sets = SetElements(HOME_AGENT_TABLE)
         self._lengths = _lengths(self._sets)
@@ -156,6 +164,7 @@ class SourceCheck:
             bits = 8 * _octets(length)
             mask = f" & {((1 << length) - 1) << (bits - length):#x}" if bits != length else ""
             _nft(_LENGTH.format(length=length, bits=bits, mask=mask))
+            self._on_script()
             self._lengths.add(length)
         sets.change([_key(element) for element in new], [])
 

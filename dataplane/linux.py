@@ -15,7 +15,7 @@ from pathlib import Path as FilePath
 from dataplane import foundation, plan, recovery
 from dataplane.entry import Egress, ForwardingEntry, SitePlan
 from dataplane.errors import DataPlaneError
-from dataplane.filter import SourceCheck
+from dataplane.filter import HOME_AGENT_TABLE, SourceCheck
 from dataplane.message import Message, Refusal
 from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
 from dataplane.numbers import EGRESS_METRIC, HOME_AGENT_DECAPSULATION, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
@@ -43,6 +43,7 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
+from dataplane.watch import KernelWatch
 
 _ANYWHERE = (bytes(16), 0)
 
@@ -52,7 +53,8 @@ class LinuxHomeAgent:
 
     def __init__(self) -> None:
         self._netlink = NetlinkSocket(socket.NETLINK_ROUTE)
-        self._check = SourceCheck()
+        self._watch: KernelWatch | None = None
+        self._check = SourceCheck(self._own_script)
         self._plan: SitePlan | None = None
         self._lo = socket.if_nametoindex("lo")
         self._view: dict[bytes, Installed] = {}
@@ -69,6 +71,8 @@ class LinuxHomeAgent:
         for name, value in foundation.SYSCTLS.items():
             set_sysctl(name, value)
         self._check.prepare(plan.home_agent_address, plan.signalling)
+        if self._watch is None:
+            self._watch = KernelWatch(self._netlink.port, self._check.port, HOME_AGENT_TABLE)
         set_tunnel_source(plan.home_agent_address)
         self._netlink.settle(foundation.build(plan, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]
@@ -244,6 +248,15 @@ class LinuxHomeAgent:
 
     def _rules(self) -> list[Rule]:
         return [parse_rule(body) for body in self._netlink.dump(*rule_dump())]
+
+    def disturbances(self) -> set[str]:
+        """See the port."""
+        return self._watch.changes() if self._watch else set()
+
+    def _own_script(self) -> None:
+        """What `nft` did for us just now looks foreign; what others did in the same few milliseconds is missed."""
+        if self._watch:
+            self._watch.forget_filters()
 
     def counters(self) -> dict[str, int]:
         """See the port."""

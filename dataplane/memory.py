@@ -60,6 +60,10 @@ class MemoryDataPlane:
         """See the port."""
         return self._plan is None or bool(self._plan.egresses)
 
+    def disturbances(self) -> set[str]:
+        """See the port: nobody else gets here."""
+        return set()
+
     def purge(self) -> None:
         """See the port."""
         self._entries.clear()

@@ -69,6 +69,11 @@ class NetlinkSocket:
         self._buffer = memoryview(bytearray(_RECEIVE_OCTETS))
         self._sequence = 0
 
+    @property
+    def port(self) -> int:
+        """The netlink port by which the kernel knows this socket."""
+        return int(self._socket.getsockname()[0])
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()

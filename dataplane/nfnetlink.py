@@ -49,6 +49,11 @@ class SetElements:
         self._socket = NetlinkSocket(_NETLINK_NETFILTER)
         self._sequence = 1 << 31  # apart from those the socket counts for its own questions
 
+    @property
+    def port(self) -> int:
+        """The netlink port by which the kernel knows this socket."""
+        return self._socket.port
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()

@@ -38,6 +38,9 @@ class DataPlane(Protocol):
     def egress_present(self) -> bool:
         """Does a default route lead out of the site? One that the kernel took away with its interface is put back."""
 
+    def disturbances(self) -> set[str]:
+        """Which kinds of our objects somebody else changed since the last call; `prepare` and `reconcile` repair."""
+
     def purge(self) -> None:
         """Remove exactly what is ours."""
 

@@ -50,6 +50,8 @@ class Daemon:
         self._counters = Counters()
         self._plane = LinuxHomeAgent()
         self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
+        self._plane_in_use = asyncio.Lock()
+        self._intact = True
         self._table_seen: tuple[int, int] | None = None
         self._saving: asyncio.Task[None] | None = None
         incarnation = time.time_ns()
@@ -83,7 +85,7 @@ class Daemon:
         """
         config = self._config
         _make_directories(config)
-        commands = {
+        commands: dict[str, control.Command] = {
             "status": self._status,
             "drain": lambda _: self._drain(True),
             "undrain": lambda _: self._drain(False),
@@ -179,18 +181,44 @@ class Daemon:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
-            try:
-                self._loop.feed(events.DataPlaneChecked(self._plane.egress_present()))
-                self._plane.expire(time.monotonic())
-            except DataPlaneError as error:
-                self._counters.add("data_plane_errors")
-                log.get().error("data plane not readable", reason=str(error))
+            await self._check_data_plane()
             if self._table_stamp() != self._table_seen:
                 self._read_table()
             if time.monotonic() > save_at:
                 began = time.monotonic()
                 await self._save()
                 save_at = time.monotonic() + max(SNAPSHOT_EVERY_S, (time.monotonic() - began) / SNAPSHOT_SHARE)
+
+    async def _check_data_plane(self) -> None:
+        """See what others did to the kernel and put it right, while the loop goes on; changes wait for the repair."""
+        try:
+            disturbed = self._plane.disturbances()
+            if disturbed or not self._intact:
+                log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
+                await self._repair()
+            self._intact = True
+            self._plane.expire(time.monotonic())
+            egress_present = self._plane.egress_present()
+        except DataPlaneError as error:
+            self._counters.add("data_plane_errors")
+            log.get().error("data plane cannot be read or repaired", reason=str(error))
+            self._intact = egress_present = False
+        self._loop.feed(events.DataPlaneChecked(egress_present, self._intact))
+
+    async def _repair(self) -> None:
+        """Raises: DataPlaneError."""
+        wanted = dict(self.agent.cache.installed)
+
+        def repair() -> dict[bytes, str | None]:
+            self._plane.prepare(_site_plan(self._config))
+            return self._plane.reconcile(wanted)
+
+        try:
+            async with self._plane_in_use:
+                results = await asyncio.to_thread(repair)
+        finally:
+            asyncio.get_running_loop().call_soon(self._apply)  # what waited meanwhile
+        self._loop.feed(events.ForwardingRepaired(wanted, results))
 
     def _read_table(self) -> None:
         try:
@@ -242,7 +270,9 @@ class Daemon:
                 self._send(transmission.octets(effect, self._source))
 
     def _apply(self) -> None:
-        """Carry out everything that waits, in one batch, and report."""
+        """Carry out everything that waits, in one batch, and report; a repair under way is let finish."""
+        if self._plane_in_use.locked() or not self._waiting:
+            return
         waiting, self._waiting = self._waiting, {}
         try:
             results = self._plane.apply({home: entry for home, (_, entry) in waiting.items()})
@@ -269,7 +299,11 @@ class Daemon:
             self._counters.add("snapshots_failed")
             log.get().error("snapshot not written", reason=str(error))
 
-    def _status(self, _: object) -> dict[str, object]:
+    async def _status(self, _: object) -> dict[str, object]:
+        async with self._plane_in_use:
+            return self._status_now()
+
+    def _status_now(self) -> dict[str, object]:
         return status_document(self._config, self.agent, self._plane, self._peerlink.connected(), time.monotonic())
 
     def _drain(self, drain: bool) -> dict[str, object]:

@@ -123,9 +123,18 @@ class ForwardingReported:
 
 @dataclass(frozen=True, slots=True)
 class DataPlaneChecked:
-    """A look at the kernel: is an egress there?"""
+    """A look at the kernel: is an egress there, and is what we made as we made it (as far as we could repair it)?"""
 
     egress_present: bool
+    intact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingRepaired:
+    """Somebody else changed the kernel; it was made to hold `wanted` again. Home address -> None or why not."""
+
+    wanted: Mapping[bytes, ForwardingEntry]
+    results: Mapping[bytes, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +230,7 @@ Event = (
     | HomeAddressUsed
     | ForwardingReported
     | DataPlaneChecked
+    | ForwardingRepaired
     | TableLoaded
     | PeerAsked
     | PeerUnreachable

@@ -20,6 +20,7 @@ from ha.events import (
     DrainAsked,
     Effect,
     Event,
+    ForwardingRepaired,
     ForwardingReported,
     HeaderMalformed,
     HeartbeatReceived,
@@ -189,9 +190,11 @@ class HomeAgent:
             case LeaseAnswered(lease, sessions_up):
                 state.serving.lease_answered(lease, sessions_up, undo)
                 return []
-            case DataPlaneChecked(egress_present):
-                state.serving.egress(egress_present, undo)
+            case DataPlaneChecked(egress_present, intact):
+                state.serving.data_plane(egress_present, intact, undo)
                 return []
+            case ForwardingRepaired():
+                return updates.repaired(state, event, now)
             case ClockRead(offset_s):
                 undo.assign(state, "clock_offset_s", offset_s)
                 return []

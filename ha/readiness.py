@@ -36,6 +36,7 @@ class Facts:
 
     forwarding_reconciled: bool
     egress_present: bool
+    data_plane_intact: bool
     synced: bool
     cold: bool
     drain_since: float | None
@@ -89,6 +90,8 @@ def _hard_reasons(facts: Facts) -> tuple[str, ...]:
     reasons = []
     if not facts.forwarding_reconciled:
         reasons.append("forwarding is not reconciled with the kernel")
+    if not facts.data_plane_intact:
+        reasons.append("somebody changed the data plane and it cannot be repaired")
     if not facts.egress_present:
         reasons.append("no default route is left")
     return tuple(reasons)

@@ -30,6 +30,7 @@ class Serving:
         self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(sites)
         self.drain_since: float | None = None
         self._egress_present = False
+        self._intact = True
         self._started_at = now
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
@@ -42,9 +43,10 @@ class Serving:
         undo.assign(self, "lease_state", state)
         undo.assign(self, "sessions_up", sessions_up)
 
-    def egress(self, present: bool, undo: Undo) -> None:
-        """Is a default route there?"""
-        undo.assign(self, "_egress_present", present)
+    def data_plane(self, egress_present: bool, intact: bool, undo: Undo) -> None:
+        """Is a default route there, and all that we made?"""
+        undo.assign(self, "_egress_present", egress_present)
+        undo.assign(self, "_intact", intact)
 
     def drain(self, drain: bool, now: float, undo: Undo) -> None:
         """An operator's wish; draining twice keeps the first time."""
@@ -94,6 +96,7 @@ class Serving:
         return readiness.Facts(
             forwarding_reconciled=self.reconciled,
             egress_present=self._egress_present,
+            data_plane_intact=self._intact,
             synced=self.synced(peers, now),
             cold=cold and young_s < self._cold_s,
             drain_since=self.drain_since,

@@ -8,7 +8,14 @@ skips the data plane.
 
 from ha import acknowledgement, forwarding, registration
 from ha.cache import LocalChange, Pending
-from ha.events import AcknowledgeRecords, BindingUpdateReceived, Effect, ForwardingReported, Note
+from ha.events import (
+    AcknowledgeRecords,
+    BindingUpdateReceived,
+    Effect,
+    ForwardingRepaired,
+    ForwardingReported,
+    Note,
+)
 from ha.frames import StateSyncAck
 from ha.limits import Cost
 from ha.prefix import address_text
@@ -92,6 +99,18 @@ def reported(state: State, event: ForwardingReported, now: float) -> list[Effect
         else:
             effects += _not_installed(state, home_address, pending, error, now)
     return effects
+
+
+def repaired(state: State, event: ForwardingRepaired, now: float) -> list[Effect]:
+    """The kernel holds again what it held before; what it now refuses is tried again like any other refusal."""
+    lost = [home for home, entry in event.wanted.items() if event.results.get(home) is not None]
+    for home_address in lost:
+        if state.cache.installed.get(home_address) == event.wanted[home_address]:
+            state.cache.confirm(home_address, None, state.undo)
+            state.undo.put(state.cache.unsettled, home_address, now + RETRY_S)
+    state.counters.add("data_plane_repairs")
+    fields = {"customers": len(event.wanted), "refused": len(lost)}
+    return [Note("warning", "data plane repaired: somebody else had changed what is ours", fields)]
 
 
 def _installed(state: State, home_address: bytes, pending: Pending, now: float) -> list[Effect]:

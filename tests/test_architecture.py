@@ -50,6 +50,7 @@ EDGES: tuple[str, ...] = (
     "dataplane/nfnetlink.py",
     "dataplane/probe.py",
     "dataplane/router.py",
+    "dataplane/watch.py",
     "ha/__main__.py",
     "ha/daemon.py",
     "ha/peerlink.py",

@@ -14,6 +14,7 @@ SILENT = PeerSeen(NOW - 60.0, "announced", True)
 FIT = Facts(
     forwarding_reconciled=True,
     egress_present=True,
+    data_plane_intact=True,
     synced=True,
     cold=False,
     drain_since=None,
@@ -27,6 +28,7 @@ any_facts = st.builds(
     Facts,
     forwarding_reconciled=st.booleans(),
     egress_present=st.booleans(),
+    data_plane_intact=st.booleans(),
     synced=st.booleans(),
     cold=st.booleans(),
     drain_since=st.none() | st.floats(0, NOW),
@@ -73,7 +75,7 @@ def test_a_site_that_hears_no_majority_stays_announced_depreferenced() -> None:
 @given(any_facts)
 def test_a_soft_reason_never_withdraws_the_last_announcement(facts: Facts) -> None:
     decision = decide(facts, NOW)
-    hard = not (facts.forwarding_reconciled and facts.egress_present and facts.synced)
+    hard = not (facts.forwarding_reconciled and facts.egress_present and facts.data_plane_intact and facts.synced)
     if hard:
         assert decision.wanted == WITHDRAW
     elif all(seen is None or seen is SILENT or seen.announcing != "announced" for seen in facts.peers.values()):

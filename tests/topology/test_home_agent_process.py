@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -14,6 +15,7 @@ from dataplane.plan import LAST_ID
 from mip6 import auth, header, packet
 from mip6.messages import BindingError, BindingUpdate, UnknownMessage
 from mip6.numbers import Status
+from tests.dataplane.test_linux import everything
 from tests.ha.cast import (
     CARE_OF_1,
     HOME,
@@ -252,3 +254,25 @@ def _binding_error(place: Office) -> BindingError | None:
             if isinstance(message, BindingError):
                 return message
     return None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ip -6 route flush proto 208",
+        "ip nexthop flush proto 208",
+        "nft delete table ip6 xsp_ha",
+        "ip -6 rule del pref 0",
+    ],
+)
+def test_what_somebody_else_breaks_in_the_kernel_is_repaired_in_two_seconds(place: Office, words: str) -> None:
+    place.register()
+    before = everything(place.net, "ha")
+    place.net.run("ha", *words.split(), check=False)
+    broken_at = time.monotonic()
+    poll(lambda: everything(place.net, "ha") == before, "everything is back")
+    assert time.monotonic() - broken_at < 2.0 * 3  # a busy machine
+    poll(lambda: place.counter("data_plane_repairs") >= 1, "counted")
+    assert place.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
+    place.send(place.update(*both_lines()))
+    assert place.ack().status == Status.ACCEPTED

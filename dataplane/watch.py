@@ -1,0 +1,150 @@
+"""Notices when somebody else changes what is ours: routes, rules, nexthops, the nftables table. Repairs nothing.
+
+Theory of operation. The kernel announces every change with the netlink port of whoever asked for it, 0 for itself (an
+interface that went down). A socket filter lets through only what others did to objects of our protocol number, so
+that our own changes, thousands a second, cost nothing here. Rules carry their protocol deeper and nftables' messages
+only a name, so these are looked at one by one; both are rare. When announcements came too fast to be kept (ENOBUFS),
+something may have been missed, which is told as a change too.
+"""
+
+import ctypes
+import errno
+import socket
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+
+from dataplane.errors import DataPlaneError
+from dataplane.message import HEADER, attributes
+from dataplane.numbers import HOME_AGENT_PROTOCOL
+from dataplane.rtnetlink import parse_rule
+
+_NETLINK_NETFILTER = 12
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_ROUTES, _RULES, _NEXTHOPS = 11, 19, 32  # rtnetlink groups of IPv6 (linux/rtnetlink.h)
+_NFTABLES = 7  # NFNLGRP_NFTABLES
+_NEWROUTE, _DELROUTE, _NEWRULE, _DELRULE, _NEWNEXTHOP, _DELNEXTHOP = 24, 25, 32, 33, 104, 105
+_ROUTE_PROTOCOL_AT, _NEXTHOP_PROTOCOL_AT = 16 + 5, 16 + 2  # offsets of rtm_protocol and nh_protocol
+_NFGENMSG_OCTETS, _TABLE_NAME = 4, 1
+_RECEIVE_OCTETS = 1 << 16
+# Classic BPF (linux/filter.h)
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x06
+_INSTRUCTION = struct.Struct("=HBBI")
+_PROGRAM = struct.Struct("@HP")  # struct sock_fprog: how many instructions, and where
+_PORT_AT, _TYPE_AT = 12, 4
+_EVERYTHING = 0xFFFFFFFF
+
+
+class KernelWatch:
+    """Sockets that hear what others do.
+
+    Args:
+        route_port, filter_port: the netlink ports that we use ourselves.
+        table: the name of our nftables table.
+    Raises: DataPlaneError.
+    """
+
+    def __init__(self, route_port: int, filter_port: int, table: str) -> None:
+        self._filter_port = filter_port
+        self._table = table.encode() + b"\0"
+        try:
+            self._routes = _listen(socket.NETLINK_ROUTE, (_ROUTES, _RULES, _NEXTHOPS), _program(route_port))
+            self._filters = _listen(_NETLINK_NETFILTER, (_NFTABLES,), b"")
+        except OSError as error:
+            raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._routes.close()
+        self._filters.close()
+
+    def changes(self) -> set[str]:
+        """What others changed of ours since the last call, in words; never blocks. Raises: DataPlaneError."""
+        found = {self._route_change(kind, body) for kind, _, body in _pending(self._routes)}
+        found |= {self._filter_change(kind, port, body) for kind, port, body in _pending(self._filters)}
+        return found - {""}
+
+    def forget_filters(self) -> None:
+        """What was done to our table until now was our own doing, by way of `nft`."""
+        for _ in _pending(self._filters):
+            pass
+
+    def _route_change(self, kind: int, body: bytes) -> str:
+        if kind in (_NEWRULE, _DELRULE):
+            return "rules" if parse_rule(body).protocol == HOME_AGENT_PROTOCOL else ""
+        if kind in (_NEWNEXTHOP, _DELNEXTHOP):
+            return "nexthops"
+        return "overrun" if kind == errno.ENOBUFS else "routes"
+
+    def _filter_change(self, kind: int, port: int, body: bytes) -> str:
+        if kind == errno.ENOBUFS:
+            return "overrun"
+        is_ours = attributes(body, _NFGENMSG_OCTETS).get(_TABLE_NAME) == self._table
+        return "filters" if is_ours and port != self._filter_port else ""
+
+
+def _listen(family: int, groups: Iterable[int], program: bytes) -> socket.socket:
+    listener = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, family)
+    try:
+        if program:
+            instructions = ctypes.create_string_buffer(program, len(program))
+            count = len(program) // _INSTRUCTION.size
+            told = _PROGRAM.pack(count, ctypes.addressof(instructions))
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, told)
+        listener.bind((0, 0))
+        for group in groups:
+            listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _pending(listener: socket.socket) -> Iterator[tuple[int, int, bytes]]:
+    """Everything announced since the last time: type, port of who asked for it, body. A loss is type ENOBUFS."""
+    while True:
+        try:
+            octets = listener.recv(_RECEIVE_OCTETS)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENOBUFS:
+                raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
+            yield errno.ENOBUFS, 0, b""
+            continue
+        at = 0
+        while at + HEADER.size <= len(octets):
+            size, kind, _, _, port = HEADER.unpack_from(octets, at)
+            if size < HEADER.size:
+                break
+            yield kind, port, octets[at + HEADER.size : at + size]
+            at += (size + 3) & ~3
+
+
+def _program(own_port: int) -> bytes:
+    """Classic BPF, which loads big endian: not what `own_port` asked for; of routes and nexthops only ours; all rules.
+
+    Jumps are relative to the next line: if equal, if not.
+    """
+    code = (
+        (_LOAD_WORD, 0, 0, _PORT_AT),  # 0
+        (_JUMP_EQUAL, 10, 0, _as_loaded(own_port, 4)),
+        (_LOAD_HALF, 0, 0, _TYPE_AT),  # 2
+        (_JUMP_EQUAL, 3, 0, _as_loaded(_NEWROUTE, 2)),
+        (_JUMP_EQUAL, 2, 0, _as_loaded(_DELROUTE, 2)),
+        (_JUMP_EQUAL, 3, 0, _as_loaded(_NEWNEXTHOP, 2)),
+        (_JUMP_EQUAL, 2, 4, _as_loaded(_DELNEXTHOP, 2)),
+        (_LOAD_BYTE, 0, 0, _ROUTE_PROTOCOL_AT),  # 7
+        (_JUMP_EQUAL, 2, 3, HOME_AGENT_PROTOCOL),
+        (_LOAD_BYTE, 0, 0, _NEXTHOP_PROTOCOL_AT),  # 9
+        (_JUMP_EQUAL, 0, 1, HOME_AGENT_PROTOCOL),
+        (_RETURN, 0, 0, _EVERYTHING),  # 11
+        (_RETURN, 0, 0, 0),  # 12
+    )
+    return b"".join(_INSTRUCTION.pack(*one) for one in code)
+
+
+def _as_loaded(value: int, octets: int) -> int:
+    """How a number in the machine's order looks to a program that loads big endian."""
+    return int.from_bytes(value.to_bytes(octets, sys.byteorder), "big")
