@@ -14,6 +14,12 @@ class Prefix(NamedTuple):
     length: int
 
 
+def contains(prefix: Prefix, address: bytes) -> bool:
+    """True if `address` lies inside `prefix`."""
+    rest = 128 - prefix.length
+    return int.from_bytes(prefix.network, "big") >> rest == int.from_bytes(address, "big") >> rest
+
+
 class Path(NamedTuple):
     """One way to a customer: the care-of address of a BID. Lower `priority` is preferred.
 

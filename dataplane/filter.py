@@ -200,6 +200,15 @@ class SourceCheck:
             left = {(name, key) for name in {_key(element)[0] for element in due} for key in sets.keys(name)}
             sets.change([], [key for key in map(_key, due) if key in left])
 
+    def allows(self, care_of: bytes, address: bytes) -> bool:
+        """True if `address` is of the customer behind this care-of address, by the same elements as in the kernel."""
+        whole = int.from_bytes(address, "big")
+        for length in self._lengths:
+            rest = 128 - length
+            if (care_of, Prefix((whole >> rest << rest).to_bytes(16, "big"), length)) in self._owners:
+                return True
+        return False
+
     def counters(self) -> dict[str, int]:
         """Packets by what became of them, and elements in use."""
         packets = {

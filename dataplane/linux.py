@@ -43,6 +43,7 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
+from dataplane.tunnel_errors import TunnelError
 from dataplane.watch import KernelWatch
 
 _ANYWHERE = (bytes(16), 0)
@@ -190,6 +191,11 @@ class LinuxHomeAgent:
     def expire(self, now: float) -> float | None:
         """See the port. An element that left since the last call is given its due time by this one."""
         return self._check.expire(now)
+
+    def owns(self, error: TunnelError) -> bool:
+        """Is an ICMPv6 error about a packet that this home agent, at whichever site, sent to that customer?"""
+        is_from_us = self._plan is not None and error.entry == self._plan.home_agent_address
+        return is_from_us and self._check.allows(error.exit, error.inner_destination)
 
     # --- what the kernel says ---------------------------------------------------------------------------------------
 

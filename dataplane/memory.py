@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from dataplane.entry import ForwardingEntry, SitePlan
+from dataplane.entry import ForwardingEntry, Prefix, SitePlan, contains
 from dataplane.plan import refusal
+from dataplane.tunnel_errors import TunnelError
 
 REFUSED = "refused on request"
 
@@ -59,6 +60,12 @@ class MemoryDataPlane:
     def egress_present(self) -> bool:
         """See the port."""
         return self._plan is None or bool(self._plan.egresses)
+
+    def owns(self, error: TunnelError) -> bool:
+        """See the port."""
+        users = (entry for entry in self._entries.values() if error.exit in {path.care_of for path in entry.paths})
+        prefixes = (prefix for entry in users for prefix in (Prefix(entry.home_address, 128), *entry.prefixes))
+        return any(contains(prefix, error.inner_destination) for prefix in prefixes)
 
     def disturbances(self) -> set[str]:
         """See the port: nobody else gets here."""

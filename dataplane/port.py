@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from dataplane.entry import ForwardingEntry, RouterPlan, SitePlan, UplinkPath
+from dataplane.tunnel_errors import TunnelError
 
 CHECK_LINGER_S = 2.0  # a filter entry outlives its route so long, for packets under way
 
@@ -38,6 +39,9 @@ class DataPlane(Protocol):
     def egress_present(self) -> bool:
         """Does a default route lead out of the site? One that the kernel took away with its interface is put back."""
 
+    def owns(self, error: TunnelError) -> bool:
+        """Is this ICMPv6 error about a packet tunnelled to one of our customers? Whoever sent it will be told."""
+
     def disturbances(self) -> set[str]:
         """Which kinds of our objects somebody else changed since the last call; `prepare` and `reconcile` repair."""
 
@@ -56,6 +60,9 @@ class RouterPlane(Protocol):
 
     def apply(self, uplinks: tuple[UplinkPath, ...]) -> None:
         """Spread outgoing traffic over exactly these lines; none: answer unreachable."""
+
+    def owns(self, error: TunnelError) -> bool:
+        """Is this ICMPv6 error about a packet that we tunnelled for our networks? Whoever sent it will be told."""
 
     def purge(self) -> None:
         """Remove exactly what is ours."""

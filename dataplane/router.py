@@ -15,7 +15,7 @@ import socket
 from collections.abc import Sequence
 
 from dataplane import filter as packet_filter
-from dataplane.entry import Prefix, RouterPlan, UplinkPath
+from dataplane.entry import Prefix, RouterPlan, UplinkPath, contains
 from dataplane.errors import DataPlaneError
 from dataplane.linux import set_sysctl
 from dataplane.message import Message
@@ -61,6 +61,7 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
+from dataplane.tunnel_errors import TunnelError
 
 FIRST_ID = ROUTER_IDS[0]  # plus the BID: the tunnel over a line
 GROUP_ID, DECAPSULATION_ID = ROUTER_IDS[0xFFF1], ROUTER_IDS[0xFFF2]
@@ -99,6 +100,13 @@ class LinuxRouter:
             if route.prefix != (home, 128):  # the home address of an earlier configuration
                 messages += [delete_route(route), delete_address(route.prefix[0], self._lo)]
         self._netlink.settle(messages, "preparing the router")
+
+    def owns(self, error: TunnelError) -> bool:
+        """Is an ICMPv6 error about a packet that we sent to the home agent, from our networks?"""
+        plan = self._plan
+        if plan is None or error.exit != plan.home_agent:
+            return False
+        return any(contains(prefix, error.inner_source) for prefix in (*plan.prefixes, Prefix(plan.home_address, 128)))
 
     def set_lines(self, lines: tuple[UplinkPath, ...]) -> None:
         """See the port. A line that is refused does not keep the others from being set."""

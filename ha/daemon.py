@@ -23,6 +23,7 @@ from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from dataplane.probe import probe
+from dataplane.relay import ErrorRelay
 from ha import customer_table, events, reception, snapshot, transmission
 from ha.config import Config
 from ha.customer_table import CustomerTable, TableRefused
@@ -76,6 +77,7 @@ class Daemon:
             Route(route.prefix, route.communities, route.med, route.prepend) for route in config.bgp.route
         )
         self._source = config.home_agent_address.packed
+        self._relay: ErrorRelay | None = None
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -116,6 +118,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._read_table)
         for sock in self._mobility.sockets:
             loop.add_reader(sock.fileno(), self._receive, sock)
+        self._relay = ErrorRelay(self._source, self._plane.owns)
+        loop.add_reader(self._relay.socket, self._relay.relay)
         await self._peerlink.start()
         self._loop.feed(events.DataPlaneChecked(self._plane.egress_present()))
         looking = asyncio.create_task(self._look())
@@ -304,7 +308,9 @@ class Daemon:
             return self._status_now()
 
     def _status_now(self) -> dict[str, object]:
-        return status_document(self._config, self.agent, self._plane, self._peerlink.connected(), time.monotonic())
+        counters = self._relay.counters() if self._relay else {}
+        connected = self._peerlink.connected()
+        return status_document(self._config, self.agent, self._plane, connected, counters, time.monotonic())
 
     def _drain(self, drain: bool) -> dict[str, object]:
         self._loop.feed(events.DrainAsked(drain))

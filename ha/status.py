@@ -15,7 +15,12 @@ BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a stat
 
 
 def status_document(
-    config: Config, agent: HomeAgent, plane: DataPlane, connected: dict[str, bool], now: float
+    config: Config,
+    agent: HomeAgent,
+    plane: DataPlane,
+    connected: dict[str, bool],
+    more_counters: dict[str, int],
+    now: float,
 ) -> dict[str, Any]:
     """The document of `xsp-ha status`.
 
@@ -23,7 +28,7 @@ def status_document(
     """
     serving = agent.serving
     reasons = list(serving.decision.reasons)
-    counters = agent.counters.as_dict()
+    counters = agent.counters.as_dict() | more_counters
     present: dict[bytes, ForwardingEntry] = {}
     try:
         counters |= plane.counters()

@@ -18,6 +18,7 @@ from typing import Any
 from dataplane.entry import RouterPlan
 from dataplane.errors import DataPlaneError
 from dataplane.port import RouterPlane
+from dataplane.relay import ErrorRelay
 from mip6 import header
 from mip6.auth import SecurityAssociation
 from mip6.errors import MalformedMessage
@@ -80,6 +81,7 @@ class Daemon:
         )
         self._left = asyncio.Event()
         self._clock_offset_s = _clock_offset_s()
+        self._relay: ErrorRelay | None = None
 
     async def run(self) -> None:
         """Serve until a stop is asked for and done.
@@ -94,22 +96,25 @@ class Daemon:
             self._plane.prepare(self._plan())
             self._mobility = MobilitySocket("mobile-router")
             self._watch = LinkWatch(self._settings.lines, self._loop.feed)
+            relay = self._relay = ErrorRelay(None, self._plane.owns)
             try:
-                await self._serve()
+                await self._serve(relay)
             finally:
+                relay.close()
                 self._watch.close()
                 self._mobility.close()
         finally:
             server.close()
             configuration.control_socket.unlink(missing_ok=True)
 
-    async def _serve(self) -> None:
+    async def _serve(self, relay: ErrorRelay) -> None:
         running = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             running.add_signal_handler(number, self._stop)
         running.add_signal_handler(signal.SIGHUP, self._check_file)
         for mobility_socket in self._mobility.sockets:
             running.add_reader(mobility_socket, self._receive, mobility_socket)
+        running.add_reader(relay.socket, relay.relay)
         await self._watch.start()
         self._loop.feed(Started(self._clock_offset_s, self._load_timestamp()))
         running.call_later(CLOCK_CHECK_S, self._check_clock)
@@ -118,6 +123,7 @@ class Daemon:
         self._loop.stop()
         for mobility_socket in self._mobility.sockets:
             running.remove_reader(mobility_socket)
+        running.remove_reader(relay.socket)
         self._plane.purge()
         log.get().info("stopped")
 
@@ -258,7 +264,7 @@ class Daemon:
             state=view.state,
             since_s=view.since_s,
             reasons=list(view.reasons),
-            counters=self._counters.as_dict(),
+            counters=self._counters.as_dict() | (self._relay.counters() if self._relay else {}),
             healthy=view.healthy,
             sections={
                 "home_address": str(self._configuration.home_address),

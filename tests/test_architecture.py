@@ -49,6 +49,7 @@ EDGES: tuple[str, ...] = (
     "dataplane/netlink.py",
     "dataplane/nfnetlink.py",
     "dataplane/probe.py",
+    "dataplane/relay.py",
     "dataplane/router.py",
     "dataplane/watch.py",
     "ha/__main__.py",

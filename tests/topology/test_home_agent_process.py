@@ -16,6 +16,7 @@ from mip6 import auth, header, packet
 from mip6.messages import BindingError, BindingUpdate, UnknownMessage
 from mip6.numbers import Status
 from tests.dataplane.test_linux import everything
+from tests.dataplane.test_relay import pump
 from tests.ha.cast import (
     CARE_OF_1,
     HOME,
@@ -187,6 +188,9 @@ uplink = [
         assert poll(lambda: udp(place.net, "cn", "lan", "2001:db8:f100::10", range(20000, 20020)) == 20, "downwards")
         assert poll(lambda: udp(place.net, "lan", "cn", "2001:db8:e::99", range(20000, 20020)) == 20, "upwards")
         assert len(place.status()["bindings"][0]["care_of"]) == 2
+        assert pump(place.net, [], "cn", "lan", "2001:db8:f100::10") < 20  # 1500 octets, and tunnels that carry 1460
+        assert pump(place.net, [], "lan", "cn", "2001:db8:e::99") < 20
+        assert place.counter("tunnel_errors{relayed}") >= 1
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
