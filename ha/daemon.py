@@ -41,6 +41,7 @@ SNAPSHOT_EVERY_S = 1.0
 SNAPSHOT_SHARE = 0.05  # of the time at most is spent on taking snapshots
 LOOK_EVERY_S = 1.0
 DATAGRAMS_A_TURN = 64
+DRAINED = "drained"  # a file in the state directory
 
 
 class Daemon:
@@ -142,6 +143,8 @@ class Daemon:
             what = f"the customer table {config.customer_table} cannot be used: {why}"
             exits.fail(what, "Publish one with 'xsp table publish'", exits.MISSING)
         self._loop.feed(events.TableLoaded(table))
+        if (config.state_directory / DRAINED).exists():
+            self._loop.feed(events.DrainAsked(True))
         probe()
         self._plane.prepare(_site_plan(config))
         try:
@@ -313,6 +316,16 @@ class Daemon:
         return status_document(self._config, self.agent, self._plane, connected, counters, time.monotonic())
 
     def _drain(self, drain: bool) -> dict[str, object]:
+        """An operator's wish outlives this process: an upgrade is drain, restart, look, undrain."""
+        marker = self._config.state_directory / DRAINED
+        try:
+            if drain:
+                marker.touch()
+            else:
+                marker.unlink(missing_ok=True)
+        except OSError as error:
+            what = f"{marker} cannot be changed ({error.strerror})"
+            raise control.Refusal(what, "Make room or correct its rights: a restart would forget the wish") from error
         self._loop.feed(events.DrainAsked(drain))
         return {}
 

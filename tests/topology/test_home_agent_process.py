@@ -280,3 +280,26 @@ def test_what_somebody_else_breaks_in_the_kernel_is_repaired_in_two_seconds(plac
     assert place.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
     place.send(place.update(*both_lines()))
     assert place.ack().status == Status.ACCEPTED
+
+
+def test_a_drained_site_stays_drained_over_a_restart_until_it_is_undrained(place: Office) -> None:
+    def command(word: str) -> None:
+        words = [sys.executable, "-m", "ha", "--config", str(place.config), word]
+        assert subprocess.run(words, cwd=ROOT, capture_output=True, check=False, timeout=20).returncode == 0
+
+    def reasons() -> list[str]:
+        found: list[str] = place.status()["reasons"]
+        return found
+
+    poll(lambda: place.status()["state"] == "READY", "ready")
+    command("drain")
+    poll(lambda: "drained by the operator" in reasons(), "drained")
+    place.process.kill()
+    place.process.wait()
+    place.start()
+    poll(lambda: "drained by the operator" in reasons(), "still drained")
+    command("undrain")
+    poll(lambda: place.status()["state"] == "READY", "ready again")
+    place.stop()
+    place.start()
+    poll(lambda: place.status()["state"] == "READY", "still in service")
