@@ -20,8 +20,8 @@ from mip6.options import (
     Option,
     Prefix,
 )
-from mip6.packet import update_packet
-from mr.events import SendBindingUpdate
+from mip6.packet import plain_packet, update_packet
+from mr.events import SendBindingUpdate, SendHeartbeat, SendRevocationAck
 from mr.settings import Settings
 
 NAI = 1  # RFC 4283 3.1: subtype of the Mobile Node Identifier option
@@ -75,9 +75,22 @@ def message(settings: Settings, intent: Intent, sequence: int, timestamp: int, c
     return BindingUpdate(sequence, flags, settings.lifetime_s if register else 0, tuple(options))
 
 
-def signed_packet(update: SendBindingUpdate, association: SecurityAssociation) -> bytes:
+def signed_packet(update: SendBindingUpdate | SendRevocationAck, association: SecurityAssociation) -> bytes:
     """The whole IPv6 packet: MN-HA option last, checksum over the home address, Home Address option in front."""
     header = encode_signed(
         update.message, association, update.care_of, update.home_address, update.home_address, update.home_agent
     )
     return update_packet(update.care_of, update.home_agent, update.home_address, header)
+
+
+def signed_heartbeat(heartbeat: SendHeartbeat, association: SecurityAssociation) -> bytes:
+    """The whole IPv6 packet: MN-HA option last, no Home Address option (RFC 6275 6.1: only a BU may have one)."""
+    header = encode_signed(
+        heartbeat.message,
+        association,
+        heartbeat.care_of,
+        heartbeat.home_address,
+        heartbeat.care_of,
+        heartbeat.home_agent,
+    )
+    return plain_packet(heartbeat.care_of, heartbeat.home_agent, header)

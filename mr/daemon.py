@@ -22,22 +22,28 @@ from dataplane.relay import ErrorRelay
 from mip6 import header
 from mip6.auth import SecurityAssociation
 from mip6.errors import MalformedMessage
-from mip6.messages import BindingAck
+from mip6.messages import BindingAck, BindingError, BindingRefreshRequest, BindingRevocation, Heartbeat
 from mip6.mhsocket import Datagram, MobilitySocket
-from mr.binding_update import signed_packet
+from mr.binding_update import signed_heartbeat, signed_packet
 from mr.config import Configuration, ConfigurationError, parse
 from mr.events import (
     BindingAckReceived,
+    BindingErrorReceived,
     BindingUpdateNotSent,
     ClockObserved,
     Count,
     Effect,
     Event,
+    HeartbeatReceived,
     Leave,
     LinesReported,
     Note,
+    RefreshRequested,
+    RevocationReceived,
     RouterPlaneReported,
     SendBindingUpdate,
+    SendHeartbeat,
+    SendRevocationAck,
     SetLines,
     SetUplinks,
     Started,
@@ -170,19 +176,21 @@ class Daemon:
         except MalformedMessage as malformed:
             self._counters.add("messages_malformed", malformed.reason)
             return
-        if not isinstance(message, BindingAck):
-            self._counters.add("messages_ignored", type(message).__name__)
-            return
-        self._loop.feed(
-            BindingAckReceived(
-                message,
-                datagram.octets,
-                datagram.source,
-                datagram.destination,
-                datagram.home_address,
-                datagram.interface_index,
-            )
-        )
+        octets, source, destination = datagram.octets, datagram.source, datagram.destination
+        match message:
+            case BindingAck():
+                home, index = datagram.home_address, datagram.interface_index
+                self._loop.feed(BindingAckReceived(message, octets, source, destination, home, index))
+            case Heartbeat():
+                self._loop.feed(HeartbeatReceived(message, octets, source, destination))
+            case BindingRevocation():
+                self._loop.feed(RevocationReceived(message, octets, source, destination, datagram.home_address))
+            case BindingError():
+                self._loop.feed(BindingErrorReceived(message, source))
+            case BindingRefreshRequest():
+                self._loop.feed(RefreshRequested(source))
+            case _:
+                self._counters.add("messages_ignored", type(message).__name__)
 
     # -- effects ------------------------------------------------------------------------------------------------
 
@@ -190,6 +198,10 @@ class Daemon:
         match effect:
             case SendBindingUpdate():
                 self._send(effect)
+            case SendHeartbeat():
+                self._send_packet(signed_heartbeat(effect, self._association), effect.care_of, effect.interface)
+            case SendRevocationAck():
+                self._send_packet(signed_packet(effect, self._association), effect.care_of, effect.interface)
             case SetLines(lines):
                 try:
                     self._plane.set_lines(lines)
@@ -219,6 +231,13 @@ class Daemon:
             self._mobility.send(packet, update.care_of, self._watch.interface_index(update.interface))
         except OSError as error:
             self._loop.feed(BindingUpdateNotSent(update.message.sequence, error.strerror or str(error)))
+
+    def _send_packet(self, packet: bytes, care_of: bytes, interface: str) -> None:
+        """What gets lost here is sent again by its own clock."""
+        try:
+            self._mobility.send(packet, care_of, self._watch.interface_index(interface))
+        except OSError as error:
+            self._counters.add("packets_not_sent", error.strerror or "unknown")
 
     def _load_timestamp(self) -> int:
         try:
@@ -254,6 +273,7 @@ class Daemon:
                 "carrier": line.uplink.carrier,
                 "state": line.state,
                 "registered": line.registered,
+                "verified": line.verified,
                 "lifetime_left_s": line.lifetime_left_s,
             }
             for line in view.lines

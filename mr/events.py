@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dataplane.entry import UplinkPath
-from mip6.messages import BindingAck, BindingUpdate
+from mip6.messages import BindingAck, BindingError, BindingRevocation, BindingUpdate, Heartbeat
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -51,6 +51,42 @@ class BindingAckReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatReceived:
+    """A well-formed Heartbeat, not believed yet."""
+
+    message: Heartbeat
+    octets: bytes
+    source: bytes
+    destination: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationReceived:
+    """A well-formed Binding Revocation message, not believed yet."""
+
+    message: BindingRevocation
+    octets: bytes
+    source: bytes
+    destination: bytes
+    home_address: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class BindingErrorReceived:
+    """A Binding Error; nobody signs these."""
+
+    message: BindingError
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRequested:
+    """A Binding Refresh Request; nobody signs these either."""
+
+    source: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BindingUpdateNotSent:
     """The kernel would not take a packet we sent."""
 
@@ -89,6 +125,10 @@ Event = (
     | ClockObserved
     | UplinkChanged
     | BindingAckReceived
+    | HeartbeatReceived
+    | RevocationReceived
+    | BindingErrorReceived
+    | RefreshRequested
     | BindingUpdateNotSent
     | RouterPlaneReported
     | LinesReported
@@ -102,6 +142,28 @@ class SendBindingUpdate:
     """Sign `message`, wrap it with the Home Address option, send it from `care_of` out of `interface`."""
 
     message: BindingUpdate
+    care_of: bytes
+    home_agent: bytes
+    home_address: bytes
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    """Sign `message` and send it from `care_of` out of `interface`, without a Home Address option."""
+
+    message: Heartbeat
+    care_of: bytes
+    home_agent: bytes
+    home_address: bytes
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class SendRevocationAck:
+    """Sign `message`, wrap it with the Home Address option, send it from `care_of` out of `interface`."""
+
+    message: BindingRevocation
     care_of: bytes
     home_agent: bytes
     home_address: bytes
@@ -151,4 +213,14 @@ class Leave:
     """Nothing is left to do: the process may end."""
 
 
-Effect = SendBindingUpdate | SetLines | SetUplinks | StoreTimestamp | Count | Note | Leave
+Effect = (
+    SendBindingUpdate
+    | SendHeartbeat
+    | SendRevocationAck
+    | SetLines
+    | SetUplinks
+    | StoreTimestamp
+    | Count
+    | Note
+    | Leave
+)

@@ -15,22 +15,28 @@ from dataclasses import replace
 from typing import assert_never
 
 from mip6.auth import SecurityAssociation
-from mip6.numbers import Status
+from mip6.numbers import BindingErrorStatus, Status
 from mip6.options import MessageIdentification
-from mr import acknowledgement, binding_update
-from mr.binding_update import Intent
+from mr import acknowledgement, binding_update, revocation
+from mr.binding_update import Intent, Purpose
 from mr.events import (
     BindingAckReceived,
+    BindingErrorReceived,
     BindingUpdateNotSent,
     ClockObserved,
     Count,
     Effect,
     Event,
+    HeartbeatReceived,
     Leave,
     LinesReported,
     Note,
+    RefreshRequested,
+    RevocationReceived,
     RouterPlaneReported,
     SendBindingUpdate,
+    SendHeartbeat,
+    SendRevocationAck,
     SetLines,
     SetUplinks,
     Started,
@@ -48,6 +54,7 @@ from mr.view import RouterView, state_name, view_of
 
 STOP_PATIENCE_S = 2.0  # how long a stop waits for the acknowledgement of its deregistration
 PLANE_RETRY_S = 1.0  # after a refusal of the kernel
+ASKED_AGAIN_PAUSE_S = 10.0  # between registrations that somebody unproved asked for
 
 
 class MobileRouter:
@@ -97,6 +104,14 @@ class MobileRouter:
                 return self._uplink_changed(state, event)
             case BindingAckReceived():
                 return self._ack_received(state, event, now)
+            case HeartbeatReceived():
+                return self._heartbeat_received(state, event, now)
+            case RevocationReceived():
+                return self._revocation_received(state, event, now)
+            case BindingErrorReceived():
+                return self._binding_error_received(state, event, now)
+            case RefreshRequested(source):
+                return self._asked_again(state, "refresh_request", source == self._settings.home_agent, False, now)
             case BindingUpdateNotSent(sequence, reason):
                 note = Note("warning", "binding update not sent", (("sequence", sequence), ("reason", reason)))
                 return [Count("binding_updates_not_sent"), note]
@@ -137,10 +152,57 @@ class MobileRouter:
             state.stamp = state.stamp.corrected(identification.timestamp, now)
         else:
             state.stamp = state.stamp.accepted(verdict.timestamp)
-        return [
+        assert outstanding is not None  # judged
+        effects: list[Effect] = [
             Count("binding_acks_received", str(int(status))),
             *state.updates.answered(verdict, event.message, now),
         ]
+        lines = [line for line in outstanding.intent.lines if state.updates.is_registered(line)]
+        if outstanding.intent.purpose is Purpose.REGISTER and status < Status.REASON_UNSPECIFIED:
+            state.tests.registered(lines, verdict.care_of, now)
+        return effects
+
+    def _heartbeat_received(self, state: State, event: HeartbeatReceived, now: float) -> list[Effect]:
+        effects = state.tests.answered(event, self._settings, self._association, now)
+        if Count("heartbeats_answered") in effects and state.tests.restarted(event.message):
+            effects += self._asked_again(state, "home_agent_restarted", True, False, now)
+        return effects
+
+    def _revocation_received(self, state: State, event: RevocationReceived, now: float) -> list[Effect]:
+        clock = state.stamp.clock(now)
+        fault = revocation.fault(event, self._settings, self._association, clock, state.revoked_stamp)
+        uplink = next((one for one in state.uplinks.values() if one.care_of == event.destination), None)
+        if fault or uplink is None:
+            return [Count("revocations_dropped", fault or "destination_not_ours")]
+        is_repeated = revocation.timestamp(event.message) == state.revoked_stamp
+        state.revoked_stamp = revocation.timestamp(event.message)
+        bids = revocation.bids(event.message)
+        had_any = state.updates.revoked(bids, state.usable(), now) or is_repeated
+        settings, answer = self._settings, revocation.acknowledgement(event.message, had_any)
+        fields = (("bids", ",".join(map(str, bids)) or "all"), ("trigger", event.message.code))
+        return [
+            Count("revocations_received"),
+            Note("error", "the home agent revoked our bindings", fields),
+            SendRevocationAck(answer, event.destination, settings.home_agent, settings.home_address, uplink.interface),
+        ]
+
+    def _binding_error_received(self, state: State, event: BindingErrorReceived, now: float) -> list[Effect]:
+        """RFC 6275 11.3.6: status 1 says that the home agent has no binding; anybody can say so."""
+        ours = event.source == self._settings.home_agent and event.message.home_address == self._settings.home_address
+        is_unknown = event.message.status == BindingErrorStatus.UNKNOWN_BINDING
+        return self._asked_again(state, "binding_error", ours and is_unknown, True, now)
+
+    def _asked_again(self, state: State, why: str, is_meant: bool, doubt: bool, now: float) -> list[Effect]:
+        """Register again because somebody says so, who may be anybody: at most once in a while."""
+        recently = state.asked_again_at is not None and now < state.asked_again_at + ASKED_AGAIN_PAUSE_S
+        if not is_meant or recently or not state.updates.registered:
+            return [Count("requests_ignored", why)]
+        state.asked_again_at = now
+        if doubt:
+            state.updates.doubted()
+        else:
+            state.updates.refresh_now(now)
+        return [Count("registered_again", why), Note("info", "registering again", (("why", why),))]
 
     def _plane_reported(self, state: State, event: RouterPlaneReported, now: float) -> list[Effect]:
         if event.uplinks != state.plane_wanted:
@@ -172,9 +234,16 @@ class MobileRouter:
         send_at = updates.send_at()
         if send_at is not None and send_at <= now:
             self._transmit(state, now, effects)
+        self._settle_tests(state, now, effects)
         self._settle_stop(state, now, effects)
         self._settle_name(state, now, effects)
-        deadlines = [updates.next_deadline(now), state.stop_by, state.plane_retry_at, state.lines_retry_at]
+        deadlines = [
+            updates.next_deadline(now),
+            state.tests.next_deadline(),
+            state.stop_by,
+            state.plane_retry_at,
+            state.lines_retry_at,
+        ]
         pending = [moment for moment in deadlines if moment is not None]
         state.deadline = None if state.left else min(pending, default=None)
 
@@ -223,6 +292,21 @@ class MobileRouter:
                 ),
             ),
         ]
+
+    def _settle_tests(self, state: State, now: float, effects: list[Effect]) -> None:
+        """Heartbeats for the care-of addresses that are only claimed yet."""
+        lines = [line for line in state.usable() if state.updates.is_registered(line)]
+        state.tests.keep(lines if state.stop_by is None else ())
+        settings = self._settings
+        for test in state.tests.due(now):
+            state.stamp = state.stamp.advanced(now)
+            message = state.tests.transmit(test, settings, state.stamp.last, now)
+            uplink = state.uplinks[test.line.bid]
+            effects += [
+                SendHeartbeat(message, test.line.care_of, settings.home_agent, settings.home_address, uplink.interface),
+                StoreTimestamp(state.stamp.last),
+                Count("heartbeats_sent"),
+            ]
 
     def _settle_stop(self, state: State, now: float, effects: list[Effect]) -> None:
         if state.stop_by is None:

@@ -125,6 +125,29 @@ class BindingUpdateList:
         elif self.outstanding is None or self.outstanding.intent != intent:
             self.outstanding = Outstanding(intent, send_at=now)
 
+    def doubted(self) -> None:
+        """Somebody says that the home agent has nothing of ours: register everything anew, with O."""
+        self.unknown = True
+
+    def refresh_now(self, now: float) -> None:
+        """Register again what is registered, as at the end of its time."""
+        self.refresh_at = now
+
+    def revoked(self, bids: tuple[int, ...], usable: tuple[Line, ...], now: float) -> bool:
+        """The home agent took these bindings away (none: all), and means it. Returns: were there any?"""
+        gone = [bid for bid in (bids or tuple(self.registered)) if bid in self.registered]
+        lines = {line.bid: line for line in usable}
+        for bid in gone:
+            care_of = self.registered.pop(bid).care_of
+            self.held.pop(bid, None)
+            line = lines.get(bid, Line(bid, care_of))
+            refusal = Refusal((line,), int(Status.ADMINISTRATIVELY_PROHIBITED), now + REFUSED_RETRY_S)
+            self.refused_lines[bid] = refusal
+        if gone and not self.registered:
+            status = int(Status.ADMINISTRATIVELY_PROHIBITED)
+            self.refused, self.outstanding = Refusal(usable, status, now + REFUSED_RETRY_S), None
+        return bool(gone)
+
     def is_registered(self, line: Line) -> bool:
         """Whether the home agent has acknowledged this very care-of address for this BID."""
         binding = self.registered.get(line.bid)

@@ -29,6 +29,10 @@ class Stamp:
         """The stamp after one more use; `.last` is the timestamp to send."""
         return replace(self, last=max(self.last + 1, to_timestamp(now + self.offset_s)))
 
+    def clock(self, now: float) -> int:
+        """The clock that stamps are made from, as the home agent corrected it."""
+        return to_timestamp(now + self.offset_s)
+
     def accepted(self, timestamp: int) -> "Stamp":
         """After an authentic acknowledgement of `timestamp`."""
         return replace(self, acknowledged=max(self.acknowledged, timestamp))

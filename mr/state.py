@@ -4,10 +4,11 @@ Owns no transitions (`mobile_router.py` has them all), only what follows from th
 carry outgoing traffic, which one takes the next BU.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dataplane.entry import UplinkPath
 from mr.binding_update import Line
+from mr.care_of_test import CareOfTests
 from mr.registration import BindingUpdateList
 from mr.stamp import Stamp
 from mr.uplink import Uplink
@@ -18,7 +19,8 @@ class State:
     """Everything the mobile router remembers. Contained values are immutable, but for those that `fork` copies.
 
     `stop_by`: set once a stop was asked for. `lines_wanted`, `plane_wanted`: the last SetLines
-    and SetUplinks; None before the first.
+    and SetUplinks; None before the first. `asked_again_at`: when somebody unproved last made us register anew;
+    `revoked_stamp`: Mesg-ID of the last revocation believed.
     """
 
     uplinks: dict[int, Uplink]
@@ -35,10 +37,13 @@ class State:
     plane_retry_at: float | None = None
     plane_reason: str | None = None
     deadline: float | None = None
+    tests: CareOfTests = field(default_factory=CareOfTests)
+    asked_again_at: float | None = None
+    revoked_stamp: int = 0
 
     def fork(self) -> "State":
         """An independent copy."""
-        return replace(self, uplinks=dict(self.uplinks), updates=self.updates.fork())
+        return replace(self, uplinks=dict(self.uplinks), updates=self.updates.fork(), tests=self.tests.fork())
 
     def usable(self) -> tuple[Line, ...]:
         """The lines packets can be sent over, in order of BID."""

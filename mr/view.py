@@ -16,6 +16,7 @@ class LineView:
     uplink: Uplink
     state: str
     registered: bool
+    verified: bool
     lifetime_left_s: float | None
 
 
@@ -68,4 +69,5 @@ def _line_view(state: State, uplink: Uplink, now: float) -> LineView:
     else:
         name = "registering" if refusal is None else f"refused with status {refusal.status}"
     left_s = None if binding is None else round(max(0.0, binding.expires_at - now), 1)
-    return LineView(uplink, name, registered, left_s)
+    verified = registered and state.tests.verified.get(uplink.bid) == uplink.care_of
+    return LineView(uplink, name, registered, verified, left_s)

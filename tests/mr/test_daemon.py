@@ -174,7 +174,7 @@ def test_register_lose_a_line_crash_restart_and_stop(scene: Scene) -> None:
         (2, True, "2001:db8:2:c::20"),
     ]
     assert all(250 < line["lifetime_left_s"] <= 300 for line in status["uplinks"])
-    assert timestamp_of(update) == int(scene.timestamp_file.read_text())
+    assert timestamp_of(update) <= int(scene.timestamp_file.read_text())  # a Heartbeat may have followed
 
     # Line 1 is cut: its BID is deregistered over line 2 at once.
     scene.ip(scene.provider, "link", "set", "far1", "down")
