@@ -122,7 +122,8 @@ class HomeAgent:
             ready, _, _ = select.select(self.sockets.sockets, [], [], max(0.0, until - time.monotonic()))
             assert ready, "no Binding Update came"
             for one in ready:
-                self.waiting += self.sockets.receive(one)
+                # Heartbeats carry no Home Address option; this home agent knows none, and never answers them.
+                self.waiting += [found for found in self.sockets.receive(one) if found.home_address is not None]
         datagram = self.waiting.pop(0)
         assert datagram.home_address == HOME_ADDRESS
         message = header.decode(datagram.octets, HOME_ADDRESS, HOME_AGENT)
