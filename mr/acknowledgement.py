@@ -13,7 +13,7 @@ from mip6.auth import SecurityAssociation, verify
 from mip6.numbers import Status
 from mip6.options import MessageIdentification
 from mr.events import BindingAckReceived
-from mr.registration import Transmission
+from mr.outstanding import Transmission
 from mr.settings import Settings
 
 LOW_HALF = 0xFFFFFFFF
@@ -63,6 +63,16 @@ def _authentic(received: BindingAckReceived, context: Context) -> bool:
     return verify(received.octets, context.association, received.destination, settings.home_address)
 
 
+def _of_our_mode(received: BindingAckReceived, context: Context) -> bool:
+    """RFC 3963 5.3: implicit mode knows no 141 and 142, explicit mode no 143; such answers are discarded."""
+    foreign = (
+        (Status.FORWARDING_SETUP_FAILED,)
+        if context.settings.explicit
+        else (Status.INVALID_PREFIX, Status.NOT_AUTHORIZED_FOR_PREFIX)
+    )
+    return received.message.status not in foreign
+
+
 _CHECKS: tuple[tuple[str, Callable[[BindingAckReceived, Context], bool]], ...] = (
     ("nothing_outstanding", _outstanding),
     ("not_from_home_agent", _from_home_agent),
@@ -70,6 +80,7 @@ _CHECKS: tuple[tuple[str, Callable[[BindingAckReceived, Context], bool]], ...] =
     ("destination_not_ours", _to_a_source_of_ours),
     ("timestamp_unknown", _timestamp_ours),
     ("not_authentic", _authentic),
+    ("status_of_other_mode", _of_our_mode),
 )
 
 

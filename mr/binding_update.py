@@ -48,12 +48,13 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What one BU is to say. `quick`: traffic is lost until it is answered."""
+    """What one BU is to say. `quick`: traffic is lost until it is answered; `plain`: without a BID (RFC 6275 alone)."""
 
     purpose: Purpose
     lines: tuple[Line, ...] = ()
     overwrite: bool = False
     quick: bool = False
+    plain: bool = False
 
 
 def message(settings: Settings, intent: Intent, sequence: int, timestamp: int, care_of: bytes) -> BindingUpdate:
@@ -62,9 +63,13 @@ def message(settings: Settings, intent: Intent, sequence: int, timestamp: int, c
     options: list[Option] = []
     if register:
         priorities = {line.bid: line.priority for line in settings.lines}
-        options += [
-            BindingIdentifier(line.bid, priority=priorities[line.bid], care_of=line.care_of) for line in intent.lines
-        ]
+        if intent.plain:
+            options.append(AlternateCareOf(intent.lines[0].care_of))
+        else:
+            options += [
+                BindingIdentifier(line.bid, priority=priorities[line.bid], care_of=line.care_of)
+                for line in intent.lines
+            ]
         options += [MobileNetworkPrefix(Prefix(*prefix)) for prefix in settings.prefixes if settings.explicit]
     elif intent.purpose is Purpose.DEREGISTER_LINES:
         options += [BindingIdentifier(line.bid) for line in intent.lines]

@@ -62,6 +62,10 @@ class CareOfTests:
             else:
                 self.tests[line.bid] = Test(line, now)
 
+    def moved(self) -> None:
+        """Another home agent: its cookies and its counter are its own."""
+        self.tests, self.verified, self.cookies, self.restarts = {}, {}, {}, None
+
     def keep(self, lines: Iterable[Line]) -> None:
         """Forget everything about lines that are not among these: they are no longer registered with this address."""
         kept = set(lines)

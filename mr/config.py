@@ -64,8 +64,8 @@ class Configuration(_Frozen):
     state_directory: Path
     run_directory: Path
     home_address: IPv6Address
-    # One address, that of all home agents (anycast). A list, so that files stay valid when more are supported.
-    home_agents: Annotated[tuple[IPv6Address, ...], Field(min_length=1, max_length=1)]
+    # Usually one, which all sites share (anycast). Of several the first is tried first, the next when it is of no use.
+    home_agents: Annotated[tuple[IPv6Address, ...], Field(min_length=1, max_length=8)]
     prefixes: Annotated[tuple[IPv6Network, ...], Field(min_length=1, max_length=16)]
     registration: Literal["implicit", "explicit"] = "implicit"
     lifetime_s: Annotated[int, Field(ge=12, le=86400, multiple_of=4)] = 300
@@ -116,6 +116,7 @@ class Configuration(_Frozen):
         return Settings(
             home_address=self.home_address.packed,
             home_agent=self.home_agents[0].packed,
+            home_agents=tuple(address.packed for address in self.home_agents),
             prefixes=self.network_prefixes(),
             explicit=self.registration == "explicit",
             lifetime_s=self.lifetime_s,

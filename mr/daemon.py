@@ -44,6 +44,7 @@ from mr.events import (
     SendBindingUpdate,
     SendHeartbeat,
     SendRevocationAck,
+    SetHomeAgent,
     SetLines,
     SetUplinks,
     Started,
@@ -99,7 +100,7 @@ class Daemon:
         server = await control.serve(configuration.control_socket, {"status": self._status})
         try:
             _keep_router_advertisements(self._settings)
-            self._plane.prepare(self._plan())
+            self._plane.prepare(self._plan(self._settings.home_agent))
             self._mobility = MobilitySocket("mobile-router")
             self._watch = LinkWatch(self._settings.lines, self._loop.feed)
             relay = self._relay = ErrorRelay(None, self._plane.owns)
@@ -133,11 +134,11 @@ class Daemon:
         self._plane.purge()
         log.get().info("stopped")
 
-    def _plan(self) -> RouterPlan:
+    def _plan(self, home_agent: bytes) -> RouterPlan:
         return RouterPlan(
             self._settings.home_address,
             self._settings.prefixes,
-            self._settings.home_agent,
+            home_agent,
             self._configuration.lan_interface,
         )
 
@@ -202,6 +203,8 @@ class Daemon:
                 self._send_packet(signed_heartbeat(effect, self._association), effect.care_of, effect.interface)
             case SendRevocationAck():
                 self._send_packet(signed_packet(effect, self._association), effect.care_of, effect.interface)
+            case SetHomeAgent(home_agent):
+                self._set_home_agent(home_agent)
             case SetLines(lines):
                 try:
                     self._plane.set_lines(lines)
@@ -231,6 +234,14 @@ class Daemon:
             self._mobility.send(packet, update.care_of, self._watch.interface_index(update.interface))
         except OSError as error:
             self._loop.feed(BindingUpdateNotSent(update.message.sequence, error.strerror or str(error)))
+
+    def _set_home_agent(self, home_agent: bytes) -> None:
+        """What the kernel refuses here it refuses again when the lines are set, which is reported and repeated."""
+        try:
+            self._plane.prepare(self._plan(home_agent))
+        except (DataPlaneError, OSError) as error:
+            self._counters.add("home_agents_refused")
+            log.get().error("kernel refused the home agent", reason=str(error))
 
     def _send_packet(self, packet: bytes, care_of: bytes, interface: str) -> None:
         """What gets lost here is sent again by its own clock."""
@@ -288,7 +299,8 @@ class Daemon:
             healthy=view.healthy,
             sections={
                 "home_address": str(self._configuration.home_address),
-                "home_agent": _text(self._settings.home_agent),
+                "home_agent": _text(view.home_agent),
+                "registering": view.way,
                 "pid": os.getpid(),
                 "uplinks": uplinks,
             },

@@ -171,6 +171,13 @@ class SendRevocationAck:
 
 
 @dataclass(frozen=True, slots=True)
+class SetHomeAgent:
+    """Tunnels lead to this home agent from now on, and packets are taken from it."""
+
+    home_agent: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SetLines:
     """What comes from the care-of address of each of these lines leaves by that line; registered or not."""
 
@@ -217,6 +224,7 @@ Effect = (
     SendBindingUpdate
     | SendHeartbeat
     | SendRevocationAck
+    | SetHomeAgent
     | SetLines
     | SetUplinks
     | StoreTimestamp

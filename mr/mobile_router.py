@@ -12,6 +12,7 @@ predecessor left goes on forwarding meanwhile.
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv6Address
 from typing import assert_never
 
 from mip6.auth import SecurityAssociation
@@ -37,6 +38,7 @@ from mr.events import (
     SendBindingUpdate,
     SendHeartbeat,
     SendRevocationAck,
+    SetHomeAgent,
     SetLines,
     SetUplinks,
     Started,
@@ -54,6 +56,18 @@ from mr.view import RouterView, state_name, view_of
 
 STOP_PATIENCE_S = 2.0  # how long a stop waits for the acknowledgement of its deregistration
 PLANE_RETRY_S = 1.0  # after a refusal of the kernel
+# What a home agent will answer to every update: it is the wrong one. Others mean that we are.
+OF_NO_USE = frozenset(
+    {
+        Status.REASON_UNSPECIFIED,
+        Status.INSUFFICIENT_RESOURCES,
+        Status.HOME_REGISTRATION_NOT_SUPPORTED,
+        Status.NOT_HOME_SUBNET,
+        Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE,
+        Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED,
+        Status.FORWARDING_SETUP_FAILED,
+    }
+)
 ASKED_AGAIN_PAUSE_S = 10.0  # between registrations that somebody unproved asked for
 
 
@@ -67,14 +81,14 @@ class MobileRouter:
     """
 
     def __init__(self, settings: Settings, association: SecurityAssociation, draw: Callable[[], float]) -> None:
-        self._settings = settings
         self._association = association
         uplinks = {
             line.bid: Uplink(line.bid, line.name, line.interface, line.weight, line.priority) for line in settings.lines
         }
         # RFC 6275 11.7.1: nothing is known of earlier updates, so the sequence starts at random.
-        updates = BindingUpdateList(draw, settings.lifetime_s, int(draw() * 65536))
-        self._state = State(uplinks, updates, Stamp(0.0))
+        priorities = {line.bid: line.priority for line in settings.lines}
+        updates = BindingUpdateList(draw, settings.lifetime_s, int(draw() * 65536), priorities=priorities)
+        self._state = State(settings, uplinks, updates, Stamp(0.0))
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Change state by `event` and say what to do. If it raises, nothing has changed."""
@@ -111,7 +125,7 @@ class MobileRouter:
             case BindingErrorReceived():
                 return self._binding_error_received(state, event, now)
             case RefreshRequested(source):
-                return self._asked_again(state, "refresh_request", source == self._settings.home_agent, False, now)
+                return self._asked_again(state, "refresh_request", source == state.settings.home_agent, False, now)
             case BindingUpdateNotSent(sequence, reason):
                 note = Note("warning", "binding update not sent", (("sequence", sequence), ("reason", reason)))
                 return [Count("binding_updates_not_sent"), note]
@@ -141,7 +155,7 @@ class MobileRouter:
     def _ack_received(self, state: State, event: BindingAckReceived, now: float) -> list[Effect]:
         outstanding = state.updates.outstanding
         transmissions = outstanding.transmissions if outstanding is not None else ()
-        context = acknowledgement.Context(self._settings, self._association, transmissions)
+        context = acknowledgement.Context(state.settings, self._association, transmissions)
         verdict = acknowledgement.judge(event, context)
         if isinstance(verdict, str):
             return [Count("binding_acks_dropped", verdict)]
@@ -163,14 +177,14 @@ class MobileRouter:
         return effects
 
     def _heartbeat_received(self, state: State, event: HeartbeatReceived, now: float) -> list[Effect]:
-        effects = state.tests.answered(event, self._settings, self._association, now)
+        effects = state.tests.answered(event, state.settings, self._association, now)
         if Count("heartbeats_answered") in effects and state.tests.restarted(event.message):
             effects += self._asked_again(state, "home_agent_restarted", True, False, now)
         return effects
 
     def _revocation_received(self, state: State, event: RevocationReceived, now: float) -> list[Effect]:
         clock = state.stamp.clock(now)
-        fault = revocation.fault(event, self._settings, self._association, clock, state.revoked_stamp)
+        fault = revocation.fault(event, state.settings, self._association, clock, state.revoked_stamp)
         uplink = next((one for one in state.uplinks.values() if one.care_of == event.destination), None)
         if fault or uplink is None:
             return [Count("revocations_dropped", fault or "destination_not_ours")]
@@ -178,7 +192,7 @@ class MobileRouter:
         state.revoked_stamp = revocation.timestamp(event.message)
         bids = revocation.bids(event.message)
         had_any = state.updates.revoked(bids, state.usable(), now) or is_repeated
-        settings, answer = self._settings, revocation.acknowledgement(event.message, had_any)
+        settings, answer = state.settings, revocation.acknowledgement(event.message, had_any)
         fields = (("bids", ",".join(map(str, bids)) or "all"), ("trigger", event.message.code))
         return [
             Count("revocations_received"),
@@ -188,7 +202,7 @@ class MobileRouter:
 
     def _binding_error_received(self, state: State, event: BindingErrorReceived, now: float) -> list[Effect]:
         """RFC 6275 11.3.6: status 1 says that the home agent has no binding; anybody can say so."""
-        ours = event.source == self._settings.home_agent and event.message.home_address == self._settings.home_address
+        ours = event.source == state.settings.home_agent and event.message.home_address == state.settings.home_address
         is_unknown = event.message.status == BindingErrorStatus.UNKNOWN_BINDING
         return self._asked_again(state, "binding_error", ours and is_unknown, True, now)
 
@@ -228,6 +242,7 @@ class MobileRouter:
         for bid in list(updates.registered):
             if not any(line.bid == bid and updates.is_registered(line) for line in usable):
                 del updates.registered[bid]
+        self._settle_home_agent(state, effects)
         self._settle_plane(state, now, effects)  # first: traffic may be dying on a lost line
         self._settle_lines(state, now, effects)
         updates.pursue(updates.intent(usable, state.stop_by is not None, now), now)
@@ -246,6 +261,30 @@ class MobileRouter:
         ]
         pending = [moment for moment in deadlines if moment is not None]
         state.deadline = None if state.left else min(pending, default=None)
+
+    def _settle_home_agent(self, state: State, effects: list[Effect]) -> None:
+        """RFC 6275 11.7.1, RFC 5648 5.7, RFC 3963 5.4: one that is silent or of no use is left, if there is another.
+
+        When all of them were of no use in a row, the pause after the last refusal is kept.
+        """
+        updates, settings = state.updates, state.settings
+        if updates.registered:
+            state.useless = 0
+        refused = updates.refused is not None and updates.refused.status in OF_NO_USE
+        if len(settings.home_agents) < 2 or not (refused or updates.gave_up()) or state.stop_by is not None:
+            return
+        if refused and state.useless >= len(settings.home_agents) - 1:
+            return
+        state.useless += 1
+        state.settings = settings.next_home_agent()
+        updates.moved()
+        state.tests.moved()
+        fields = (("home_agent", str(IPv6Address(state.settings.home_agent))),)
+        effects += [
+            SetHomeAgent(state.settings.home_agent),
+            Count("home_agents_changed"),
+            Note("warning", "trying another home agent", fields),
+        ]
 
     def _settle_lines(self, state: State, now: float, effects: list[Effect]) -> None:
         """Before any Binding Update: it must leave by the line whose care-of address it comes from."""
@@ -273,9 +312,9 @@ class MobileRouter:
         intent: Intent = updates.outstanding.intent
         transmission = updates.transmit(state.stamp.last, uplink.care_of, now)
         message = binding_update.message(
-            self._settings, intent, transmission.sequence, transmission.timestamp, uplink.care_of
+            state.settings, intent, transmission.sequence, transmission.timestamp, uplink.care_of
         )
-        settings = self._settings
+        settings = state.settings
         effects += [
             SendBindingUpdate(message, uplink.care_of, settings.home_agent, settings.home_address, uplink.interface),
             StoreTimestamp(transmission.timestamp),
@@ -297,7 +336,7 @@ class MobileRouter:
         """Heartbeats for the care-of addresses that are only claimed yet."""
         lines = [line for line in state.usable() if state.updates.is_registered(line)]
         state.tests.keep(lines if state.stop_by is None else ())
-        settings = self._settings
+        settings = state.settings
         for test in state.tests.due(now):
             state.stamp = state.stamp.advanced(now)
             message = state.tests.transmit(test, settings, state.stamp.last, now)

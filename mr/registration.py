@@ -15,7 +15,7 @@ as well.
 Refuses to read a clock or build packets. RFC 6275 11.7.1, 11.8, 12; RFC 5648 5; RFC 3963 5.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from mip6.messages import BindingAck
@@ -23,56 +23,17 @@ from mip6.numbers import BindingAckFlag, Status
 from mip6.options import BindingIdentifier, BindingRefreshAdvice
 from mr.binding_update import Intent, Line, Purpose
 from mr.events import Count, Effect, Note
+from mr.outstanding import NEVER, Binding, Outstanding, Refusal, Transmission, Way, timeout_s
 
-FIRST_REGISTRATION_TIMEOUT_S = 1.5  # InitialBindackTimeoutFirstReg, RFC 6275 12
-INITIAL_BINDACK_TIMEOUT_S = 1.0  # RFC 6275 12
-MAX_BINDACK_TIMEOUT_S = 32.0  # RFC 6275 12
 MAX_UPDATE_RATE = 3  # messages a second, RFC 6275 12
-QUICK_TIMEOUT_S = 0.4  # a lost line: traffic is being lost, and MAX_UPDATE_RATE permits 0.34
-QUICK_ATTEMPTS = 2
+MAX_ATTEMPTS = 6  # by then the pause has grown to MAX_BINDACK_TIMEOUT, RFC 6275 11.7.1: another home agent may be tried
+LEAVING_ATTEMPTS = 2  # to deregister where mobile networks are not served
+FALLBACK_RETRY_S = 600.0  # then a home agent that did not know several care-of addresses is asked once more
 REFUSED_RETRY_S = 60.0  # a refusal is lifted by a human; asking more often helps nobody
 REFRESH_FRACTION = 0.45  # of the granted lifetime; RFC 6275 11.7.1 says no more than "well before"
 REFRESH_JITTER = 0.1  # of the granted lifetime: routers that started together must not stay together
 MAX_CORRECTIONS = 3  # answers 135 or 144 to one BU that are acted on at once
 MAX_TRANSMISSIONS_KEPT = 8  # a minute of back-off: an older answer is lost
-
-
-@dataclass(frozen=True, slots=True)
-class Transmission:
-    """One sending of the outstanding BU."""
-
-    sequence: int
-    timestamp: int
-    sent_at: float
-    care_of: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Outstanding:
-    """The one BU that waits for its acknowledgement."""
-
-    intent: Intent
-    send_at: float
-    attempts: int = 0
-    corrections: int = 0
-    transmissions: tuple[Transmission, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """A care-of address and until when the home agent keeps it."""
-
-    care_of: bytes
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What was refused, why, and when to ask again."""
-
-    lines: tuple[Line, ...]
-    status: int
-    retry_at: float
 
 
 @dataclass(slots=True)
@@ -91,6 +52,10 @@ class BindingUpdateList:
     outstanding: Outstanding | None = None
     recent_sends: tuple[float, ...] = ()
     finished: bool = False
+    priorities: Mapping[int, int] = field(default_factory=dict)
+    way: Way = Way.BULK
+    way_until: float = NEVER
+    leaving: bool = False
 
     def fork(self) -> "BindingUpdateList":
         """An independent copy; all contained values are immutable."""
@@ -104,12 +69,16 @@ class BindingUpdateList:
         """What the home agent must be told now, given the usable lines in order of BID; None for nothing."""
         if not usable or self.finished:
             return None
-        if stopping:
+        if stopping or self.leaving:
             return Intent(Purpose.DEREGISTER_ALL, quick=True)
+        if self.way is Way.PLAIN:
+            return self._plain_intent(usable, now)
         bids = {line.bid for line in usable}
         gone = tuple(Line(bid, binding.care_of) for bid, binding in sorted(self.held.items()) if bid not in bids)
         missing = any(not self.is_registered(line) and not self._is_refused(line) for line in usable)
-        may_register = self.refused is None or self.refused.lines != usable
+        may_register = self._may_ask(usable)
+        if self.way is Way.SINGLY:
+            return self._single_intent(usable, gone, now) if may_register or gone else None
         if may_register and (self.unknown or (gone and missing)):
             return Intent(Purpose.REGISTER, usable, overwrite=True, quick=bool(gone))
         if gone:
@@ -117,6 +86,38 @@ class BindingUpdateList:
         if may_register and (missing or (self.refresh_at is not None and now >= self.refresh_at)):
             return Intent(Purpose.REGISTER, usable)
         return None
+
+    def _plain_intent(self, usable: tuple[Line, ...], now: float) -> Intent | None:
+        """The one line that is to be bound: the best usable one. A new registration replaces the old one."""
+        best = min(usable, key=lambda line: (self.priorities.get(line.bid, 0), line.bid))
+        if not self._may_ask((best,)):
+            return None
+        is_due = self.refresh_at is not None and now >= self.refresh_at
+        if self.is_registered(best) and len(self.held) == 1 and not is_due:
+            return None
+        return Intent(Purpose.REGISTER, (best,), quick=bool(self.registered) and not is_due, plain=True)
+
+    def _single_intent(self, usable: tuple[Line, ...], gone: tuple[Line, ...], now: float) -> Intent | None:
+        """The next line that needs an update of its own; the first one clears what may be left at the home agent."""
+        if gone and not self.unknown:
+            return Intent(Purpose.DEREGISTER_LINES, gone[:1], quick=True)
+        for line in usable:
+            binding = self.registered.get(line.bid)
+            if self._is_refused(line) or not self._may_ask((line,)):
+                continue
+            if not self.is_registered(line) or (binding is not None and binding.refresh_at <= now):
+                return Intent(Purpose.REGISTER, (line,), overwrite=self.unknown)
+        return None
+
+    def gave_up(self) -> bool:
+        """Has the home agent been silent for so long that another one should be tried?"""
+        return self.outstanding is not None and self.outstanding.attempts >= MAX_ATTEMPTS
+
+    def moved(self) -> None:
+        """Another home agent: nothing is known there."""
+        self.held, self.registered, self.refused_lines = {}, {}, {}
+        self.refused, self.outstanding, self.refresh_at = None, None, None
+        self.unknown, self.way, self.way_until, self.leaving = True, Way.BULK, NEVER, False
 
     def pursue(self, intent: Intent | None, now: float) -> None:
         """Make `intent` the outstanding one; the same intent keeps its timers."""
@@ -153,6 +154,10 @@ class BindingUpdateList:
         binding = self.registered.get(line.bid)
         return binding is not None and binding.care_of == line.care_of
 
+    def _may_ask(self, lines: tuple[Line, ...]) -> bool:
+        """A refusal of other lines than these is no refusal of these; one of nothing in particular is one of all."""
+        return self.refused is None or bool(self.refused.lines and self.refused.lines != lines)
+
     def _is_refused(self, line: Line) -> bool:
         refusal = self.refused_lines.get(line.bid)
         return refusal is not None and refusal.lines == (line,)
@@ -177,7 +182,7 @@ class BindingUpdateList:
         self.outstanding = replace(
             self.outstanding,
             attempts=attempts,
-            send_at=now + _timeout_s(attempts, intent.quick, self.unknown),
+            send_at=now + timeout_s(attempts, intent.quick, self.unknown),
             transmissions=(*self.outstanding.transmissions, transmission)[-MAX_TRANSMISSIONS_KEPT:],
         )
         self.recent_sends = (*self.recent_sends, now)[-MAX_UPDATE_RATE:]
@@ -198,6 +203,10 @@ class BindingUpdateList:
         self.refused_lines = {bid: refusal for bid, refusal in self.refused_lines.items() if refusal.retry_at > now}
         if self.refused is not None and self.refused.retry_at <= now:
             self.refused = None
+        if self.way_until <= now:
+            self.way, self.way_until, self.unknown = Way.BULK, NEVER, True
+        if self.leaving and self.outstanding is not None and self.outstanding.attempts > LEAVING_ATTEMPTS:
+            self._left(int(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED), now)
         return effects
 
     def next_deadline(self, now: float) -> float | None:
@@ -206,7 +215,9 @@ class BindingUpdateList:
         deadlines += [refusal.retry_at for refusal in self.refused_lines.values()]
         deadlines += [self.refused.retry_at] if self.refused is not None else []
         deadlines += [moment for moment in (self.send_at(), self.refresh_at) if moment is not None]
-        return min((moment for moment in deadlines if moment > now), default=None)
+        deadlines += [binding.refresh_at for binding in self.registered.values() if self.way is Way.SINGLY]
+        deadlines.append(self.way_until)
+        return min((moment for moment in deadlines if now < moment < NEVER), default=None)
 
     # -- answers ------------------------------------------------------------------------------------------------
 
@@ -219,6 +230,9 @@ class BindingUpdateList:
         if intent.purpose is Purpose.REGISTER:
             return self._registration_answered(intent, transmission, ack, now)
         self.outstanding = None
+        if intent.purpose is Purpose.DEREGISTER_ALL and self.leaving:
+            self._left(int(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED), now)
+            return [Note("info", "deregistered where no mobile network is forwarded")]
         if intent.purpose is Purpose.DEREGISTER_ALL:
             self.held, self.registered, self.finished = {}, {}, True
             return [Note("info", "deregistered", (("status", int(ack.status)),))]
@@ -248,23 +262,31 @@ class BindingUpdateList:
         self, intent: Intent, transmission: Transmission, ack: BindingAck, now: float
     ) -> list[Effect]:
         if ack.status in (Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, Status.MCOA_NON_MCOA_BINDING_EXISTS):
-            if not intent.overwrite:
+            if not intent.overwrite and not intent.plain:
                 self.unknown = True
                 self.outstanding = None
                 return [Note("warning", "home agent lost our state", (("status", int(ack.status)),))]
             return self._refuse(intent, ack, now, "the home agent refuses")
+        if ack.status == Status.MCOA_PROHIBITED and not intent.plain:
+            return self._fall_back(Way.PLAIN, "several care-of addresses are prohibited", now)
+        if ack.status == Status.MCOA_BULK_REGISTRATION_PROHIBITED and self.way is Way.BULK:
+            return self._fall_back(Way.SINGLY, "bulk registration is prohibited", now)
         if ack.status >= Status.REASON_UNSPECIFIED:
             return self._refuse(intent, ack, now, "the home agent refuses")
         identifiers = ack.all(BindingIdentifier)
-        if not identifiers:
-            return self._refuse(intent, ack, now, "the home agent knows no multiple care-of addresses")
+        if not identifiers and not intent.plain:
+            return self._fall_back(Way.PLAIN, "the home agent knows no multiple care-of addresses", now)
         if not ack.flags & BindingAckFlag.MOBILE_ROUTER:
-            return self._refuse(intent, ack, now, "the home agent forwards no mobile network")
+            # RFC 3963 5.3: it took us for a host; leave nothing of ours there.
+            self.outstanding, self.leaving = None, True
+            return [Note("error", "the home agent forwards no mobile network")]
         granted_s = min(ack.lifetime_s, self.requested_s)
         if granted_s <= 0:
             return self._refuse(intent, ack, now, "the home agent granted no lifetime")
         # RFC 5648 5.7: a BID status that is not zero wins over the status of the message.
         statuses = {option.bid: int(option.status) or int(ack.status) for option in identifiers}
+        if intent.plain:
+            statuses = {intent.lines[0].bid: int(ack.status)}
         return self._accept(intent, transmission, statuses, granted_s, self._refresh_s(ack, granted_s), now)
 
     def _accept(
@@ -278,13 +300,13 @@ class BindingUpdateList:
     ) -> list[Effect]:
         effects: list[Effect] = []
         self.outstanding, self.refused, self.unknown = None, None, False
-        if intent.overwrite:
+        if intent.overwrite or intent.plain:
             self.held, self.registered = {}, {}
         for line in intent.lines:
             status = statuses.get(line.bid, int(Status.REASON_UNSPECIFIED))
             if status < Status.REASON_UNSPECIFIED:
                 # RFC 6275 11.7.3: the lifetime counts from the sending of the update.
-                binding = Binding(line.care_of, transmission.sent_at + granted_s)
+                binding = Binding(line.care_of, transmission.sent_at + granted_s, transmission.sent_at + refresh_s)
                 if not self.is_registered(line):
                     effects.append(Note("info", "line registered", (("bid", line.bid), ("lifetime_s", granted_s))))
                 self.held[line.bid] = self.registered[line.bid] = binding
@@ -303,17 +325,18 @@ class BindingUpdateList:
         advice = ack.first(BindingRefreshAdvice)
         return refresh_s if advice is None or advice.interval_s <= 0 else min(refresh_s, advice.interval_s)
 
+    def _fall_back(self, way: Way, why: str, now: float) -> list[Effect]:
+        """RFC 5648 5.7: what the home agent cannot do is not asked again for a while; assume that it bound nothing."""
+        self.outstanding, self.registered, self.unknown = None, {}, True
+        self.way, self.way_until = way, now + FALLBACK_RETRY_S
+        return [Count("fallbacks", way.name.lower()), Note("warning", why, (("now", way.name.lower()),))]
+
+    def _left(self, status: int, now: float) -> None:
+        self.held, self.registered, self.outstanding, self.leaving = {}, {}, None, False
+        self.unknown, self.refused = True, Refusal((), status, now + REFUSED_RETRY_S)
+
     def _refuse(self, intent: Intent, ack: BindingAck, now: float, why: str) -> list[Effect]:
         self.outstanding = None
         self.refused = Refusal(intent.lines, int(ack.status), now + REFUSED_RETRY_S)
         fields = (("status", int(ack.status)), ("retry_s", REFUSED_RETRY_S))
         return [Count("registrations_refused", str(int(ack.status))), Note("error", why, fields)]
-
-
-def _timeout_s(attempts: int, quick: bool, first: bool) -> float:
-    """How long to wait for the answer to the `attempts`-th sending."""
-    if quick and attempts <= QUICK_ATTEMPTS:
-        return QUICK_TIMEOUT_S
-    doublings = attempts - 1 - (QUICK_ATTEMPTS if quick else 0)
-    initial_s = FIRST_REGISTRATION_TIMEOUT_S if first and not quick else INITIAL_BINDACK_TIMEOUT_S
-    return min(initial_s * 2.0 ** min(doublings, 8), MAX_BINDACK_TIMEOUT_S)

@@ -3,7 +3,7 @@
 Owns no defaults and no checks (`config.py` does). Addresses are 16 octets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dataplane.entry import Prefix
 
@@ -24,7 +24,8 @@ class LineSettings:
 class Settings:
     """One mobile router: who it is, whom it registers with, over which lines.
 
-    `explicit`: name the mobile network prefixes in each registration (RFC 3963 explicit mode).
+    `explicit`: name the mobile network prefixes in each registration (RFC 3963 explicit mode). `home_agent` is the one
+    to register with, `home_agents` all that may be tried; usually there is one, whose address all sites share.
     """
 
     home_address: bytes
@@ -34,3 +35,11 @@ class Settings:
     lifetime_s: int
     mn_identifier: bytes
     lines: tuple[LineSettings, ...]
+    home_agents: tuple[bytes, ...] = ()
+
+    def next_home_agent(self) -> "Settings":
+        """The same with the home agent behind the present one, in a circle."""
+        if self.home_agent not in self.home_agents:
+            return self
+        at = self.home_agents.index(self.home_agent) + 1
+        return replace(self, home_agent=self.home_agents[at % len(self.home_agents)])

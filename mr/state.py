@@ -10,6 +10,7 @@ from dataplane.entry import UplinkPath
 from mr.binding_update import Line
 from mr.care_of_test import CareOfTests
 from mr.registration import BindingUpdateList
+from mr.settings import Settings
 from mr.stamp import Stamp
 from mr.uplink import Uplink
 
@@ -20,9 +21,10 @@ class State:
 
     `stop_by`: set once a stop was asked for. `lines_wanted`, `plane_wanted`: the last SetLines
     and SetUplinks; None before the first. `asked_again_at`: when somebody unproved last made us register anew;
-    `revoked_stamp`: Mesg-ID of the last revocation believed.
+    `revoked_stamp`: Mesg-ID of the last revocation believed. `useless`: how many home agents in a row were of no use.
     """
 
+    settings: Settings
     uplinks: dict[int, Uplink]
     updates: BindingUpdateList
     stamp: Stamp
@@ -40,6 +42,7 @@ class State:
     tests: CareOfTests = field(default_factory=CareOfTests)
     asked_again_at: float | None = None
     revoked_stamp: int = 0
+    useless: int = 0
 
     def fork(self) -> "State":
         """An independent copy."""

@@ -5,6 +5,7 @@ Owns the words of `status` and the log; decides nothing.
 
 from dataclasses import dataclass
 
+from mr.outstanding import Way
 from mr.state import State
 from mr.uplink import Uplink
 
@@ -27,6 +28,8 @@ class RouterView:
     state: str
     since_s: float
     healthy: bool
+    home_agent: bytes
+    way: str
     reasons: tuple[str, ...]
     lines: tuple[LineView, ...]
 
@@ -51,11 +54,14 @@ def view_of(state: State, now: float) -> RouterView:
     reasons = [f"{line.uplink.name}: {line.uplink.fault or line.state}" for line in lines if not line.registered]
     if state.updates.refused is not None:
         reasons.append(f"the home agent refuses with status {state.updates.refused.status}")
+    if state.updates.way is not Way.BULK:
+        reasons.append(f"the home agent takes no bulk registrations: {state.updates.way.name.lower()} ones are made")
     if state.plane_reason is not None:
         reasons.append(f"the kernel refuses the lines: {state.plane_reason}")
     healthy = any(line.registered for line in lines) and state.plane_reason is None
     since_s = 0.0 if state.since is None else now - state.since
-    return RouterView(state.name, since_s, healthy, tuple(reasons), lines)
+    way = state.updates.way.name.lower()
+    return RouterView(state.name, since_s, healthy, state.settings.home_agent, way, tuple(reasons), lines)
 
 
 def _line_view(state: State, uplink: Uplink, now: float) -> LineView:
