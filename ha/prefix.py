@@ -17,7 +17,7 @@ def contains(prefix: Prefix, address: bytes) -> bool:
 
 def within(prefixes: Iterable[Prefix], address: bytes) -> bool:
     """True if `address` lies inside one of them."""
-    for prefix in prefixes:  # any() with a generator takes twice as long, and this is asked for each binding
+    for prefix in prefixes:  # noqa: SIM110  any() with a generator takes twice as long, for each binding
         if contains(prefix, address):
             return True
     return False

@@ -35,7 +35,8 @@ class Case:
     What the rules ask for more than once is worked out here, in one pass over the options: `home`, the home address
     this is about, is the Home Address option's, else the source (RFC 6275 9.5.1); `flags` is a plain number;
     `mn_ha` the MN-HA authentication option (RFC 4285 5.1), `association` the key that it names by its SPI, if the
-    customer has it and it is good now; `bids` the Binding Identifier options that can be read; `prefixes` all MNP options'.
+    customer has it and it is good now; `bids` the Binding Identifier options that can be read; `prefixes` those of
+    all MNP options.
     """
 
     update: BindingUpdate
