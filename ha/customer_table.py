@@ -18,10 +18,10 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from dataplane.entry import Prefix
 from mip6.auth import SecurityAssociation
 
 FORMAT = 1
-Prefix = tuple[bytes, int]
 
 
 class TableRefused(Exception):
@@ -182,4 +182,4 @@ def _uplink(row: Mapping[str, Any]) -> UplinkRight:
 
 def _prefix(text: str) -> Prefix:
     network = ipaddress.IPv6Network(text)
-    return network.network_address.packed, network.prefixlen
+    return Prefix(network.network_address.packed, network.prefixlen)

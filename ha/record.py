@@ -109,8 +109,11 @@ class Record:
 
     def newest(self) -> Version:
         """The highest version anywhere in the record; what must be exceeded to change all of it."""
-        versions = [cell.version for cell in self.cells.values()]
-        return max(self.floor, self.sequence.version, self.network.version, *versions)
+        newest = max(self.floor, self.sequence.version, self.network.version)
+        for cell in self.cells.values():
+            if cell.version > newest:
+                newest = cell.version
+        return newest
 
 
 def merge(ours: Record, theirs: Record) -> Record:

@@ -159,7 +159,8 @@ def prefix_invalid(case: Case) -> Refused | None:
 
     Not global unicast, host bits set, or across the customer's own without being one of them.
     """
-    if all(_is_possible_prefix(prefix, case.rights.prefixes) for prefix in case.named_prefixes):
+    named = case.named_prefixes
+    if not named or all(_is_possible_prefix(prefix, case.rights.prefixes) for prefix in named):
         return None
     return Refused(Status.INVALID_PREFIX, "prefix_invalid")
 
@@ -176,7 +177,7 @@ def prefix_not_authorized(case: Case) -> Refused | None:
     named = case.named_prefixes
     if len(named) > case.policy.prefixes_max:
         return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_prefixes")
-    if all(prefix in case.rights.prefixes for prefix in named):
+    if not named or all(prefix in case.rights.prefixes for prefix in named):
         return None
     return Refused(Status.NOT_AUTHORIZED_FOR_PREFIX, "prefix_not_authorized")
 

@@ -72,22 +72,21 @@ class Case:
         self.alternate = self.identifier = self.message_id = self.mn_ha = None
         self.association = self._live = self._home_prefix = None
         for option in self.update.options:
-            match option:
-                case BindingIdentifier():
-                    self.bids.append(option)
-                case MessageIdentification():
-                    self.message_id = self.message_id or option
-                case MobileNodeIdentifier():
-                    self.identifier = self.identifier or option
-                case Authentication():
-                    if option.subtype == MN_HA and self.mn_ha is None:
-                        self.mn_ha = option
-                case MobileNetworkPrefix():
-                    self.prefixes.append(option.prefix)
-                case AlternateCareOf():
-                    self.alternate = self.alternate or option
-                case MalformedBindingIdentifier():
-                    self.has_malformed_bid = True
+            if isinstance(option, BindingIdentifier):
+                self.bids.append(option)
+            elif isinstance(option, MessageIdentification):
+                self.message_id = self.message_id or option
+            elif isinstance(option, MobileNodeIdentifier):
+                self.identifier = self.identifier or option
+            elif isinstance(option, Authentication):
+                if option.subtype == MN_HA and self.mn_ha is None:
+                    self.mn_ha = option
+            elif isinstance(option, MobileNetworkPrefix):
+                self.prefixes.append(option.prefix)
+            elif isinstance(option, AlternateCareOf):
+                self.alternate = self.alternate or option
+            elif isinstance(option, MalformedBindingIdentifier):
+                self.has_malformed_bid = True
         if self.mn_ha and self.customer:
             self.association = self.customer.association(self.mn_ha.spi, ntp.to_unix(self.clock))
 

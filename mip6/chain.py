@@ -38,6 +38,7 @@ from mip6.options import (
 from mip6.wire import padding
 
 _BID = struct.Struct("!HBB")
+_BID_WITH_IPV6 = struct.Struct("!HBB16s")
 _AUTHENTICATION = struct.Struct("!BI")
 _FLOW = struct.Struct("!HHxB")
 _NONCES = struct.Struct("!HH")
@@ -48,7 +49,6 @@ _PADN = int(OptionType.PADN)
 _AUTH = int(OptionType.AUTHENTICATION)
 _BID_TYPE = int(OptionType.BINDING_IDENTIFIER)
 _FLOW_TYPE = int(OptionType.FLOW_IDENTIFICATION)
-_BID_LENGTHS = (4, 20, 8)  # RFC 5648 4.3: no care-of address, IPv6, IPv4
 
 # Type -> (multiple, offset): the Type octet stands at multiple * k + offset. What is not listed stands anywhere.
 _ALIGNMENT: dict[int, tuple[int, int]] = {
@@ -212,10 +212,13 @@ def _ipv4_care_of(body: bytes) -> Option:
 
 
 def _binding_identifier(body: bytes) -> Option:
-    if len(body) not in _BID_LENGTHS:
-        return MalformedBindingIdentifier(body)
     bid, status, flags = _BID.unpack_from(body)
     return BindingIdentifier(bid, status, flags >= 0x80, flags & 0x7F, body[4:] or None)
+
+
+def _bulk_binding_identifier(body: bytes) -> Option:
+    bid, status, flags, care_of = _BID_WITH_IPV6.unpack(body)
+    return BindingIdentifier(bid, status, flags >= 0x80, flags & 0x7F, care_of)
 
 
 def _flow_identification(body: bytes) -> Option:
@@ -242,10 +245,14 @@ _KNOWN: dict[int, tuple[Container[int], Callable[[bytes], Option]]] = {
     OptionType.IPV4_ADDRESS_ACK: ((6,), _ipv4_address_ack),
     OptionType.NAT_DETECTION: ((6,), _nat_detection),
     OptionType.IPV4_CARE_OF: ((6,), _ipv4_care_of),
-    OptionType.BINDING_IDENTIFIER: (range(256), _binding_identifier),
+    OptionType.BINDING_IDENTIFIER: (range(256), MalformedBindingIdentifier),
     OptionType.FLOW_IDENTIFICATION: (range(6, 256), _flow_identification),
     OptionType.FLOW_SUMMARY: (range(0, 256, 2), _flow_summary),
 }
 
 # The same by type and length in one number: the one question asked of every option that comes in.
 _PARSERS = {kind << 8 | size: parse for kind, (sizes, parse) in _KNOWN.items() for size in range(256) if size in sizes}
+# RFC 5648 4.3: no care-of address, IPv4, IPv6; all other lengths are answered.
+_PARSERS |= {_BID_TYPE << 8 | size: _binding_identifier for size in (4, 8)} | {
+    _BID_TYPE << 8 | 20: _bulk_binding_identifier
+}
