@@ -10,6 +10,7 @@ from tests.bench.result import LATEST, RESULTS, Result, keep, show
 # Row -> the module whose `run` measures it. Imported only when asked for.
 ROWS = {
     "registration-core": "tests.bench.registration_core",
+    "registration-wire": "tests.bench.registration_wire",
     "hostile": "tests.bench.hostile",
 }
 
