@@ -3,8 +3,8 @@
 Theory of operation. The kernel announces every change with the netlink port of whoever asked for it, 0 for itself (an
 interface that went down). A socket filter lets through only what others did to objects of our protocol number, so
 that our own changes, thousands a second, cost nothing here. Rules carry their protocol deeper and nftables' messages
-only a name, so those of others are looked at one by one; both are rare. When announcements came too fast to be kept (ENOBUFS),
-something may have been missed, which is told as a change too.
+only a name, so those of others are looked at one by one; both are rare. When announcements came too fast to be kept
+(ENOBUFS), something may have been missed, which is told as a change too.
 """
 
 import ctypes

@@ -11,6 +11,7 @@ from tests.bench.result import LATEST, RESULTS, Result, keep, show
 ROWS = {
     "registration-core": "tests.bench.registration_core",
     "registration-wire": "tests.bench.registration_wire",
+    "memory": "tests.bench.memory",
     "hostile": "tests.bench.hostile",
 }
 
