@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help demo test check lock clean
+.PHONY: help demo test check bench lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
 LAB_LOCK := /run/anycast-xsp-lab.lock
@@ -14,6 +14,7 @@ help:
 	echo 'make demo    install what is missing, then show one customer survive a dead line and a dead site (root)'
 	echo 'make test    install what is missing, then run every test; not root: all but those in network namespaces'
 	echo 'make check   format, lint, types, import rules'
+	echo 'make bench   measure all rows of bench/results.jsonl, or NAME=one; KEEP=1 keeps what was measured there'
 	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
 	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
 
@@ -42,6 +43,11 @@ check:
 	echo '== lint' && "$$python" -m ruff check .
 	echo '== types' && "$$python" -m mypy
 	echo '== import rules' && "$$python" -m pytest -q tests/test_architecture.py
+
+# Rows that need namespaces take the lab's lock themselves: two labs at a time would measure each other.
+bench:
+	$(prepare)
+	"$$python" -m tests.bench $(NAME) $(if $(KEEP),--keep)
 
 # --allow-unsafe: setuptools is locked too, it builds the installed copy. No option or index of this machine is written.
 lock:

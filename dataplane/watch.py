@@ -3,8 +3,8 @@
 Theory of operation. The kernel announces every change with the netlink port of whoever asked for it, 0 for itself (an
 interface that went down). A socket filter lets through only what others did to objects of our protocol number, so
 that our own changes, thousands a second, cost nothing here. Rules carry their protocol deeper and nftables' messages
-only a name, so these are looked at one by one; both are rare. When announcements came too fast to be kept (ENOBUFS),
-something may have been missed, which is told as a change too.
+only a name, so those of others are looked at one by one; both are rare. When announcements came too fast to be kept
+(ENOBUFS), something may have been missed, which is told as a change too.
 """
 
 import ctypes
@@ -50,7 +50,7 @@ class KernelWatch:
         self._table = table.encode() + b"\0"
         try:
             self._routes = _listen(socket.NETLINK_ROUTE, (_ROUTES, _RULES, _NEXTHOPS), _program(route_port))
-            self._filters = _listen(_NETLINK_NETFILTER, (_NFTABLES,), b"")
+            self._filters = _listen(_NETLINK_NETFILTER, (_NFTABLES,), _not_from(filter_port))
         except OSError as error:
             raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
 
@@ -141,6 +141,17 @@ def _program(own_port: int) -> bytes:
         (_JUMP_EQUAL, 0, 1, HOME_AGENT_PROTOCOL),
         (_RETURN, 0, 0, _EVERYTHING),  # 11
         (_RETURN, 0, 0, 0),  # 12
+    )
+    return b"".join(_INSTRUCTION.pack(*one) for one in code)
+
+
+def _not_from(own_port: int) -> bytes:
+    """Classic BPF: everything but what `own_port` asked for; a transaction's messages are announced as one."""
+    code = (
+        (_LOAD_WORD, 0, 0, _PORT_AT),
+        (_JUMP_EQUAL, 0, 1, _as_loaded(own_port, 4)),
+        (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, _EVERYTHING),
     )
     return b"".join(_INSTRUCTION.pack(*one) for one in code)
 

@@ -49,12 +49,17 @@ class BindingCache:
         self.pending: dict[bytes, Pending] = {}
         self.unsettled: dict[bytes, float] = {}  # home address -> when to try the kernel again, monotonic seconds
         self._generation = 0
-        self._expiries: list[tuple[float, bytes]] = []
+        self._expiries: list[tuple[float, bytes]] = []  # a heap; of each home address only the one in `_noted` counts
+        self._noted: dict[bytes, float] = {}
 
     def put(self, record: Record, undo: Undo) -> None:
         """Store what this site wants; its next expiry is noted."""
-        undo.put(self.records, record.home_address, record)
-        heapq.heappush(self._expiries, (record.next_expiry(), record.home_address))
+        home_address, expiry = record.home_address, record.next_expiry()
+        undo.put(self.records, home_address, record)
+        noted = self._noted.get(home_address)
+        if noted is None or expiry < noted:
+            undo.put(self._noted, home_address, expiry)
+            heapq.heappush(self._expiries, (expiry, home_address))
 
     def forget(self, home_address: bytes, undo: Undo) -> None:
         """Drop a record that can matter to nobody any more."""
@@ -64,6 +69,12 @@ class BindingCache:
         """The entry that will be in force when all that is under way is in."""
         under_way = self.pending.get(home_address)
         return under_way.entry if under_way else self.installed.get(home_address)
+
+    def is_settled(self, home_address: bytes) -> bool:
+        """True if the kernel holds what the record wants, and nothing is under way."""
+        return (
+            home_address in self.installed and home_address not in self.pending and home_address not in self.unsettled
+        )
 
     def care_ofs(self, home_address: bytes, now: float) -> list[bytes | None]:
         """The care-of addresses in force for a home address."""
@@ -117,12 +128,19 @@ class BindingCache:
         while self._expiries and self._expiries[0][0] <= now:
             noted = heapq.heappop(self._expiries)
             undo.on_roll_back(partial(heapq.heappush, self._expiries, noted))
-            home_address = noted[1]
+            at, home_address = noted
+            if self._noted.get(home_address) != at:
+                continue  # an earlier one was noted since
+            undo.drop(self._noted, home_address)
             record = self.records.get(home_address)
-            if record is not None and record.next_expiry() <= now:
+            if record is None:
+                continue
+            expiry = record.next_expiry()
+            if expiry <= now:
                 yield record
-            elif record is not None:
-                heapq.heappush(self._expiries, (record.next_expiry(), home_address))
+            else:
+                undo.put(self._noted, home_address, expiry)
+                heapq.heappush(self._expiries, (expiry, home_address))
 
     def next_expiry(self) -> float | None:
         """When `due` may next have something."""

@@ -5,7 +5,7 @@ it, and when a record, from whichever site, becomes a forwarding entry.
 """
 
 from ha.customer_table import Customer
-from ha.prefix import Prefix, contains, is_global_unicast
+from ha.prefix import Prefix, is_global_unicast, within
 from ha.site import Policy
 
 
@@ -15,12 +15,12 @@ def refusal(care_of: bytes, bid: int, customer: Customer, policy: Policy) -> str
         return "care_of_not_global_unicast"
     if care_of == policy.home_agent_address or care_of in policy.locators:
         return "care_of_is_home_agent"
-    if any(contains(prefix, care_of) for prefix in customer.prefixes):
+    if within(customer.prefixes, care_of):
         return "care_of_inside_own_prefix"
-    if not customer.allow_nested and any(contains(aggregate, care_of) for aggregate in policy.aggregates):
+    if not customer.allow_nested and within(policy.aggregates, care_of):
         return "care_of_inside_aggregate"
     allowed = _allowed(bid, customer)
-    if allowed and not any(contains(prefix, care_of) for prefix in allowed):
+    if allowed and not within(allowed, care_of):
         return "care_of_not_allowed"
     return None
 

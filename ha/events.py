@@ -14,6 +14,7 @@ from ha.frames import Hello, StateSyncAck, StateSyncReply
 from mip6.auth import SecurityAssociation
 from mip6.messages import BindingAck, BindingRevocation, BindingUpdate, Heartbeat
 from mip6.numbers import BindingErrorStatus
+from mip6.quick import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class ClockRead:
     offset_s: float
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingUpdateReceived:
     """A well-formed BU; `octets` is its mobility header, `home_address` the Home Address option's or None."""
@@ -75,6 +77,7 @@ class PrefixesAsked:
     home_address: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HeaderMalformed:
     """Octets that are no usable mobility header; `pointer` is the offset in it that a complaint names, or None.
@@ -90,6 +93,7 @@ class HeaderMalformed:
     octets: bytes
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MessageUnknown:
     """A mobility header of a type that we do not know."""
@@ -253,6 +257,7 @@ class SetForwarding:
     generation: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SendBindingAck:
     """Send `ack` to `care_of`; with a type 2 routing header iff `home_address`; signed iff `association`."""
@@ -360,6 +365,7 @@ class RenewLease:
     linger_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Note:
     """One line for the log."""

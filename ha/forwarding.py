@@ -9,7 +9,7 @@ from dataplane.entry import ForwardingEntry, Path, Prefix
 from ha import care_of
 from ha.customer_table import Customer
 from ha.prefix import address_text
-from ha.record import Record
+from ha.record import PLAIN_BID, Record
 from ha.site import Policy
 
 # Added to the priority of a path not verified: it stands by while a verified one lives, and its tunnel may already be
@@ -27,6 +27,21 @@ def entry(record: Record | None, customer: Customer | None, policy: Policy, now:
     return ForwardingEntry(record.home_address, prefixes(record, customer), paths)
 
 
+def unchanged(before: Record | None, after: Record, now: float) -> bool:
+    """True if both surely want the same entry under the same rules: a refresh need not work it out again."""
+    if before is None or before.network.value != after.network.value or before.cells.keys() != after.cells.keys():
+        return False
+    if PLAIN_BID in after.cells and len(after.cells) > 1:
+        return False  # which kind is in force hangs on the versions
+    for bid, new in after.cells.items():
+        old = before.cells[bid]
+        if old.care_of != new.care_of or old.priority != new.priority or old.verified != new.verified:
+            return False
+        if old.expires_at <= now:
+            return False
+    return True
+
+
 def prefixes(record: Record, customer: Customer) -> tuple[Prefix, ...]:
     """The MNPs to forward.
 
@@ -35,8 +50,9 @@ def prefixes(record: Record, customer: Customer) -> tuple[Prefix, ...]:
     network = record.network.value
     if not network.mobile_router:
         return ()
-    named = customer.prefixes if network.prefixes is None else network.prefixes
-    return tuple(Prefix(*prefix) for prefix in customer.prefixes if prefix in named)
+    if network.prefixes is None:
+        return customer.prefixes
+    return tuple(prefix for prefix in customer.prefixes if prefix in network.prefixes)
 
 
 def describe(home_address: bytes, entry: ForwardingEntry | None) -> dict[str, str]:

@@ -5,14 +5,14 @@ those who were busy lately. Charged only after authentication: a stranger cannot
 sent on a captured Binding Update (status 144) has a share of its own, for anybody can replay it.
 """
 
-from enum import Enum, auto
+from enum import IntEnum, auto
 
 from ha.undo import Undo
 
 STRETCH_S = 10.0
 
 
-class Cost(Enum):
+class Cost(IntEnum):
     """What is charged, each with its own share."""
 
     UPDATE = auto()

@@ -1,5 +1,6 @@
 """Addresses and prefixes as octets: inside, overlap, unicast. Pure arithmetic for the rules of this folder."""
 
+from collections.abc import Iterable
 from ipaddress import IPv6Address, IPv6Network
 
 Prefix = tuple[bytes, int]
@@ -8,8 +9,19 @@ Prefix = tuple[bytes, int]
 def contains(prefix: Prefix, address: bytes) -> bool:
     """True if `address` (16 octets) lies inside `prefix`."""
     network, length = prefix
-    shift = 128 - length
-    return int.from_bytes(address, "big") >> shift == int.from_bytes(network, "big") >> shift
+    whole, left = length >> 3, length & 7
+    if address[:whole] != network[:whole]:
+        return False
+    return not left or (address[whole] ^ network[whole]) >> (8 - left) == 0
+
+
+def within(prefixes: Iterable[Prefix], address: bytes) -> bool:
+    """True if `address` lies inside one of them."""
+    for prefix in prefixes:
+        whole = prefix[1] >> 3
+        if address[:whole] == prefix[0][:whole] and contains(prefix, address):
+            return True
+    return False
 
 
 def overlaps(left: Prefix, right: Prefix) -> bool:

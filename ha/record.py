@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, TypeVar
 
+from mip6.quick import quick
+
 PLAIN_BID = 0  # RFC 5648 4.3 reserves BID 0; we keep the binding of a BU without BID option there
 
 Value = TypeVar("Value")
@@ -52,6 +54,7 @@ class Binding(NamedTuple):
     verified: bool = True
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Register(Generic[Value]):
     """One value and the version that wrote it."""
@@ -70,6 +73,7 @@ class Network(NamedTuple):
     prefixes: tuple[Prefix, ...] | None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Record:
     """The shared state of one mobile router. Fields: see the theory above; `kept_until` is local, monotonic seconds."""
@@ -105,8 +109,11 @@ class Record:
 
     def newest(self) -> Version:
         """The highest version anywhere in the record; what must be exceeded to change all of it."""
-        versions = [cell.version for cell in self.cells.values()]
-        return max(self.floor, self.sequence.version, self.network.version, *versions)
+        newest = max(self.floor, self.sequence.version, self.network.version)
+        for cell in self.cells.values():
+            if cell.version > newest:
+                newest = cell.version
+        return newest
 
 
 def merge(ours: Record, theirs: Record) -> Record:

@@ -18,8 +18,10 @@ from ha.record import OLDEST, PLAIN_BID
 from ha.verdict import Case, Discarded, Refused, Verdict
 from mip6 import auth, ntp, sequence
 from mip6.numbers import BindingUpdateFlag, Status
-from mip6.options import AlternateCareOf, BindingIdentifier, MalformedBindingIdentifier, MessageIdentification
 
+HOME_REGISTRATION = int(BindingUpdateFlag.HOME_REGISTRATION)
+OVERWRITE = int(BindingUpdateFlag.OVERWRITE)
+NOT_OFFERED = int(BindingUpdateFlag.FORCE_UDP | BindingUpdateFlag.PROXY_REGISTRATION)
 PREFIX_LENGTH_MAX = 128
 DELETED_SEQUENCE_KEPT_S = 10.0  # RFC 6275 12, MAX_DELETE_BCE_TIMEOUT
 
@@ -40,10 +42,9 @@ def judge(case: Case) -> Verdict:
 
 def not_unicast(case: Case) -> Discarded | None:
     """RFC 6275 9.5.1: home address and care-of address must be unicast routable."""
-    alternate = case.update.first(AlternateCareOf)
     if not is_global_unicast(case.home) or not is_global_unicast(case.source):
         return Discarded("address_not_unicast")
-    if alternate and not is_global_unicast(alternate.care_of):
+    if case.alternate and not is_global_unicast(case.alternate.care_of):
         return Discarded("alternate_care_of_not_unicast")
     return None
 
@@ -55,17 +56,14 @@ def home_address_unknown(case: Case) -> Discarded | None:
 
 def authentication_missing(case: Case) -> Discarded | None:
     """RFC 4285 5.1: an association is configured and the option is absent, or it names an unknown SPI."""
-    if not case.rights.require_authentication and case.mn_ha() is None:
-        return None
-    if case.mn_ha() is None:
-        return Discarded("authentication_missing")
-    return Discarded("spi_unknown") if case.association() is None else None
+    if case.mn_ha is None:
+        return Discarded("authentication_missing") if case.rights.require_authentication else None
+    return Discarded("spi_unknown") if case.association is None else None
 
 
 def authentication_failed(case: Case) -> Refused | None:
     """RFC 4285 5.1.1: status 146 for a wrong authenticator."""
-    association = case.association()
-    if association is None or auth.verify(case.octets, association, case.source, case.home):
+    if case.association is None or auth.verify(case.octets, case.association, case.source, case.home):
         return None
     return Refused(Status.AUTHENTICATION_FAILED, "authentication_failed", stranger=True)
 
@@ -75,14 +73,14 @@ def authentication_failed(case: Case) -> Refused | None:
 
 def message_id_missing(case: Case) -> Refused | None:
     """RFC 4285 6: status 145 where the policy wants replay protection."""
-    if case.update.first(MessageIdentification) or not case.rights.require_authentication:
+    if case.message_id or not case.rights.require_authentication:
         return None
     return Refused(Status.MESSAGE_ID_REQUIRED, "message_id_missing")
 
 
 def message_id_mismatch(case: Case) -> Refused | None:
     """RFC 4285 6: inside the window and after every accepted one; also after whatever an operator wrote."""
-    option = case.update.first(MessageIdentification)
+    option = case.message_id
     if option is None:
         return None
     if abs(ntp.to_unix(option.timestamp) - ntp.to_unix(case.clock)) > case.policy.replay_window_s:
@@ -102,9 +100,9 @@ def too_many_updates(case: Case) -> Refused | None:
 
 def no_home_registration(case: Case) -> Discarded | Refused | None:
     """RFC 3963 6.2: R without H is 140; RFC 6275 9.5.1: any other BU without H is for correspondents, not for us."""
-    if case.update.flags & BindingUpdateFlag.HOME_REGISTRATION:
+    if case.flags & HOME_REGISTRATION:
         return None
-    if case.update.flags & BindingUpdateFlag.MOBILE_ROUTER:
+    if case.is_mobile_router:
         return Refused(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, "router_without_home_registration")
     return Discarded("no_home_registration")
 
@@ -113,7 +111,7 @@ def prohibited(case: Case) -> Refused | None:
     """RFC 6275 10.3.1: status 129 for a suspended customer; F (forced UDP, RFC 5555) is not offered."""
     if not case.rights.active:
         return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "customer_suspended")
-    if case.update.flags & (BindingUpdateFlag.FORCE_UDP | BindingUpdateFlag.PROXY_REGISTRATION):
+    if case.flags & NOT_OFFERED:
         return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "flag_not_offered")
     if 0 < case.update.lifetime_s < case.policy.lifetime_min_s:
         return Refused(Status.ADMINISTRATIVELY_PROHIBITED, "lifetime_too_short")
@@ -122,7 +120,7 @@ def prohibited(case: Case) -> Refused | None:
 
 def not_home_subnet(case: Case) -> Refused | None:
     """RFC 6275 10.3.1, status 132: the home address lies in no prefix that is served here, or its time is over."""
-    home_prefix = case.policy.home_prefix(case.home)
+    home_prefix = case.home_prefix()
     if home_prefix is None or home_prefix.valid_s(ntp.to_unix(case.clock)) == 0:
         return Refused(Status.NOT_HOME_SUBNET, "not_home_subnet")
     return None
@@ -161,7 +159,8 @@ def prefix_invalid(case: Case) -> Refused | None:
 
     Not global unicast, host bits set, or across the customer's own without being one of them.
     """
-    if all(_is_possible_prefix(prefix, case.rights.prefixes) for prefix in case.named_prefixes):
+    named = case.named_prefixes
+    if not named or all(_is_possible_prefix(prefix, case.rights.prefixes) for prefix in named):
         return None
     return Refused(Status.INVALID_PREFIX, "prefix_invalid")
 
@@ -178,7 +177,7 @@ def prefix_not_authorized(case: Case) -> Refused | None:
     named = case.named_prefixes
     if len(named) > case.policy.prefixes_max:
         return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_prefixes")
-    if all(prefix in case.rights.prefixes for prefix in named):
+    if not named or all(prefix in case.rights.prefixes for prefix in named):
         return None
     return Refused(Status.NOT_AUTHORIZED_FOR_PREFIX, "prefix_not_authorized")
 
@@ -195,8 +194,8 @@ def no_prefix_known(case: Case) -> Refused | None:
 
 def bid_malformed(case: Case) -> Refused | None:
     """RFC 5648 6.2, status 164: wrong length, BID 0, or (no rule in the RFC) the same BID twice."""
-    bids = [option.bid for option in case.update.all(BindingIdentifier)]
-    if case.update.first(MalformedBindingIdentifier) or PLAIN_BID in bids or len(set(bids)) != len(bids):
+    bids = [option.bid for option in case.bids]
+    if case.has_malformed_bid or PLAIN_BID in bids or len(set(bids)) != len(bids):
         return Refused(Status.MCOA_MALFORMED, "bid_malformed")
     return None
 
@@ -205,27 +204,26 @@ def too_many_bids(case: Case) -> Refused | None:
     """Status 130: each BID costs kernel memory; tombstones count."""
     if case.update.lifetime_s == 0:
         return None
-    named = {option.bid for option in case.update.all(BindingIdentifier)}
-    overwrite = case.update.flags & BindingUpdateFlag.OVERWRITE
-    held = set() if overwrite else set(case.live()) - {PLAIN_BID}
-    if len(named | held) > case.policy.bids_max:
+    bids = {option.bid for option in case.bids}
+    if not case.flags & OVERWRITE:
+        bids.update(case.live())
+    if len(bids - {PLAIN_BID}) > case.policy.bids_max:
         return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_bids")
     return None
 
 
 def plain_binding_exists(case: Case) -> Refused | None:
     """RFC 5648 6.2, status 165: a binding without BID exists and O does not say to overwrite it."""
-    update = case.update
-    if update.lifetime_s == 0 or update.flags & BindingUpdateFlag.OVERWRITE:
+    if case.update.lifetime_s == 0 or case.flags & OVERWRITE:
         return None
-    if update.all(BindingIdentifier) and PLAIN_BID in case.live():
+    if case.bids and PLAIN_BID in case.live():
         return Refused(Status.MCOA_NON_MCOA_BINDING_EXISTS, "plain_binding_exists")
     return None
 
 
 def plain_care_of_refused(case: Case) -> Refused | None:
     """Status 174 for the care-of address of a BU without BID option."""
-    if case.update.lifetime_s == 0 or case.update.all(BindingIdentifier):
+    if case.update.lifetime_s == 0 or case.bids:
         return None
     reason = care_of.refusal(case.plain_care_of, PLAIN_BID, case.rights, case.policy)
     return Refused(Status.INVALID_CARE_OF_ADDRESS, reason) if reason else None

@@ -108,8 +108,10 @@ class Replication:
         undo.assign(self, "_index", index)
         undo.put(self._changed_at, record.home_address, index)
         sites = frozenset(site for site, peer in self.peers.items() if peer.reachable)
-        frame = StateSyncReply(index, (frames.to_wire(record, now),), False)
-        effects: list[Effect] = [SendRecords(site, frame) for site in sites]
+        effects: list[Effect] = []
+        if sites:
+            frame = StateSyncReply(index, (frames.to_wire(record, now),), False)
+            effects += [SendRecords(site, frame) for site in sites]
         if answer is not None and (self._acknowledge == "local" or not sites):
             if self._acknowledge != "local":
                 self._counters.add("acknowledged_degraded", "no_peer")

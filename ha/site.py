@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from ha.prefix import Prefix, contains
+from mip6.quick import quick
 
 NO_KEY = b""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HomePrefix:
     """A prefix of home addresses and until when it lives, Unix seconds; None: for ever (RFC 4861 4.6.2)."""

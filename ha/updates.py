@@ -79,6 +79,8 @@ def _accept(state: State, case: Case, verdict: Accepted, now: float) -> list[Eff
     record, answer = verdict.record, acknowledgement.acknowledge(case, verdict)
     cache = state.cache
     cache.put(record, state.undo)
+    if cache.is_settled(case.home) and forwarding.unchanged(case.record, record, now):
+        return state.replication.changed(record, answer, now, state.undo)
     entry = state.entry(record, now)
     if entry == cache.wants(case.home) and case.home not in cache.pending:
         return state.replication.changed(record, answer, now, state.undo)

@@ -38,7 +38,8 @@ class SecurityAssociation:
     def authenticator(self, care_of: bytes, home_address: bytes, covered: bytes) -> bytes:
         """The authenticator over `covered`, a mobility header cut behind its SPI; its checksum field is ignored."""
         digest, size = ALGORITHMS[self.algorithm]
-        return hmac.digest(self.key, care_of + home_address + covered[:4] + b"\0\0" + covered[6:], digest)[:size]
+        said = b"".join((care_of, home_address, covered[:4], b"\0\0", covered[6:]))
+        return hmac.digest(self.key, said, digest)[:size]
 
 
 def encode_signed(

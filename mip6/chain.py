@@ -38,6 +38,7 @@ from mip6.options import (
 from mip6.wire import padding
 
 _BID = struct.Struct("!HBB")
+_BID_WITH_IPV6 = struct.Struct("!HBB16s")
 _AUTHENTICATION = struct.Struct("!BI")
 _FLOW = struct.Struct("!HHxB")
 _NONCES = struct.Struct("!HH")
@@ -48,7 +49,6 @@ _PADN = int(OptionType.PADN)
 _AUTH = int(OptionType.AUTHENTICATION)
 _BID_TYPE = int(OptionType.BINDING_IDENTIFIER)
 _FLOW_TYPE = int(OptionType.FLOW_IDENTIFICATION)
-_BID_LENGTHS = (4, 20, 8)  # RFC 5648 4.3: no care-of address, IPv6, IPv4
 
 # Type -> (multiple, offset): the Type octet stands at multiple * k + offset. What is not listed stands anywhere.
 _ALIGNMENT: dict[int, tuple[int, int]] = {
@@ -72,11 +72,13 @@ _ALIGNMENT: dict[int, tuple[int, int]] = {
 }
 _BID_WITH_CARE_OF = (8, 2)  # RFC 5648 4.3
 _ANYWHERE = (1, 0)
+_PADDING = tuple(padding(size) for size in range(8))
 
 
 def decode(octets: bytes, start: int) -> tuple[Option, ...]:
     """The options of a mobility header from offset `start` to its end. Raises: MalformedMessage."""
     options: list[Option] = []
+    add = options.append
     authenticated = None  # index of the first authentication option
     padded = False
     at, end = start, len(octets)
@@ -96,15 +98,15 @@ def decode(octets: bytes, start: int) -> tuple[Option, ...]:
         if kind == _PADN:
             padded = True
         else:
-            known = _KNOWN.get(kind)
-            if known is None:
-                options.append(UnknownOption(kind, octets[at + 2 : behind]))
-            elif size not in known[0]:
-                raise MalformedMessage("option_length", at + 1)
-            else:
+            parse = _PARSERS.get(kind << 8 | size)
+            if parse is not None:
                 if kind == _AUTH and authenticated is None:
                     authenticated = len(options)
-                options.append(known[1](octets[at + 2 : behind]))
+                add(parse(octets[at + 2 : behind]))
+            elif kind in _KNOWN:
+                raise MalformedMessage("option_length", at + 1)
+            else:
+                add(UnknownOption(kind, octets[at + 2 : behind]))
             padded = False
         at = behind
     if authenticated is not None:
@@ -114,30 +116,30 @@ def decode(octets: bytes, start: int) -> tuple[Option, ...]:
 
 def encode(options: Sequence[Option], start: int) -> bytes:
     """Options from offset `start` on, each aligned, the whole padded to a multiple of 8. Raises: ValueError."""
-    out = bytearray()
-    last = len(options) - 1
-    for index, option in enumerate(options):
+    parts: list[bytes] = []
+    at, last = start, options[-1] if options else None
+    for option in options:
         body = option.body()
         size = len(body)
         kind = option.type
-        known = _KNOWN.get(kind)
-        if known is not None and size not in known[0]:
+        if kind << 8 | size not in _PARSERS and kind in _KNOWN:
             raise ValueError(f"{type(option).__name__} with {size} octets")
         if kind == _BID_TYPE:
             multiple, offset = _BID_WITH_CARE_OF if size in (8, 20) else (2, 0)
-        elif kind == _AUTH and index == last:
+        elif kind == _AUTH and option is last:
             multiple, offset = 8, -2 - size
         elif kind == _FLOW_TYPE:
             multiple, offset = flows.alignment(body[6:]), 0
         else:
             multiple, offset = _ALIGNMENT.get(kind, _ANYWHERE)
-        gap = (offset - start - len(out)) % multiple
+        gap = (offset - at) % multiple
         if gap:
-            out += padding(gap)
-        out += bytes((kind, size))
-        out += body
-    gap = -(start + len(out)) % 8
-    return bytes(out + padding(gap) if gap else out)
+            parts.append(_PADDING[gap])
+        parts.append(bytes((kind, size)))
+        parts.append(body)
+        at += gap + 2 + size
+    parts.append(_PADDING[-at % 8])
+    return b"".join(parts)
 
 
 def find_mn_ha(octets: bytes, start: int) -> int | None:
@@ -210,10 +212,13 @@ def _ipv4_care_of(body: bytes) -> Option:
 
 
 def _binding_identifier(body: bytes) -> Option:
-    if len(body) not in _BID_LENGTHS:
-        return MalformedBindingIdentifier(body)
     bid, status, flags = _BID.unpack_from(body)
     return BindingIdentifier(bid, status, flags >= 0x80, flags & 0x7F, body[4:] or None)
+
+
+def _bulk_binding_identifier(body: bytes) -> Option:
+    bid, status, flags, care_of = _BID_WITH_IPV6.unpack(body)
+    return BindingIdentifier(bid, status, flags >= 0x80, flags & 0x7F, care_of)
 
 
 def _flow_identification(body: bytes) -> Option:
@@ -240,7 +245,14 @@ _KNOWN: dict[int, tuple[Container[int], Callable[[bytes], Option]]] = {
     OptionType.IPV4_ADDRESS_ACK: ((6,), _ipv4_address_ack),
     OptionType.NAT_DETECTION: ((6,), _nat_detection),
     OptionType.IPV4_CARE_OF: ((6,), _ipv4_care_of),
-    OptionType.BINDING_IDENTIFIER: (range(256), _binding_identifier),
+    OptionType.BINDING_IDENTIFIER: (range(256), MalformedBindingIdentifier),
     OptionType.FLOW_IDENTIFICATION: (range(6, 256), _flow_identification),
     OptionType.FLOW_SUMMARY: (range(0, 256, 2), _flow_summary),
+}
+
+# The same by type and length in one number: the one question asked of every option that comes in.
+_PARSERS = {kind << 8 | size: parse for kind, (sizes, parse) in _KNOWN.items() for size in range(256) if size in sizes}
+# RFC 5648 4.3: no care-of address, IPv4, IPv6; all other lengths are answered.
+_PARSERS |= {_BID_TYPE << 8 | size: _binding_identifier for size in (4, 8)} | {
+    _BID_TYPE << 8 | 20: _bulk_binding_identifier
 }

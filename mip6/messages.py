@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from mip6.numbers import BindingAckFlag, BindingRevocationFlag, BindingUpdateFlag
 from mip6.options import Option
+from mip6.quick import quick
 
 Wanted = TypeVar("Wanted")
 _NO_FLAGS = BindingRevocationFlag(0)
@@ -39,6 +40,7 @@ class _Message:
         return [option for option in self.options if isinstance(option, kind)]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingRefreshRequest(_Message):
     """Please register again (RFC 6275 6.1.2); Binding Identifier options name what (RFC 5648 5.5)."""
@@ -46,6 +48,7 @@ class BindingRefreshRequest(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HomeTestInit(_Message):
     """Return routability, by way of the home agent (RFC 6275 6.1.3). Known, so that it is not answered as unknown."""
@@ -54,6 +57,7 @@ class HomeTestInit(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CareOfTestInit(_Message):
     """Return routability, directly (RFC 6275 6.1.4)."""
@@ -62,6 +66,7 @@ class CareOfTestInit(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HomeTest(_Message):
     """The answer to a Home Test Init (RFC 6275 6.1.5)."""
@@ -72,6 +77,7 @@ class HomeTest(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CareOfTest(_Message):
     """The answer to a Care-of Test Init (RFC 6275 6.1.6)."""
@@ -82,6 +88,7 @@ class CareOfTest(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingUpdate(_Message):
     """A mobile node's registration (RFC 6275 6.1.7); `lifetime_s` 0 deletes.
@@ -99,6 +106,7 @@ class BindingUpdate(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingAck(_Message):
     """The answer to a Binding Update (RFC 6275 6.1.8).
@@ -117,6 +125,7 @@ class BindingAck(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingError(_Message):
     """No binding, or no such message type (RFC 6275 6.1.9); the home address is :: if there was none."""
@@ -126,6 +135,7 @@ class BindingError(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class HomeAgentSwitch(_Message):
     """Go to one of these home agents (RFC 5142 4); none: find one."""
@@ -134,6 +144,7 @@ class HomeAgentSwitch(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Heartbeat(_Message):
     """Are you alive, and did you lose state (RFC 5847 3.3)?"""
@@ -144,6 +155,7 @@ class Heartbeat(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingRevocation(_Message):
     """Indication (`revocation_type` 1) or acknowledgement (2) (RFC 5846 6); `code` is the trigger or the status."""
@@ -155,6 +167,7 @@ class BindingRevocation(_Message):
     options: tuple[Option, ...] = ()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UnknownMessage(_Message):
     """A message type that this code does not know: number and octets behind the checksum, untouched; no options."""

@@ -19,6 +19,7 @@ from mip6 import packet
 from mip6.discovery import HOME_AGENTS_ASKED
 from mip6.errors import MalformedMessage
 from mip6.numbers import DESTINATION_OPTIONS, MOBILITY_HEADER, ROUTING_HEADER, TYPE_2_ROUTING
+from mip6.quick import quick
 
 IPV6_CHECKSUM = 7  # linux/in6.h; the module has no name for it
 ICMPV6_FILTER = 1  # linux/icmpv6.h
@@ -46,6 +47,7 @@ _PREPARATIONS = {
 }
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Datagram:
     """What was received, with the addresses on the wire; `error` set if the header before `octets` was malformed.

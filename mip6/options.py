@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from mip6.numbers import OptionType
+from mip6.quick import quick
 
 UNIT_S = 4  # lifetimes and intervals on the wire, RFC 6275 6.1.7
 UNITS_MAX = 0xFFFF
@@ -32,6 +33,7 @@ class Prefix(NamedTuple):
     length: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingRefreshAdvice:
     """Register again after `interval_s` (RFC 6275 6.2.4)."""
@@ -44,6 +46,7 @@ class BindingRefreshAdvice:
         return units(self.interval_s).to_bytes(2, "big")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AlternateCareOf:
     """The care-of address, when it is not to be read off the packet's source (RFC 6275 6.2.5)."""
@@ -56,6 +59,7 @@ class AlternateCareOf:
         return self.care_of
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NonceIndices:
     """Which nonces made the keygen tokens (RFC 6275 6.2.6); never in a home registration."""
@@ -69,6 +73,7 @@ class NonceIndices:
         return _NONCES.pack(self.home, self.care_of)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingAuthorizationData:
     """Proof towards a correspondent node (RFC 6275 6.2.7); the last option, without padding behind."""
@@ -81,6 +86,7 @@ class BindingAuthorizationData:
         return self.authenticator
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MobileNetworkPrefix:
     """One prefix of the mobile network (RFC 3963 4.3). The length is as received, also above 128: that is answered 141.
@@ -100,6 +106,7 @@ class MobileNetworkPrefix:
         return bytes((0, length)) + network
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MobileNodeIdentifier:
     """Who the mobile node says it is (RFC 4283 3); subtype 1 is a NAI."""
@@ -113,6 +120,7 @@ class MobileNodeIdentifier:
         return bytes((self.subtype,)) + self.identifier
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Authentication:
     """The mobility message authentication option (RFC 4285 5).
@@ -135,6 +143,7 @@ class Authentication:
         return _AUTHENTICATION.pack(self.subtype, self.spi) + self.authenticator
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MessageIdentification:
     """Replay protection: a 64-bit NTP timestamp (RFC 4285 6)."""
@@ -147,6 +156,7 @@ class MessageIdentification:
         return self.timestamp.to_bytes(8, "big")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RestartCounter:
     """How often the sender lost its state (RFC 5847 3.4)."""
@@ -159,6 +169,7 @@ class RestartCounter:
         return self.counter.to_bytes(4, "big")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class IPv4HomeAddress:
     """A dual-stack node's IPv4 home address (RFC 5555 3.1.1); 0.0.0.0 asks for one, `prefix_wanted` for a prefix."""
@@ -173,6 +184,7 @@ class IPv4HomeAddress:
         return bytes((self.prefix_length << 2 | (2 if self.prefix_wanted else 0), 0)) + self.address
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class IPv4AddressAck:
     """What became of the IPv4 home address (RFC 5555 3.2.1)."""
@@ -187,6 +199,7 @@ class IPv4AddressAck:
         return bytes((self.status, self.prefix_length << 2)) + self.address
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NatDetection:
     """There is a NAT, or UDP is wanted (RFC 5555 3.2.2); `refresh_s` is in seconds on the wire, too; 0 says nothing."""
@@ -200,6 +213,7 @@ class NatDetection:
         return _NAT.pack(0x8000 if self.force_udp else 0, self.refresh_s)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class IPv4CareOf:
     """An IPv4 care-of address (RFC 5555 3.1.2)."""
@@ -212,6 +226,7 @@ class IPv4CareOf:
         return bytes(2) + self.address
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BindingIdentifier:
     """One care-of address of several (RFC 5648 4.3), 16 or 4 octets; `priority` is BID-PRI (RFC 6089 4.1).
@@ -238,6 +253,7 @@ class BindingIdentifier:
         return fixed if self.care_of is None else fixed + self.care_of
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class MalformedBindingIdentifier:
     """A Binding Identifier option with a length that no rule allows; to be answered with 164 (RFC 5648 6.2)."""
@@ -250,6 +266,7 @@ class MalformedBindingIdentifier:
         return self.octets
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class FlowIdentification:
     """A flow binding (RFC 6089 4.2); `suboptions` as received, since a fault in them has a status: see `flows.py`.
@@ -273,6 +290,7 @@ class FlowIdentification:
         return _FLOW.pack(self.fid, self.priority, 0, self.status) + self.suboptions
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class FlowSummary:
     """Flow bindings to keep as they are (RFC 6089 4.4)."""
@@ -285,6 +303,7 @@ class FlowSummary:
         return b"".join(fid.to_bytes(2, "big") for fid in self.fids)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class UnknownOption:
     """An option of another RFC: number and octets, untouched. Not for a type that has a class here."""

@@ -29,10 +29,13 @@ _OPTION_PAD1 = 0
 _ACTION = 0xC0  # RFC 8200 4.2: 00 skip an unknown option, all others discard the packet
 # Next header, length 2, PadN to 8n+6, Home Address option (RFC 6275 6.3)
 _HOME_ADDRESS_HEAD = bytes((MOBILITY_HEADER, 2, 1, 2, 0, 0, HOME_ADDRESS_OPTION, 16))
+_USUAL = _HOME_ADDRESS_HEAD[1:]
 
 
 def destination_options(octets: bytes) -> tuple[bytes | None, int, int]:
     """A Destination Options header: (home address or None, next header, offset behind it). Raises: MalformedMessage."""
+    if octets[1:8] == _USUAL and len(octets) >= 24:  # what RFC 6275 6.3 makes of it, and nearly all that comes
+        return _home_address(octets[8:24]), octets[0], 24
     end = 8 * (octets[1] + 1) if len(octets) >= 8 else len(octets) + 1
     if end > len(octets):
         raise MalformedMessage("destination_options_truncated")

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 
+from dataplane.entry import Prefix
 from dataplane.memory import MemoryDataPlane
 from ha.customer_table import Customer, CustomerTable, UplinkRight
 from ha.events import (
@@ -32,8 +33,8 @@ def address(text: str) -> bytes:
 HOME_AGENT = address("2001:db8:f000::1")
 AGGREGATE = (address("2001:db8:f000::"), 36)
 HOME = address("2001:db8:f000::51")
-MNP = (address("2001:db8:f100::"), 56)
-OTHER_MNP = (address("2001:db8:f200::"), 56)
+MNP = Prefix(address("2001:db8:f100::"), 56)
+OTHER_MNP = Prefix(address("2001:db8:f200::"), 56)
 CARE_OF_1, CARE_OF_2, CARE_OF_3 = (address(f"2001:db8:{n}:c::20") for n in (1, 2, 3))
 LOCATOR = address("2001:db8:1:a::10")
 KEY = auth.SecurityAssociation(256, "hmac-sha256-128", b"k" * 32)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dataplane.entry import Prefix
 from ha import reception
 from ha.customer_table import Customer, UplinkRight
 from ha.events import (
@@ -41,7 +42,7 @@ NOW = 1000.0
 STAMP = 0xE91B2C3D80000000
 HOME_AGENT, HOME = address("2001:db8:100::1"), address("2001:db8:100::51")
 CARE_OF_1, CARE_OF_2 = address("2001:db8:a::10"), address("2001:db8:b::20")
-MNP, OTHER_MNP = (address("2001:db8:200:5100::"), 56), (address("2001:db8:200:5200::"), 56)
+MNP, OTHER_MNP = (Prefix(address(f"2001:db8:200:{net}::"), 56) for net in ("5100", "5200"))
 KEY = auth.SecurityAssociation(256, "hmac-sha1-96", bytes(range(16)))
 UPDATE = BindingUpdateFlag.ACKNOWLEDGE | BindingUpdateFlag.HOME_REGISTRATION | BindingUpdateFlag.MOBILE_ROUTER
 POLICY = Policy(

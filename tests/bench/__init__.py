@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench`, `make bench NAME=registration-core`. Not run by `make test`."""

@@ -1,0 +1,46 @@
+"""`python -m tests.bench [NAME ...] [--keep]`: run benchmarks, show a table, keep the rows."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+from tests.bench.result import LATEST, RESULTS, Result, keep, show
+
+# Row -> the module whose `run` measures it. Imported only when asked for.
+ROWS = {
+    "registration-core": "tests.bench.registration_core",
+    "registration-wire": "tests.bench.registration_wire",
+    "memory": "tests.bench.memory",
+    "hostile": "tests.bench.hostile",
+}
+
+
+def main() -> None:
+    """Run the rows named, or all."""
+    parser = argparse.ArgumentParser(prog="make bench", description="Benchmarks.")
+    parser.add_argument("name", nargs="*", help=f"rows to measure; default all: {', '.join(ROWS)}")
+    parser.add_argument("--keep", action="store_true", help="also into bench/results.jsonl, which is tracked")
+    chosen = parser.parse_args()
+    unknown = [name for name in chosen.name if name not in ROWS]
+    if unknown:
+        parser.error(f"there is no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    if not chosen.name:
+        LATEST.unlink(missing_ok=True)
+    rows = []
+    for name in chosen.name or ROWS:
+        print(name, flush=True)
+        run: Callable[[], Result] = import_module(ROWS[name]).run
+        result = run()
+        for note in result.notes:
+            print(f"  {note}")
+        rows.append(result.row())
+        keep(rows[-1:], LATEST)
+        if chosen.keep:
+            keep(rows[-1:], RESULTS)
+    show(rows)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
