@@ -11,7 +11,10 @@ from ha.state import State
 
 def home_agents_asked(state: State, event: HomeAgentsAsked, now: float) -> list[Effect]:
     """RFC 6275 10.5.1; RFC 3963 7.2: every home agent here serves mobile routers."""
-    if not is_global_unicast(event.source) or not state.strangers.within_budget(now, state.undo):
+    if not is_global_unicast(event.source):
+        state.counters.add("home_agent_discoveries_discarded", "source_not_unicast")
+        return []
+    if not state.strangers.within_budget(now, state.undo):
         return []
     state.counters.add("home_agent_discoveries_answered")
     return [SendHomeAgents(event.identifier, event.mobile_router, event.source)]
@@ -26,6 +29,7 @@ def prefixes_asked(state: State, event: PrefixesAsked, now: float) -> list[Effec
         return []
     home_prefix = state.policy.home_prefix(event.home_address)
     if home_prefix is None:
+        state.counters.add("prefix_solicitations_discarded", "no_home_prefix")
         return []
     state.counters.add("prefix_solicitations_answered")
     unix_s = state.unix(now)

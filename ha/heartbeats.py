@@ -59,7 +59,10 @@ def received(state: State, event: HeartbeatReceived, now: float) -> list[Effect]
 
 def _from_stranger(state: State, event: HeartbeatReceived, now: float) -> list[Effect]:
     """RFC 5847 3.1: every node answers; ours to strangers is within their budget."""
-    if not is_global_unicast(event.source) or not state.strangers.within_budget(now, state.undo):
+    if not is_global_unicast(event.source):
+        state.counters.add("heartbeats_discarded", "source_not_unicast")
+        return []
+    if not state.strangers.within_budget(now, state.undo):
         return []
     state.counters.add("heartbeats_answered")
     answer = Heartbeat(event.message.sequence, response=True, options=(RestartCounter(state.restarts),))

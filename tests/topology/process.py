@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,32 @@ def poll(question: Callable[[], Any], what: str) -> Any:
     return answer
 
 
-class Office:
-    """The network with a running home agent, and a mobile router played by hand."""
+def two_lines() -> dict[str, Any]:
+    """The customer of these tests, as a row of the table."""
+    [line1] = ROW["uplinks"]
+    line2 = {**line1, "bid": 2, "name": "line2", "allowed_care_of": ["2001:db8:2:c::/64"]}
+    key = {**ROW["keys"][0], "secret": base64.b64encode(KEY.key).decode()}
+    return {**ROW, "uplinks": [line1, line2], "keys": [key]}
 
-    def __init__(self, net: Net, directory: Path) -> None:
+
+class Office:
+    """The network with a running home agent, and a mobile router played by hand.
+
+    `customer` is a row of its table, `home_agent` its address inside `aggregate`.
+    """
+
+    def __init__(
+        self,
+        net: Net,
+        directory: Path,
+        customer: Mapping[str, Any] | None = None,
+        home_agent: str = "2001:db8:f000::1",
+        aggregate: str = "2001:db8:f000::/36",
+    ) -> None:
         self.net, self.directory = net, directory
         self.router = Router()
         self.config = directory / "ha.toml"
-        [line1] = ROW["uplinks"]
-        line2 = {**line1, "bid": 2, "name": "line2", "allowed_care_of": ["2001:db8:2:c::/64"]}
-        row = {
-            **ROW,
-            "uplinks": [line1, line2],
-            "keys": [{**ROW["keys"][0], "secret": base64.b64encode(KEY.key).decode()}],
-        }
-        (directory / "customers.jsonl").write_bytes(table(row))
+        (directory / "customers.jsonl").write_bytes(table(dict(customer or two_lines())))
         self.config.write_text(
             f"""
 instance = "site1"
@@ -54,8 +65,8 @@ run_directory = "{directory}/run"
 customer_table = "{directory}/customers.jsonl"
 table_public_key = "{base64.b64encode(PUBLIC).decode()}"
 locator = "2001:db8:a::10"
-home_agent_address = "2001:db8:f000::1"
-aggregates = ["2001:db8:f000::/36"]
+home_agent_address = "{home_agent}"
+aggregates = ["{aggregate}"]
 egress = [{{ gateway = "2001:db8:a::1", interface = "isp" }}]
 [bgp]
 lease_socket = "{directory}/lease.sock"

@@ -1,0 +1,1 @@
+"""Octets nobody meant: into the codec and into the home agent."""
