@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench soak mutants lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
 LAB_LOCK := /run/anycast-xsp-lab.lock
@@ -15,6 +15,8 @@ help:
 	echo 'make test    install what is missing, then run every test; not root: all but those in network namespaces'
 	echo 'make check   format, lint, types, import rules'
 	echo 'make bench   measure all rows of bench/results.jsonl, or NAME=one; KEEP=1 keeps what was measured there'
+	echo 'make mutants take each rule out in turn and see a test fail'
+	echo 'make soak    fuzzing, with other inputs each time: SOAK=minutes, default 10'
 	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
 	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
 
@@ -48,6 +50,15 @@ check:
 bench:
 	$(prepare)
 	"$$python" -m tests.bench $(NAME) $(if $(KEEP),--keep)
+
+mutants:
+	$(prepare)
+	"$$python" -m tests.mutants
+
+# What fails is written to the current folder. With atheris in the environment the fuzzing is guided by coverage.
+soak:
+	$(prepare)
+	for target in decode handle; do "$$python" -m tests.fuzz "$$target" "$$(( $(or $(SOAK),10) * 30 ))"; done
 
 # --allow-unsafe: setuptools is locked too, it builds the installed copy. No option or index of this machine is written.
 lock:

@@ -83,6 +83,17 @@ def test_a_tombstone_beats_the_older_binding_and_loses_to_a_newer_one() -> None:
     assert set(merge(merge(old, deleted), again).live(0.0)) == {1}
 
 
+def test_what_one_site_saw_proved_is_proved_whichever_way_the_copies_meet() -> None:
+    version = Version(4, "a")
+    claimed = record({1: Binding(version, care_of_of(version, 1), 10.0, verified=False)})
+    proved = record({1: Binding(version, care_of_of(version, 1), 10.0, verified=True)})
+    for merged in (merge(claimed, proved), merge(proved, claimed)):
+        assert merged.cells[1].verified and same(merged, proved) and not same(merged, claimed)
+    moved = Version(5, "b")
+    newer = record({1: Binding(moved, care_of_of(moved, 1), 10.0, verified=False)})
+    assert not merge(proved, newer).cells[1].verified and not merge(newer, proved).cells[1].verified
+
+
 def test_the_newer_kind_of_binding_is_live() -> None:
     plain, bid = binding(Version(4, "a"), PLAIN_BID, False), binding(Version(5, "a"), 1, False)
     assert set(record({PLAIN_BID: plain, 1: bid}).live(0.0)) == {1}

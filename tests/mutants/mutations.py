@@ -1,0 +1,208 @@
+"""The mutations: what is taken out of which file, and the tests that must notice. Data.
+
+Every rule of the tuples named in `TUPLES` is taken out in turn. The others are written down one by one: the place, what
+stands there, what is put there instead.
+"""
+
+# ruff: noqa: E501  (what is replaced must stand as it stands)
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+HOME_AGENT = ("tests/ha", "tests/fuzz")
+ROUTER = ("tests/mr",)
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`before` stands once in `file` and becomes `after`; one of `tests` must fail then."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...] = HOME_AGENT
+
+
+# File, name of the tuple of rules or checks, tests.
+TUPLES = (
+    ("ha/registration.py", "RULES", HOME_AGENT),
+    ("mr/acknowledgement.py", "_CHECKS", ROUTER),
+)
+
+SINGLE = (
+    Mutation("O leaves the other bindings", "ha/acceptance.py", 'Version(version.time, "") if overwrite else None', "None"),
+    Mutation(
+        "home bindings are taken",
+        "ha/acceptance.py",
+        "    if option.home:\n        return Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED\n",
+        "",
+    ),
+    Mutation(
+        "IPv4 care-of addresses are taken",
+        "ha/acceptance.py",
+        "    if len(address) != 16:\n",
+        "    if len(address) not in (4, 16):\n",
+    ),
+    Mutation(
+        "multicast care-of addresses are taken",
+        "ha/acceptance.py",
+        "    if not is_global_unicast(address):\n        return Status.MCOA_MALFORMED\n",
+        "",
+    ),
+    Mutation(
+        "care-of addresses may be anywhere",
+        "ha/acceptance.py",
+        "    if care_of.refusal(address, option.bid, case.rights, case.policy):\n",
+        "    if False:\n",
+    ),
+    Mutation(
+        "claims are proofs",
+        "ha/acceptance.py",
+        "    if address == case.source or not case",
+        "    if True or not case",
+    ),
+    Mutation(
+        "unknown BIDs are deleted with status 0",
+        "ha/acceptance.py",
+        "0 if known else int(Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE)",
+        "0",
+    ),
+    Mutation(
+        "nothing to delete is accepted",
+        "ha/acceptance.py",
+        "    if not case.live():\n        return Refused(",
+        "    if False:\n        return Refused(",
+    ),
+    Mutation("a later version does not win", "ha/record.py", "theirs.version > ours.version", "theirs.version < ours.version"),
+    Mutation("the floor does not kill", "ha/record.py", "        if cell.version > floor:\n", "        if True:\n"),
+    Mutation("a proof is lost in a merge", "ha/record.py", "return theirs if theirs.verified else ours", "return ours"),
+    Mutation(
+        "no refusal of the kernel is taken back",
+        "ha/updates.py",
+        "    if pending.local is None:\n        return effects\n    if pending.local.fallback is None:\n",
+        "    return effects\n    if pending.local.fallback is None:\n",
+    ),
+    Mutation(
+        "status 0 before the kernel has it",
+        "ha/updates.py",
+        "    return [cache.begin(case.home, entry, local, (), state.undo)]\n",
+        "    return [cache.begin(case.home, entry, local, (), state.undo), answer]\n",
+    ),
+    Mutation(
+        "replays are answered without end",
+        "ha/updates.py",
+        "if not state.limits.spend(Cost.CORRECTION, case.home, now, state.undo):",
+        "if False:",
+    ),
+    Mutation(
+        "strangers are answered without end",
+        "ha/strangers.py",
+        "return None if tokens < 1 else TokenBucket",
+        "return TokenBucket",
+    ),
+    Mutation(
+        "an error leaves its traces", "ha/home_agent.py", "            self._undo.roll_back()\n", "            pass\n"
+    ),
+    Mutation(
+        "any cookie is good", "ha/heartbeats.py", "if echoed is not None and cookie.is_good(echoed, *where):", "if echoed:"
+    ),
+    Mutation("cookies of any address", "ha/cookie.py", "hmac.digest(key, care_of + home_address", "hmac.digest(key, home_address"),
+    Mutation(
+        "Heartbeats need no key",
+        "ha/heartbeats.py",
+        "    if not auth.verify(event.octets, association, event.source, home):\n",
+        "    if False:\n",
+    ),
+    Mutation(
+        "Heartbeats may be old",
+        "ha/heartbeats.py",
+        "    if abs(off_s) > state.policy.replay_window_s:\n",
+        "    if False:\n",
+    ),
+    Mutation(
+        "paths not proved have traffic", "ha/forwarding.py", "        if not binding.verified:\n", "        if False:\n"
+    ),
+    Mutation(
+        "a revocation may lose",
+        "ha/revoke.py",
+        "max(record.newest().time, record.message_id, state.clock(now)) + 1",
+        "0",
+    ),
+    Mutation(
+        "anybody ends a revocation",
+        "ha/revoke.py",
+        '        fault = "authentication_failed"\n',
+        '        fault = "authentication_failed"\n        state.undo.drop(state.revocations, home)\n',
+    ),
+    Mutation("keys never end", "ha/customer_table.py", "ends_at is not None and ends_at <= unix_s", "False"),
+    Mutation(
+        "records from the future are merged",
+        "ha/exchange.py",
+        "        if _from_the_future(state, record, now):\n",
+        "        if False:\n",
+    ),
+    Mutation(
+        "prefix solicitations from anywhere",
+        "ha/discovery.py",
+        "    if event.source not in state.cache.care_ofs(event.home_address, now):\n",
+        "    if False:\n",
+    ),
+    Mutation(
+        "the router believes any revocation",
+        "mr/revocation.py",
+        "    if not verify(received.octets, association, received.destination, settings.home_address):\n",
+        "    if False:\n",
+        ROUTER,
+    ),
+    Mutation(
+        "the router believes any Heartbeat",
+        "mr/care_of_test.py",
+        "    if not verify(received.octets, association, received.destination, settings.home_address):\n",
+        "    if False:\n",
+        ROUTER,
+    ),
+    Mutation(
+        "the router's stamps go back",
+        "mr/stamp.py",
+        "max(self.last + 1, to_timestamp(now + self.offset_s))",
+        "to_timestamp(now + self.offset_s)",
+        ROUTER,
+    ),
+    Mutation(
+        "Binding Errors count again and again",
+        "mr/mobile_router.py",
+        "if not is_meant or recently or not state.updates.registered:",
+        "if not is_meant or not state.updates.registered:",
+        ROUTER,
+    ),
+)  # fmt: skip
+
+
+def all_mutations(root: Path) -> list[Mutation]:
+    """Every mutation of the tree at `root`. Raises: ValueError if one does not fit it any more."""
+    found = [one for file, name, tests in TUPLES for one in _without_each(root, file, name, tests)]
+    for one in SINGLE:
+        if (root / one.file).read_text().count(one.before) != 1:
+            raise ValueError(f"the mutation {one.name!r} does not fit {one.file} any more")
+        found.append(one)
+    return found
+
+
+def _without_each(root: Path, file: str, name: str, tests: tuple[str, ...]) -> list[Mutation]:
+    """One mutation for each member of the tuple `name` in `file`."""
+    source = (root / file).read_text()
+    tree = ast.parse(source)
+    for node in tree.body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == name and isinstance(node, ast.AnnAssign):
+            assert isinstance(node.value, ast.Tuple)
+            whole = ast.get_source_segment(source, node.value)
+            assert whole is not None
+            parts = [ast.get_source_segment(source, member) or "" for member in node.value.elts]
+            return [
+                Mutation(f"{name} without {part}", file, whole, whole.replace(f"    {part},\n", "", 1), tests)
+                for part in parts
+            ]
+    raise ValueError(f"{file} has no tuple {name}")
