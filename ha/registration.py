@@ -83,7 +83,7 @@ def message_id_mismatch(case: Case) -> Refused | None:
     option = case.message_id
     if option is None:
         return None
-    if abs(ntp.to_unix(option.timestamp) - ntp.to_unix(case.clock)) > case.policy.replay_window_s:
+    if abs(ntp.difference_s(option.timestamp, case.clock)) > case.policy.replay_window_s:
         return Refused(Status.ID_MISMATCH, "message_id_outside_window")
     if case.record and option.timestamp <= max(case.record.message_id, case.record.newest().time):
         return Refused(Status.ID_MISMATCH, "message_id_replayed")
@@ -134,10 +134,10 @@ def sequence_out_of_window(case: Case) -> Refused | None:
     record = case.record
     if record is None or record.sequence.version == OLDEST:
         return None
-    age_s = ntp.to_unix(case.clock) - ntp.to_unix(record.sequence.version.time)
-    if not case.live() and age_s > DELETED_SEQUENCE_KEPT_S:
-        return None
     if sequence.is_newer(case.update.sequence, record.sequence.value):
+        return None
+    age_s = ntp.difference_s(case.clock, record.sequence.version.time)
+    if not case.live() and age_s > DELETED_SEQUENCE_KEPT_S:
         return None
     return Refused(Status.SEQUENCE_NUMBER_OUT_OF_WINDOW, "sequence_out_of_window", sequence=record.sequence.value)
 

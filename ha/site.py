@@ -1,6 +1,7 @@
 """What a home agent knows of its own site and may never accept as a care-of address. Values only."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ha.prefix import Prefix, contains
 from mip6.quick import quick
@@ -28,6 +29,9 @@ class HomePrefix:
 
 def _left_s(until: float | None, unix_s: float) -> int | None:
     return None if until is None else max(0, int(until - unix_s))
+
+
+_for_ever = lru_cache(64)(HomePrefix)  # asked for every Binding Update; a site has few aggregates
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,5 +65,5 @@ class Policy:
                 return one
         for aggregate in self.aggregates:
             if contains(aggregate, home_address):
-                return HomePrefix(aggregate)
+                return _for_ever(aggregate)
         return None

@@ -18,3 +18,8 @@ def to_unix(timestamp: int) -> float:
     """An NTP timestamp as Unix seconds."""
     era_s = 0 if timestamp & _ERA_TURN else ERA_S
     return timestamp / 2**32 + era_s - UNIX_EPOCH
+
+
+def difference_s(later: int, earlier: int) -> float:
+    """Seconds from one NTP timestamp to another, the shorter way around, so that a turn of the era does not matter."""
+    return ((later - earlier + _ERA_TURN) % (2 * _ERA_TURN) - _ERA_TURN) / 2**32

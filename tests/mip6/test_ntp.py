@@ -23,3 +23,8 @@ def test_a_moment_after_the_rollover_comes_back() -> None:
 @given(st.floats(0, 2**32 - 2**31))
 def test_a_moment_comes_back_to_the_microsecond(unix_s: float) -> None:
     assert abs(ntp.to_unix(ntp.to_timestamp(unix_s)) - unix_s) < 1e-6
+
+
+def test_the_difference_does_not_mind_the_rollover() -> None:
+    before, after = (ntp.to_timestamp(ROLLOVER_UNIX_S + off_s) for off_s in (-2.5, 4.0))
+    assert (ntp.difference_s(after, before), ntp.difference_s(before, after)) == (6.5, -6.5)
