@@ -1,6 +1,7 @@
-"""xsp-ha: the home agent. `xsp-ha --config FILE [run | status [--json] | drain | undrain | revoke]`."""
+"""xsp-ha: the home agent. `xsp-ha --config FILE [run | status [--json] | drain | undrain | revoke | replay]`."""
 
 import argparse
+import base64
 import json
 import sys
 from ipaddress import IPv6Address
@@ -32,7 +33,9 @@ def main() -> None:
         from ha.daemon import run
 
         log.configure("debug" if arguments.verbose else "info")
-        run(config, arguments.config)
+        run(config, arguments.config, arguments.journal)
+    elif arguments.verb == "replay":
+        _replay(config, arguments.file)
     elif arguments.verb == "status":
         sys.exit(print_status(_ask(config, "status"), as_json=arguments.json))
     elif arguments.verb == "revoke":
@@ -42,6 +45,27 @@ def main() -> None:
     else:
         _ask(config, arguments.verb)
         print(f"{config.instance}: {arguments.verb} asked; follow it with 'xsp-ha --config {arguments.config} status'")
+
+
+def _replay(config: Config, file: Path) -> None:
+    from ha import customer_table
+    from ha.journal import JournalRefused
+    from ha.replay import Player, replay
+
+    try:
+        table = customer_table.parse(config.customer_table.read_bytes(), config.public_key_octets(), config.set)
+        key = base64.b64decode(config.cookie_key_file.read_text()) if config.cookie_key_file else b""
+        sites = [peer.site for peer in config.peer]
+        player = Player(config.policy(key), sites, table, config.bgp.mrai_s, config.bgp.orphan_hold_s)
+        with open(file, encoding="utf-8") as lines:
+            replay((line.rstrip("\n") for line in lines), player, print)
+    except OSError as error:
+        exits.fail(f"{error.filename} cannot be read ({error.strerror})", "Name files that are there", exits.MISSING)
+    except customer_table.TableRefused as error:
+        what = f"the customer table {config.customer_table} cannot be used: {error.why}"
+        exits.fail(what, "Use the one that was in force when the journal was written", exits.REFUSED)
+    except JournalRefused as error:
+        exits.fail(f"{file} is no journal that can be played: {error.why}", "Take another", exits.REFUSED)
 
 
 def _ask(config: Config, do: str, **fields: Any) -> dict[str, object]:
@@ -62,8 +86,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
     common.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
     common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
     parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
-    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|undrain|revoke")
-    verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
+    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|undrain|revoke|replay")
+    run = verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
+    run.add_argument("--journal", type=Path, metavar="FILE", help="write down every event, to be replayed")
+    replay = verbs.add_parser("replay", parents=[common], help="play a journal: what would be done, as JSON lines")
+    replay.add_argument("file", type=Path, metavar="FILE")
     status = verbs.add_parser("status", parents=[common], help="what the kernel, the peers and BGP report")
     status.add_argument("--json", action="store_true", help="the whole document")
     verbs.add_parser("drain", parents=[common], help="take this site out of service without loss")
@@ -72,7 +99,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     revoke.add_argument("home_address", type=IPv6Address, metavar="HOME_ADDRESS")
     revoke.add_argument("--bid", type=int, action="append", default=[], help="only this binding; may be repeated")
     found = parser.parse_args(words)
-    defaults = {"config": DEFAULT_CONFIG, "check": False, "verbose": False, "json": False}
+    defaults = {"config": DEFAULT_CONFIG, "check": False, "verbose": False, "json": False, "journal": None}
     for name, value in defaults.items():
         if not hasattr(found, name):
             setattr(found, name, value)

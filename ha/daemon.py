@@ -22,19 +22,21 @@ from bgp.route import Route
 from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
-from dataplane.probe import probe
-from dataplane.relay import ErrorRelay
-from ha import customer_table, events, reception, snapshot, transmission
+from ha import customer_table, events, journal, reception, snapshot, transmission
 from ha.config import Config
-from ha.customer_table import CustomerTable, TableRefused
+from ha.customer_table import TableRefused
 from ha.home_agent import HomeAgent
+from ha.journal import Made, Recovered
+from ha.kernel import Kernel
 from ha.peerlink import PORT, PeerLink
 from ha.snapshot import Snapshot, SnapshotRefused
 from ha.status import status_document
+from ha.table_file import TableFile
 from mip6.discovery import HOME_AGENTS_ANYCAST
 from mip6.mhsocket import MobilitySocket
 from runtime import control, exits, log, notify
 from runtime.counters import Counters
+from runtime.journal import Journal, Recorded
 from runtime.loop import Loop
 
 SNAPSHOT_EVERY_S = 1.0
@@ -47,29 +49,29 @@ DRAINED = "drained"  # a file in the state directory
 class Daemon:
     """One running home agent."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, journal_path: Path | None = None) -> None:
         self._config = config
         self._counters = Counters()
-        self._plane = LinuxHomeAgent()
-        self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
-        self._plane_in_use = asyncio.Lock()
-        self._intact = True
-        self._table_seen: tuple[int, int] | None = None
+        self._table = TableFile(config, self._counters)
+        self._asked_to_read = False
         self._saving: asyncio.Task[None] | None = None
-        incarnation = time.time_ns()
+        incarnation, now, offset_s = time.time_ns(), time.monotonic(), time.time() - time.monotonic()
         self.agent = HomeAgent(
             policy=config.policy(_cookie_key(config)),
             sites=[peer.site for peer in config.peer],
             table=customer_table.EMPTY,
             incarnation=incarnation,
-            now=time.monotonic(),
-            clock_offset_s=time.time() - time.monotonic(),
+            now=now,
+            clock_offset_s=offset_s,
             mrai_s=config.bgp.mrai_s,
             orphan_hold_s=config.bgp.orphan_hold_s,
             counters=self._counters,
         )
+        self._journal = Journal(journal_path, self._counters) if journal_path else None
+        self._write(Made(config.instance, incarnation, now, offset_s), now)
+        core = Recorded(self.agent, self._write) if self._journal else self.agent
         self._loop: Loop[events.Event, events.Effect] = Loop(
-            self.agent, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
+            core, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
         )
         peers = {peer.site: peer.locator for peer in config.peer}
         self._peerlink = PeerLink(config.instance, config.locator, peers, incarnation, self._loop.feed, self._counters)
@@ -78,8 +80,16 @@ class Daemon:
             Route(route.prefix, route.communities, route.med, route.prepend) for route in config.bgp.route
         )
         self._source = config.home_agent_address.packed
-        self._relay: ErrorRelay | None = None
         self._stop = asyncio.Event()
+
+        self._kernel = Kernel(
+            LinuxHomeAgent(), _site_plan(config), self._loop.feed, lambda: self.agent.cache.installed, self._counters
+        )
+
+    def _write(self, entry: journal.Line, now: float) -> None:
+        """Into the journal, if there is one."""
+        if self._journal:
+            self._journal.write(journal.to_line(entry, now))
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -116,13 +126,11 @@ class Daemon:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, self._read_table)
+        loop.add_signal_handler(signal.SIGHUP, self._ask_to_read)
         for sock in self._mobility.sockets:
             loop.add_reader(sock.fileno(), self._receive, sock)
-        self._relay = ErrorRelay(self._source, self._plane.owns)
-        loop.add_reader(self._relay.socket, self._relay.relay)
         await self._peerlink.start()
-        self._loop.feed(events.DataPlaneChecked(self._plane.egress_present()))
+        self._kernel.start()
         looking = asyncio.create_task(self._look())
         notify.ready()
         log.get().info("serving", instance=self._config.instance)
@@ -137,7 +145,7 @@ class Daemon:
     def _prepare(self) -> None:
         config = self._config
         try:
-            table = self._load_table()
+            table = self._table.load()
         except (OSError, TableRefused) as error:
             why = error.strerror if isinstance(error, OSError) else error.why
             what = f"the customer table {config.customer_table} cannot be used: {why}"
@@ -145,17 +153,18 @@ class Daemon:
         self._loop.feed(events.TableLoaded(table))
         if (config.state_directory / DRAINED).exists():
             self._loop.feed(events.DrainAsked(True))
-        probe()
-        self._plane.prepare(_site_plan(config))
+        present = self._kernel.prepare()
         try:
             records = snapshot.load(config.state_directory, time.time())
         except SnapshotRefused as error:
             log.get().error("snapshot refused, starting cold", why=error.why)
             records = []
-        self.agent.state.restarts = snapshot.count_losses(config.state_directory, lost=not records)
-        wanted = self.agent.recover(records, self._plane.read(), time.monotonic())
-        results = self._plane.reconcile(wanted)
+        restarts = snapshot.count_losses(config.state_directory, lost=not records)
+        self.agent.state.restarts, now = restarts, time.monotonic()
+        wanted = self.agent.recover(records, present, now)
+        results = self._kernel.reconcile(wanted)
         self.agent.reconciled(wanted, results)
+        self._write(Recovered(records, present, results, restarts), now)
         log.get().info(
             "forwarding reconciled", customers=len(wanted), refused=sum(r is not None for r in results.values())
         )
@@ -170,6 +179,15 @@ class Daemon:
         self._config.control_socket.unlink(missing_ok=True)
 
     # --- events -----------------------------------------------------------------------------------------------------
+
+    async def _read_table(self) -> None:
+        self._asked_to_read = False
+        table = await self._table.newer(self.agent.table)
+        if table is not None:
+            self._loop.feed(events.TableLoaded(table))
+
+    def _ask_to_read(self) -> None:
+        self._asked_to_read = True
 
     def _receive(self, sock: socket.socket) -> None:
         for datagram in self._mobility.receive(sock, limit=DATAGRAMS_A_TURN):
@@ -188,79 +206,20 @@ class Daemon:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
-            await self._check_data_plane()
-            if self._table_stamp() != self._table_seen:
-                self._read_table()
+            await self._kernel.look()
+            if self._table.has_changed() or self._asked_to_read:
+                await self._read_table()
             if time.monotonic() > save_at:
                 began = time.monotonic()
                 await self._save()
                 save_at = time.monotonic() + max(SNAPSHOT_EVERY_S, (time.monotonic() - began) / SNAPSHOT_SHARE)
-
-    async def _check_data_plane(self) -> None:
-        """See what others did to the kernel and put it right, while the loop goes on; changes wait for the repair."""
-        try:
-            disturbed = self._plane.disturbances()
-            if disturbed or not self._intact:
-                log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
-                await self._repair()
-            self._intact = True
-            self._plane.expire(time.monotonic())
-            egress_present = self._plane.egress_present()
-        except DataPlaneError as error:
-            self._counters.add("data_plane_errors")
-            log.get().error("data plane cannot be read or repaired", reason=str(error))
-            self._intact = egress_present = False
-        self._loop.feed(events.DataPlaneChecked(egress_present, self._intact))
-
-    async def _repair(self) -> None:
-        """Raises: DataPlaneError."""
-        wanted = dict(self.agent.cache.installed)
-
-        def repair() -> dict[bytes, str | None]:
-            self._plane.prepare(_site_plan(self._config))
-            return self._plane.reconcile(wanted)
-
-        try:
-            async with self._plane_in_use:
-                results = await asyncio.to_thread(repair)
-        finally:
-            asyncio.get_running_loop().call_soon(self._apply)  # what waited meanwhile
-        self._loop.feed(events.ForwardingRepaired(wanted, results))
-
-    def _read_table(self) -> None:
-        try:
-            table = self._load_table()
-        except (OSError, TableRefused) as error:
-            self._counters.add("tables_refused")
-            log.get().error("customer table refused, the old one stays", why=str(error))
-            return
-        if table.version < self.agent.table.version:
-            self._counters.add("tables_refused")
-            log.get().error("customer table refused: its version goes back", version=table.version)
-            return
-        if table.version > self.agent.table.version:
-            self._loop.feed(events.TableLoaded(table))
-
-    def _load_table(self) -> CustomerTable:
-        self._table_seen = self._table_stamp()
-        octets = self._config.customer_table.read_bytes()
-        return customer_table.parse(octets, self._config.public_key_octets(), self._config.set)
-
-    def _table_stamp(self) -> tuple[int, int] | None:
-        try:
-            found = self._config.customer_table.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
     def _perform(self, effect: events.Effect) -> None:
         match effect:
             case events.SetForwarding(home_address, entry, generation):
-                if not self._waiting:
-                    asyncio.get_running_loop().call_soon(self._apply)
-                self._waiting[home_address] = (generation, entry)
+                self._kernel.order(home_address, entry, generation)
             case events.SendRecords(site, frame):
                 self._peerlink.records(site, frame)
             case events.AskForRecords(site, incarnation, since):
@@ -275,18 +234,6 @@ class Daemon:
                 getattr(log.get(), level)(message, **fields)
             case _:
                 self._send(transmission.octets(effect, self._source))
-
-    def _apply(self) -> None:
-        """Carry out everything that waits, in one batch, and report; a repair under way is let finish."""
-        if self._plane_in_use.locked() or not self._waiting:
-            return
-        waiting, self._waiting = self._waiting, {}
-        try:
-            results = self._plane.apply({home: entry for home, (_, entry) in waiting.items()})
-        except DataPlaneError as error:
-            results = dict.fromkeys(waiting, str(error))
-        reported = {home: (generation, results.get(home)) for home, (generation, _) in waiting.items()}
-        self._loop.feed(events.ForwardingReported(reported))
 
     def _send(self, octets: bytes) -> None:
         try:
@@ -307,13 +254,15 @@ class Daemon:
             log.get().error("snapshot not written", reason=str(error))
 
     async def _status(self, _: object) -> dict[str, object]:
-        async with self._plane_in_use:
-            return self._status_now()
-
-    def _status_now(self) -> dict[str, object]:
-        counters = self._relay.counters() if self._relay else {}
-        connected = self._peerlink.connected()
-        return status_document(self._config, self.agent, self._plane, connected, counters, time.monotonic())
+        connected, counters = self._peerlink.connected(), self._counters.as_dict() | self._kernel.relay_counters()
+        present: Mapping[bytes, ForwardingEntry] = {}
+        trouble = ""
+        try:
+            present, more = await self._kernel.read()
+            counters |= more
+        except DataPlaneError as error:
+            trouble = f"the data plane cannot be read: {error}"
+        return status_document(self._config, self.agent, present, connected, counters, trouble, time.monotonic())
 
     def _drain(self, drain: bool) -> dict[str, object]:
         """An operator's wish outlives this process: an upgrade is drain, restart, look, undrain."""
@@ -376,14 +325,14 @@ def _site_plan(config: Config) -> SitePlan:
     )
 
 
-def run(config: Config, config_path: Path) -> None:
+def run(config: Config, config_path: Path, journal_path: Path | None = None) -> None:
     """Run the daemon in the foreground; leaves with an exit status and two sentences if it cannot start."""
     if os.geteuid() != 0:
         exits.fail(
             "xsp-ha needs root to program tunnels and routes", f"Run: sudo xsp-ha --config {config_path}", exits.MISSING
         )
     try:
-        asyncio.run(_run(config))
+        asyncio.run(_run(config, journal_path))
     except DataPlaneError as error:
         remedy = "Correct the configuration or the machine; README.md names what is needed"
         exits.fail(f"the data plane cannot be set up: {error}", remedy, exits.MISSING)
@@ -392,5 +341,10 @@ def run(config: Config, config_path: Path) -> None:
         exits.fail(what, "Stop it first, or use another run_directory", exits.CONFLICT)
 
 
-async def _run(config: Config) -> None:
-    await Daemon(config).run()
+async def _run(config: Config, journal_path: Path | None) -> None:
+    try:
+        daemon = Daemon(config, journal_path)
+    except OSError as error:
+        what = f"the journal {journal_path} cannot be opened ({error.strerror})"
+        exits.fail(what, "Name a file in a folder that is there", exits.MISSING)
+    await daemon.run()

@@ -11,7 +11,7 @@ all-or-nothing: if it raises, the state is as it was before.
 from collections.abc import Mapping, Sequence
 
 from dataplane.entry import ForwardingEntry
-from ha import aging, discovery, exchange, frames, heartbeats, revoke, updates
+from ha import aging, customer_table, discovery, exchange, frames, heartbeats, revoke, updates
 from ha.customer_table import CustomerTable
 from ha.events import (
     BindingUpdateReceived,
@@ -236,8 +236,10 @@ class HomeAgent:
     def _table_loaded(self, table: CustomerTable, now: float) -> list[Effect]:
         state, before = self.state, self.table
         self._undo.assign(state, "table", table)
-        effects = revoke.suspended(state, before, now)
-        for home_address, record in self.cache.records.items():
+        changed = customer_table.changed(before, table)
+        effects = revoke.suspended(state, before, changed, now)
+        for home_address in changed:
+            record = self.cache.records.get(home_address)
             entry = state.entry(record, now)
             if entry != self.cache.wants(home_address):
                 effects.append(self.cache.begin(home_address, entry, None, (), self._undo))

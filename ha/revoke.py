@@ -27,12 +27,12 @@ def asked(state: State, event: RevokeAsked, now: float) -> list[Effect]:
     return revoke(state, event.home_address, event.bids, customer, RevocationTrigger.ADMINISTRATIVE, now)
 
 
-def suspended(state: State, before: CustomerTable, now: float) -> list[Effect]:
+def suspended(state: State, before: CustomerTable, changed: Iterable[bytes], now: float) -> list[Effect]:
     """A new table is in force: take away the bindings of those who were active in the one `before` and are no more."""
     effects: list[Effect] = []
-    for home_address in state.cache.records.keys() & before.customers.keys():
-        was, is_now = before.customers[home_address], state.table.customers.get(home_address)
-        if was.active and (is_now is None or not is_now.active):
+    for home_address in changed:
+        was, is_now = before.customers.get(home_address), state.table.customers.get(home_address)
+        if home_address in state.cache.records and was and was.active and (is_now is None or not is_now.active):
             effects += revoke(state, home_address, (), was, RevocationTrigger.ADMINISTRATIVE, now)
     return effects
 

@@ -1,10 +1,9 @@
 """The home agent's status document: what the kernel and the neighbours report, beside what was wanted."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from dataplane.entry import ForwardingEntry
-from dataplane.errors import DataPlaneError
-from dataplane.port import DataPlane
 from ha.config import Config
 from ha.home_agent import HomeAgent
 from ha.prefix import address_text, prefix_text
@@ -17,9 +16,10 @@ BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a stat
 def status_document(
     config: Config,
     agent: HomeAgent,
-    plane: DataPlane,
+    present: Mapping[bytes, ForwardingEntry],
     connected: dict[str, bool],
-    more_counters: dict[str, int],
+    counters: dict[str, int],
+    trouble: str,
     now: float,
 ) -> dict[str, Any]:
     """The document of `xsp-ha status`.
@@ -28,13 +28,8 @@ def status_document(
     """
     serving = agent.serving
     reasons = list(serving.decision.reasons)
-    counters = agent.counters.as_dict() | more_counters
-    present: dict[bytes, ForwardingEntry] = {}
-    try:
-        counters |= plane.counters()
-        present = plane.read()
-    except DataPlaneError as error:
-        reasons.append(f"the data plane cannot be read: {error}")
+    if trouble:
+        reasons.append(trouble)
     return status.document(
         program="xsp-ha",
         instance=config.instance,
@@ -62,7 +57,7 @@ def status_document(
     )
 
 
-def _different(agent: HomeAgent, present: dict[bytes, ForwardingEntry]) -> int:
+def _different(agent: HomeAgent, present: Mapping[bytes, ForwardingEntry]) -> int:
     """Customers whose entry in the kernel's dump is not the one we believe to be installed."""
     homes = agent.cache.installed.keys() | present.keys()
     return sum(agent.cache.installed.get(home) != present.get(home) for home in homes)

@@ -54,8 +54,10 @@ EDGES: tuple[str, ...] = (
     "dataplane/watch.py",
     "ha/__main__.py",
     "ha/daemon.py",
+    "ha/kernel.py",
     "ha/peerlink.py",
     "ha/snapshot.py",
+    "ha/table_file.py",
     "mip6/mhsocket.py",
     "mr/__main__.py",
     "mr/daemon.py",
@@ -63,6 +65,7 @@ EDGES: tuple[str, ...] = (
     "mr/rtnetlink.py",
     "mr/secret.py",
     "runtime/control.py",
+    "runtime/journal.py",
     "runtime/log.py",
     "runtime/loop.py",
     "runtime/notify.py",
@@ -87,7 +90,7 @@ IMPURE = {"asyncio", "socket", "time", "random", "os", "subprocess", "threading"
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "cryptography": ("ha/customer_table.py", "xsp/*.py"),  # signature of the customer table; keys at rest
     "jinja2": ("xsp/render.py",),
-    "msgspec": ("ha/frames.py", "ha/replication.py", "ha/snapshot.py"),
+    "msgspec": ("ha/frames.py", "ha/journal.py", "ha/replay.py", "ha/replication.py", "ha/snapshot.py"),
     "pydantic": ("*/config.py",),
     "pydantic_core": ("*/config.py",),
     "pyroute2": ("dataplane/*.py",),

@@ -78,8 +78,9 @@ lease_socket = "{directory}/lease.sock"
         for ready in self.sockets.sockets:
             ready.setblocking(False)
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         words = ["ip", "netns", "exec", self.net.name("ha"), sys.executable, "-m", "ha", "--config", str(self.config)]
+        words += ["run", *options]
         log = open(self.directory / "ha.log", "ab")  # noqa: SIM115  (the process keeps it)
         self.process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log)
         log.close()

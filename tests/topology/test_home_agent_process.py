@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -303,3 +304,25 @@ def test_a_drained_site_stays_drained_over_a_restart_until_it_is_undrained(place
     place.stop()
     place.start()
     poll(lambda: place.status()["state"] == "READY", "still in service")
+
+
+def test_a_recorded_run_can_be_replayed_and_a_full_disk_stops_nothing(place: Office) -> None:
+    journal = place.directory / "journal.jsonl"
+    place.stop()
+    place.start("--journal", str(journal))
+    place.register()
+    place.stop()
+    assert journal.stat().st_mode & 0o777 == 0o600
+    words = [sys.executable, "-m", "ha", "--config", str(place.config), "replay"]
+    done = subprocess.run([*words, str(journal)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    acks = [json.loads(line) for line in done.stdout.splitlines() if '"SendBindingAck"' in line]
+    assert [ack["fields"]["ack"]["status"] for ack in acks] == [0]
+    refused = subprocess.run(
+        [*words, str(place.config)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (refused.returncode, "line 1" in refused.stderr) == (1, True)
+    place.start("--journal", "/dev/full")
+    place.send(place.update(*both_lines(), flags=OVERWRITE))
+    assert place.ack().status == Status.ACCEPTED
+    assert place.counter("journal_lines_lost") > 5

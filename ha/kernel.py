@@ -1,0 +1,128 @@
+"""The data plane at work: orders in batches, errors relayed, what others change repaired. An edge; decides nothing.
+
+While a repair or a dump runs in a thread, because either takes seconds with many customers, the loop goes on; orders
+wait until it is done.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from dataplane.entry import ForwardingEntry, SitePlan
+from dataplane.errors import DataPlaneError
+from dataplane.port import DataPlane
+from dataplane.probe import probe
+from dataplane.relay import ErrorRelay
+from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported
+from runtime import log
+from runtime.counters import Counters
+
+Entries = Mapping[bytes, ForwardingEntry]
+
+
+class Kernel:
+    """One site's data plane.
+
+    Args:
+        plane: the driver. plan: what the site stands on.
+        feed: takes events. installed: what the core believes to be in the kernel.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        plan: SitePlan,
+        feed: Callable[[Event], None],
+        installed: Callable[[], Entries],
+        counters: Counters,
+    ) -> None:
+        self._plane, self._plan, self._feed, self._installed = plane, plan, feed, installed
+        self._counters = counters
+        self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
+        self._in_use = asyncio.Lock()
+        self._intact = True
+        self._relay: ErrorRelay | None = None
+
+    def prepare(self) -> Entries:
+        """Before anything else: is there a driver, the site's foundation, and what the kernel holds of customers.
+
+        Raises: DataPlaneError.
+        """
+        probe()
+        self._plane.prepare(self._plan)
+        return self._plane.read()
+
+    def reconcile(self, wanted: Entries) -> Mapping[bytes, str | None]:
+        """Make the kernel hold exactly this. Raises: DataPlaneError."""
+        return self._plane.reconcile(wanted)
+
+    def start(self) -> None:
+        """From now on errors about our tunnels are relayed. Raises: DataPlaneError."""
+        self._relay = ErrorRelay(self._plan.home_agent_address, self._plane.owns)
+        asyncio.get_running_loop().add_reader(self._relay.socket, self._relay.relay)
+        self._feed(DataPlaneChecked(self._plane.egress_present()))
+
+    # --- orders -----------------------------------------------------------------------------------------------------
+
+    def order(self, home_address: bytes, entry: ForwardingEntry | None, generation: int) -> None:
+        """Carry out with whatever else is ordered in this turn of the loop; a report follows."""
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._apply)
+        self._waiting[home_address] = (generation, entry)
+
+    def _apply(self) -> None:
+        """Carry out everything that waits, in one batch, and report."""
+        if self._in_use.locked() or not self._waiting:
+            return
+        waiting, self._waiting = self._waiting, {}
+        try:
+            results = self._plane.apply({home: entry for home, (_, entry) in waiting.items()})
+        except DataPlaneError as error:
+            results = dict.fromkeys(waiting, str(error))
+        reported = {home: (generation, results.get(home)) for home, (generation, _) in waiting.items()}
+        self._feed(ForwardingReported(reported))
+
+    # --- looks ------------------------------------------------------------------------------------------------------
+
+    async def look(self) -> None:
+        """See what others did to the kernel and put it right."""
+        try:
+            disturbed = self._plane.disturbances()
+            if disturbed or not self._intact:
+                log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
+                await self._repair()
+            self._intact = True
+            self._plane.expire(time.monotonic())
+            egress_present = self._plane.egress_present()
+        except DataPlaneError as error:
+            self._counters.add("data_plane_errors")
+            log.get().error("data plane cannot be read or repaired", reason=str(error))
+            self._intact = egress_present = False
+        self._feed(DataPlaneChecked(egress_present, self._intact))
+
+    async def _repair(self) -> None:
+        """Raises: DataPlaneError."""
+        wanted = dict(self._installed())
+
+        def repair() -> dict[bytes, str | None]:
+            self._plane.prepare(self._plan)
+            return self._plane.reconcile(wanted)
+
+        try:
+            async with self._in_use:
+                results = await asyncio.to_thread(repair)
+        finally:
+            asyncio.get_running_loop().call_soon(self._apply)  # what waited meanwhile
+        self._feed(ForwardingRepaired(wanted, results))
+
+    async def read(self) -> tuple[Entries, dict[str, int]]:
+        """What the kernel holds, by its own dump, and its counters. Raises: DataPlaneError."""
+        try:
+            async with self._in_use:
+                return await asyncio.to_thread(lambda: (self._plane.read(), self._plane.counters()))
+        finally:
+            asyncio.get_running_loop().call_soon(self._apply)
+
+    def relay_counters(self) -> dict[str, int]:
+        """What became of errors about our tunnels."""
+        return self._relay.counters() if self._relay else {}
