@@ -12,6 +12,7 @@ from ha.config import Config, ConfigRefused, load
 from runtime import control, exits, log
 from runtime.status import print_status
 
+STATUS_TIMEOUT_S = 30.0  # the kernel's dump of 100,000 customers takes seconds
 DEFAULT_CONFIG = Path("/etc/anycast-xsp/ha.toml")
 
 
@@ -37,7 +38,7 @@ def main() -> None:
     elif arguments.verb == "replay":
         _replay(config, arguments.file)
     elif arguments.verb == "status":
-        sys.exit(print_status(_ask(config, "status"), as_json=arguments.json))
+        sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S), as_json=arguments.json))
     elif arguments.verb == "revoke":
         home_address = str(arguments.home_address)
         answer = _ask(config, "revoke", home_address=home_address, bids=arguments.bid)
@@ -68,9 +69,9 @@ def _replay(config: Config, file: Path) -> None:
         exits.fail(f"{file} is no journal that can be played: {error.why}", "Take another", exits.REFUSED)
 
 
-def _ask(config: Config, do: str, **fields: Any) -> dict[str, object]:
+def _ask(config: Config, do: str, timeout_s: float = 2.0, **fields: Any) -> dict[str, object]:
     try:
-        answer = control.ask(config.control_socket, do, **fields)
+        answer = control.ask(config.control_socket, do, timeout_s, **fields)
     except control.Unreachable as error:
         exits.fail(
             f"xsp-ha of {config.instance} does not answer ({error})", "Start it, or look at its log", exits.UNREACHABLE

@@ -8,7 +8,7 @@ router. Every 100 ms: HELLO to the peers and a renewal of the BGP lease with wha
 all-or-nothing: if it raises, the state is as it was before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dataplane.entry import ForwardingEntry
 from ha import aging, customer_table, discovery, exchange, frames, heartbeats, revoke, updates
@@ -248,6 +248,8 @@ class HomeAgent:
 
     # --- small things -----------------------------------------------------------------------------------------------
 
-    def snapshot(self, now: float) -> list[WireRecord]:
-        """All records, with remaining times."""
-        return [frames.to_wire(record, now) for record in self.cache.records.values()]
+    def snapshot(self, now: float, homes: Iterable[bytes] | None = None) -> list[WireRecord]:
+        """The records of these home addresses, or all, with remaining times."""
+        records = self.cache.records
+        wanted = records if homes is None else homes
+        return [frames.to_wire(records[home], now) for home in wanted if home in records]

@@ -1,6 +1,7 @@
 """The home agent's status document: what the kernel and the neighbours report, beside what was wanted."""
 
 from collections.abc import Mapping
+from heapq import nsmallest
 from typing import Any
 
 from dataplane.entry import ForwardingEntry
@@ -49,12 +50,14 @@ def status_document(
             },
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
             "peers": [_peer(site, agent, connected, now) for site in sorted(connected)],
-            "bindings": [
-                _binding(record, present.get(home), agent, now)
-                for home, record in sorted(agent.cache.records.items())[:BINDINGS_SHOWN]
-            ],
+            "bindings": [_binding(record, present.get(home), agent, now) for home, record in _first(agent)],
         },
     )
+
+
+def _first(agent: HomeAgent) -> list[tuple[bytes, Record]]:
+    records = agent.cache.records
+    return [(home, records[home]) for home in nsmallest(BINDINGS_SHOWN, records)]
 
 
 def _different(agent: HomeAgent, present: Mapping[bytes, ForwardingEntry]) -> int:
