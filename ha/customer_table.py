@@ -53,6 +53,7 @@ class UplinkRight:
 class Customer:
     """One customer of the table: rights and keys of one mobile router.
 
+    `bids_max`: how many BIDs at once, 0: one care-of address without a BID; None: as many as the site allows.
     `key_ends`: until when a key is good, Unix seconds by SPI; one that is not in there has no end.
     """
 
@@ -66,6 +67,7 @@ class Customer:
     allow_nested: bool
     verify_care_of: bool = True
     key_ends: Mapping[int, float] = field(default_factory=lambda: NO_ENDS)
+    bids_max: int | None = None
 
     def association(self, spi: int, unix_s: float) -> SecurityAssociation | None:
         """The key of this SPI, if it is good now; several may be, while one takes over from another."""
@@ -193,6 +195,7 @@ def _customer(line: bytes, number: int, shared: _Shared) -> Customer:
             verify_care_of=bool(options.get("verify_care_of", True)),
             key_ends={int(key["spi"]): _instant(key["not_after"]) for key in row["keys"] if key.get("not_after")}
             or NO_ENDS,
+            bids_max=_at_least_0(row.get("limits", {}).get("bids")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TableRefused(f"line {number} is not a customer this program understands ({error})") from error
@@ -210,6 +213,12 @@ def _association(key: Mapping[str, Any]) -> SecurityAssociation:
     return SecurityAssociation(
         int(key["spi"]), sys.intern(str(key["algorithm"])), base64.b64decode(key["secret"], validate=True)
     )
+
+
+def _at_least_0(number: object) -> int | None:
+    if number is None or (isinstance(number, int) and number >= 0):
+        return number
+    raise ValueError(f"a limit is {number!r}")
 
 
 def _instant(text: str) -> float:

@@ -23,6 +23,7 @@ HOME_REGISTRATION = int(BindingUpdateFlag.HOME_REGISTRATION)
 OVERWRITE = int(BindingUpdateFlag.OVERWRITE)
 NOT_OFFERED = int(BindingUpdateFlag.FORCE_UDP | BindingUpdateFlag.PROXY_REGISTRATION)
 PREFIX_LENGTH_MAX = 128
+TOMBSTONES_MAX = 32  # of one mobile router; they live as long as any binding could (ha/record.py)
 DELETED_SEQUENCE_KEPT_S = 10.0  # RFC 6275 12, MAX_DELETE_BCE_TIMEOUT
 
 
@@ -99,11 +100,16 @@ def too_many_updates(case: Case) -> Refused | None:
 
 
 def no_home_registration(case: Case) -> Discarded | Refused | None:
-    """RFC 3963 6.2: R without H is 140; RFC 6275 9.5.1: any other BU without H is for correspondents, not for us."""
+    """RFC 3963 6.2: R without H is 140. RFC 6275 9.5.1: H does not change while a binding lives, 139.
+
+    Any other update without H is for correspondents, not for us.
+    """
     if case.flags & HOME_REGISTRATION:
         return None
     if case.is_mobile_router:
         return Refused(Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, "router_without_home_registration")
+    if case.live():
+        return Refused(Status.REGISTRATION_TYPE_CHANGE_DISALLOWED, "home_registration_changed")
     return Discarded("no_home_registration")
 
 
@@ -200,15 +206,29 @@ def bid_malformed(case: Case) -> Refused | None:
     return None
 
 
+def multiple_care_of_prohibited(case: Case) -> Refused | None:
+    """RFC 5648 6.2, status 166: this customer has one care-of address at a time."""
+    if case.bids and case.update.lifetime_s and case.rights.bids_max == 0:
+        return Refused(Status.MCOA_PROHIBITED, "multiple_care_of_prohibited")
+    return None
+
+
 def too_many_bids(case: Case) -> Refused | None:
-    """Status 130: each BID costs kernel memory; tombstones count."""
+    """Status 130: each BID costs kernel memory, and each deleted one, for a while, a tombstone."""
     if case.update.lifetime_s == 0:
         return None
-    bids = {option.bid for option in case.bids}
-    if not case.flags & OVERWRITE:
-        bids.update(case.live())
-    if len(bids - {PLAIN_BID}) > case.policy.bids_max:
+    most = case.policy.bids_max
+    if case.rights.bids_max is not None:
+        most = min(most, case.rights.bids_max)
+    named = {option.bid for option in case.bids}
+    if len(named) > most:
         return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_bids")
+    if case.record is None or case.flags & OVERWRITE or not named:
+        return None
+    if len((named | case.live().keys()) - {PLAIN_BID}) > most:
+        return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_bids")
+    if len(named | case.record.cells.keys()) > most + TOMBSTONES_MAX:
+        return Refused(Status.INSUFFICIENT_RESOURCES, "too_many_tombstones")
     return None
 
 
@@ -246,6 +266,7 @@ RULES: tuple[Rule, ...] = (
     prefix_not_authorized,
     no_prefix_known,
     bid_malformed,
+    multiple_care_of_prohibited,
     too_many_bids,
     plain_binding_exists,
     plain_care_of_refused,

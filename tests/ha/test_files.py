@@ -59,6 +59,17 @@ def test_a_table_is_read_in_full() -> None:
     assert "kkk" not in repr(customer)
 
 
+def test_a_customers_limit_of_bids_is_a_number_or_nothing() -> None:
+    for limits, expected in (({}, None), ({"bids": 0}, 0), ({"bids": 3}, 3)):
+        assert (
+            customer_table.parse(table({**ROW, "limits": limits}), PUBLIC, "default").customers[HOME].bids_max
+            == expected
+        )
+    for bad in (-1, "3"):
+        with pytest.raises(customer_table.TableRefused, match="limit"):
+            customer_table.parse(table({**ROW, "limits": {"bids": bad}}), PUBLIC, "default")
+
+
 def test_two_keys_are_good_while_one_takes_over_from_the_other() -> None:
     old, new = {**ROW["keys"][0], "not_after": "2026-01-02T00:00:00Z"}, {**ROW["keys"][0], "spi": 257}
     customer = customer_table.parse(table({**ROW, "keys": [old, new]}), PUBLIC, "default").customers[HOME]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from ha import registration
-from ha.events import BindingUpdateReceived, SendBindingAck
+from ha.events import BindingUpdateReceived, SendBindingAck, TimeReached
 from ha.limits import Cost
 from ha.undo import Undo
 from mip6 import auth, ntp
@@ -99,6 +99,19 @@ def stale_sequence(router: Router) -> BindingUpdateReceived:
     return router.update(NOW, both_lines())
 
 
+def one_address_only(site: Site, router: Router) -> None:
+    site.load(customer(bids_max=0))
+
+
+def one_bid_only(site: Site, router: Router) -> None:
+    site.load(customer(bids_max=1))
+
+
+def one_bid_held(site: Site, router: Router) -> None:
+    one_bid_only(site, router)
+    site.feed(router.update(NOW, (line(1, CARE_OF_1),)), NOW)
+
+
 def key_over(site: Site, router: Router) -> None:
     site.load(customer(key_ends={256: EPOCH + NOW}))
 
@@ -134,6 +147,7 @@ ROWS = [
     Row("clock ahead", update(stamp=ntp.to_timestamp(EPOCH + NOW + 8)), Status.ID_MISMATCH, "message_id_outside_window"),
     Row("replay", replayed, Status.ID_MISMATCH, "message_id_replayed", ((1, 0), (2, 0)), registered),
     Row("no H, no R", update(flags=BindingUpdateFlag.ACKNOWLEDGE), None, "no_home_registration"),
+    Row("H taken back while a binding lives", update(flags=BindingUpdateFlag.ACKNOWLEDGE), Status.REGISTRATION_TYPE_CHANGE_DISALLOWED, "home_registration_changed", (), registered),
     Row("R without H", update(flags=BindingUpdateFlag.MOBILE_ROUTER), Status.MOBILE_ROUTER_OPERATION_NOT_PERMITTED, "router_without_home_registration"),
     Row("forced UDP", update(flags=REGISTRATION | BindingUpdateFlag.FORCE_UDP), Status.ADMINISTRATIVELY_PROHIBITED, "flag_not_offered"),
     Row("lifetime too short", update(lifetime_s=8), Status.ADMINISTRATIVELY_PROHIBITED, "lifetime_too_short"),
@@ -150,6 +164,9 @@ ROWS = [
     Row("BID 0", update(line(0, CARE_OF_1)), Status.MCOA_MALFORMED, "bid_malformed", ((0, 0),)),
     Row("BID twice", update(line(1, CARE_OF_1), line(1, CARE_OF_2)), Status.MCOA_MALFORMED, "bid_malformed", ((1, 0), (1, 0))),
     Row("too many BIDs", update(*(line(bid, CARE_OF_1) for bid in range(1, 10))), Status.INSUFFICIENT_RESOURCES, "too_many_bids", tuple((bid, 0) for bid in range(1, 10))),
+    Row("several care-of addresses where one is allowed", update(line(1, CARE_OF_1)), Status.MCOA_PROHIBITED, "multiple_care_of_prohibited", ((1, 0),), one_address_only),
+    Row("more BIDs than this customer may have", update(*both_lines()), Status.INSUFFICIENT_RESOURCES, "too_many_bids", ((1, 0), (2, 0)), one_bid_only),
+    Row("a BID more than this customer may have", update(line(2, CARE_OF_2)), Status.INSUFFICIENT_RESOURCES, "too_many_bids", ((2, 0),), one_bid_held),
     Row("BID over a plain binding", update(line(1, CARE_OF_1)), Status.MCOA_NON_MCOA_BINDING_EXISTS, "plain_binding_exists", ((1, 0),), registered_plain),
     Row("unknown BID refreshed", update(line(9)), Status.MCOA_UNKNOWN_COA, "bid_refused", ((9, 0),)),
     Row("unknown BID deleted", update(line(9), lifetime_s=0), Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, "bid_refused", ((9, 0),)),
@@ -237,6 +254,22 @@ def test_one_bad_bid_in_a_bulk_does_not_hold_back_the_others() -> None:
     assert ack.ack.status == Status.MCOA_NOTCOMPLETE
     assert [(o.bid, o.status) for o in ack.ack.all(BindingIdentifier)] == [(1, 0), (2, 174)]
     assert site.agent.cache.records[HOME].live(NOW).keys() == {1}
+
+
+def test_bids_that_come_and_go_do_not_grow_a_record_without_end() -> None:
+    site, router = Site(), Router()
+    statuses = []
+    for step in range(80):
+        now = NOW + step
+        bid = 10 + step
+        statuses.append(ack_of(site, router.update(now, (line(bid, CARE_OF_3),)), now).ack.status)
+        site.feed(router.update(now, (line(bid),), lifetime_s=0), now)
+    assert statuses[:40] == [Status.ACCEPTED] * 40 and statuses[-1] == Status.INSUFFICIENT_RESOURCES
+    assert len(site.agent.cache.records[HOME].cells) <= 48
+    assert site.counters.get("binding_updates_refused", "130 too_many_tombstones") > 20
+    later = NOW + 80 + 400
+    site.feed(TimeReached(), later)
+    assert ack_of(site, router.update(later, (line(1, CARE_OF_1),)), later).ack.status == Status.ACCEPTED
 
 
 def test_overwrite_replaces_every_binding() -> None:
