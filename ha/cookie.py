@@ -6,7 +6,7 @@ no mobile router has: whichever site hears the echo can check it.
 
 import hmac
 
-from mip6.care_of_test import COOKIE_OCTETS
+from mip6.care_of_proof import COOKIE_OCTETS
 
 STRETCH_S = 64.0  # a cookie is good in the stretch in which it was made and in the next one
 

@@ -1,6 +1,6 @@
 """Heartbeats (RFC 5847): are we alive, did we lose state, and does the router hear at this care-of address?
 
-Theory of operation. `mip6.care_of_test` says what the messages carry. Whoever proves to be a customer's router and
+Theory of operation. `mip6.care_of_proof` says what the messages carry. Whoever proves to be a customer's router and
 asks from one of its care-of addresses is told by a cookie, sent to that address, what it must say next; when it says
 it, the binding is verified, at every site. Then, and for those verified already, the answer carries no cookie. A
 care-of address that we do not know (the binding may be on its way from another site) is answered by silence: the
@@ -16,7 +16,7 @@ from ha.limits import Cost
 from ha.prefix import is_global_unicast
 from ha.record import Record
 from ha.state import State
-from mip6 import auth, care_of_test, ntp
+from mip6 import auth, care_of_proof, ntp
 from mip6.auth import SecurityAssociation
 from mip6.messages import Heartbeat
 from mip6.numbers import AuthenticationSubtype
@@ -28,7 +28,7 @@ def received(state: State, event: HeartbeatReceived, now: float) -> list[Effect]
     if event.message.response:
         state.counters.add("heartbeats_discarded", "response_unasked")
         return []
-    home = care_of_test.home_address(event.message)
+    home = care_of_proof.home_address(event.message)
     if home is None or event.message.first(Authentication) is None:
         return _from_stranger(state, event, now)
     customer = state.table.customers.get(home)
@@ -40,7 +40,7 @@ def received(state: State, event: HeartbeatReceived, now: float) -> list[Effect]
     record = state.cache.records[home]
     bids = [bid for bid, cell in record.live(now).items() if cell.care_of == event.source]
     unverified = [bid for bid in bids if not record.cells[bid].verified]
-    echoed = care_of_test.cookie(event.message)
+    echoed = care_of_proof.cookie(event.message)
     state.counters.add("heartbeats_answered")
     options: list[Option] = [RestartCounter(state.restarts)]
     effects: list[Effect] = []
@@ -49,7 +49,7 @@ def received(state: State, event: HeartbeatReceived, now: float) -> list[Effect]
         if echoed is not None and cookie.is_good(echoed, *where):
             effects = _verify(state, record, unverified, now)
         else:
-            options.append(care_of_test.cookie_option(cookie.make(*where)))
+            options.append(care_of_proof.cookie_option(cookie.make(*where)))
     identification = event.message.first(MessageIdentification)
     assert identification is not None  # without one there was a fault
     options.append(identification)

@@ -134,7 +134,7 @@ def _home_test_init(octets: bytes) -> Message:
     return HomeTestInit(octets[8:16], chain.decode(octets, 16))
 
 
-def _care_of_test_init(octets: bytes) -> Message:
+def _care_of_proof_init(octets: bytes) -> Message:
     return CareOfTestInit(octets[8:16], chain.decode(octets, 16))
 
 
@@ -143,7 +143,7 @@ def _home_test(octets: bytes) -> Message:
     return HomeTest(nonce_index, cookie, token, chain.decode(octets, 24))
 
 
-def _care_of_test(octets: bytes) -> Message:
+def _care_of_proof(octets: bytes) -> Message:
     nonce_index, cookie, token = _TEST.unpack_from(octets, _BODY_AT)
     return CareOfTest(nonce_index, cookie, token, chain.decode(octets, 24))
 
@@ -183,9 +183,9 @@ def _revocation(octets: bytes) -> Message:
 _PARSERS: dict[int, Callable[[bytes], Message]] = {
     MessageType.BINDING_REFRESH_REQUEST: _refresh_request,
     MessageType.HOME_TEST_INIT: _home_test_init,
-    MessageType.CARE_OF_TEST_INIT: _care_of_test_init,
+    MessageType.CARE_OF_TEST_INIT: _care_of_proof_init,
     MessageType.HOME_TEST: _home_test,
-    MessageType.CARE_OF_TEST: _care_of_test,
+    MessageType.CARE_OF_TEST: _care_of_proof,
     MessageType.BINDING_UPDATE: _update,
     MessageType.BINDING_ACK: _ack,
     MessageType.BINDING_ERROR: _error,

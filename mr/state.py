@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from dataplane.entry import UplinkPath
 from mr.binding_update import Line
-from mr.care_of_test import CareOfTests
+from mr.care_of_proof import CareOfTests
 from mr.registration import BindingUpdateList
 from mr.settings import Settings
 from mr.stamp import Stamp

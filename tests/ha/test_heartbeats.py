@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from ha import cookie
 from ha.events import HeartbeatReceived, RecordsReceived, SendRecords, SendToRouter
 from ha.frames import StateSyncReply
-from mip6 import auth, care_of_test, header, ntp
+from mip6 import auth, care_of_proof, header, ntp
 from mip6.messages import Heartbeat
 from mip6.options import BindingIdentifier, MessageIdentification, Option, RestartCounter
 from tests.ha.cast import (
@@ -37,7 +37,7 @@ def heartbeat(
     home: bytes = HOME,
     message_id: bool = True,
 ) -> HeartbeatReceived:
-    options = [care_of_test.identifier(home), *more]
+    options = [care_of_proof.identifier(home), *more]
     if message_id:
         options.append(MessageIdentification(ntp.to_timestamp(EPOCH + now)))
     octets = auth.encode_signed(Heartbeat(9, options=tuple(options)), key, source, home, source, HOME_AGENT)
@@ -72,7 +72,7 @@ class Office:
     def cookie(self, source: bytes, now: float = NOW) -> bytes:
         answer = self.beat(heartbeat(source, now=now), now)
         assert answer is not None
-        found = care_of_test.cookie(answer)
+        found = care_of_proof.cookie(answer)
         assert found is not None
         return found
 
@@ -89,10 +89,10 @@ def test_the_echo_of_the_cookie_gives_the_line_its_traffic_and_the_next_answer_h
     assert first is not None
     assert (first.sequence, first.response) == (9, True)
     assert first.first(RestartCounter) == RestartCounter(0)
-    given = care_of_test.cookie(first)
+    given = care_of_proof.cookie(first)
     assert given is not None and office.carrying() == {1}
-    answer = office.beat(heartbeat(CARE_OF_2, care_of_test.cookie_option(given)))
-    assert answer is not None and care_of_test.cookie(answer) is None
+    answer = office.beat(heartbeat(CARE_OF_2, care_of_proof.cookie_option(given)))
+    assert answer is not None and care_of_proof.cookie(answer) is None
     assert office.carrying() == {1, 2}
     assert office.site.counters.get("care_of_addresses_verified") == 1
 
@@ -100,7 +100,7 @@ def test_the_echo_of_the_cookie_gives_the_line_its_traffic_and_the_next_answer_h
 def test_a_verified_line_is_told_so_at_once() -> None:
     office = Office()
     answer = office.beat(heartbeat(CARE_OF_1))
-    assert answer is not None and care_of_test.cookie(answer) is None
+    assert answer is not None and care_of_proof.cookie(answer) is None
 
 
 def test_a_cookie_is_good_for_its_own_address_and_time_only() -> None:
@@ -112,9 +112,9 @@ def test_a_cookie_is_good_for_its_own_address_and_time_only() -> None:
     assert not cookie.is_good(given, SECRET, CARE_OF_2, HOME, EPOCH + NOW + 2 * cookie.STRETCH_S)
     assert not cookie.is_good(given, SECRET, CARE_OF_3, HOME, EPOCH + NOW)
     assert not cookie.is_good(given, b"t" * 32, CARE_OF_2, HOME, EPOCH + NOW)
-    stale = heartbeat(CARE_OF_2, care_of_test.cookie_option(given), now=NOW + 110)
+    stale = heartbeat(CARE_OF_2, care_of_proof.cookie_option(given), now=NOW + 110)
     answer = office.beat(stale, NOW + 110)
-    assert answer is not None and care_of_test.cookie(answer) not in (None, given)
+    assert answer is not None and care_of_proof.cookie(answer) not in (None, given)
     assert office.carrying() == {1}
 
 
@@ -154,7 +154,7 @@ def test_a_stranger_learns_that_we_live_within_the_strangers_budget() -> None:
 
 def test_a_refresh_keeps_the_proof_and_another_address_needs_another() -> None:
     office = Office()
-    office.beat(heartbeat(CARE_OF_2, care_of_test.cookie_option(office.cookie(CARE_OF_2))))
+    office.beat(heartbeat(CARE_OF_2, care_of_proof.cookie_option(office.cookie(CARE_OF_2))))
     office.site.feed(office.router.update(NOW + 60, (BindingIdentifier(1), BindingIdentifier(2))), NOW + 60)
     assert office.carrying() == {1, 2}
     office.site.feed(office.router.update(NOW + 61, both_lines(), flags=OVERWRITE), NOW + 61)
@@ -182,14 +182,14 @@ def test_a_proof_at_one_site_counts_at_the_others() -> None:
     given = here.cookie(CARE_OF_2)
     there_office = Office(there)
     there_office.router.sequence = 0
-    answer = there_office.beat(heartbeat(CARE_OF_2, care_of_test.cookie_option(given)))
-    assert answer is not None and care_of_test.cookie(answer) is None  # the cookie of another site
+    answer = there_office.beat(heartbeat(CARE_OF_2, care_of_proof.cookie_option(given)))
+    assert answer is not None and care_of_proof.cookie(answer) is None  # the cookie of another site
     assert there_office.carrying() == {1, 2}
 
 
 def test_verification_travels_in_the_record() -> None:
     one = Office()
-    one.beat(heartbeat(CARE_OF_2, care_of_test.cookie_option(one.cookie(CARE_OF_2))))
+    one.beat(heartbeat(CARE_OF_2, care_of_proof.cookie_option(one.cookie(CARE_OF_2))))
     records = tuple(one.site.agent.snapshot(NOW))
     two = Site(policy=replace(CHECKING, site="site2"), sites=("site1",))
     two.feed(RecordsReceived("site1", 1, StateSyncReply(1, records, True)), NOW)
@@ -202,6 +202,6 @@ def test_the_peers_are_told_of_a_proof() -> None:
     office = Office(Site(policy=CHECKING, sites=("site2",)))
     office.site.feed(PeerAsked("site2", 0, 0), NOW)
     given = office.cookie(CARE_OF_2)
-    effects = office.site.feed(heartbeat(CARE_OF_2, care_of_test.cookie_option(given)), NOW)
+    effects = office.site.feed(heartbeat(CARE_OF_2, care_of_proof.cookie_option(given)), NOW)
     [sent] = [effect for effect in effects if isinstance(effect, SendRecords)]
     assert all(cell.verified for record in sent.frame.records for cell in record.cells.values())

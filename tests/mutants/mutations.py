@@ -158,7 +158,7 @@ SINGLE = (
     ),
     Mutation(
         "the router believes any Heartbeat",
-        "mr/care_of_test.py",
+        "mr/care_of_proof.py",
         "    if not verify(received.octets, association, received.destination, settings.home_address):\n",
         "    if False:\n",
         ROUTER,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
 
-from mip6 import auth, care_of_test, discovery, header, ntp, packet
+from mip6 import auth, care_of_proof, discovery, header, ntp, packet
 from mip6.messages import BindingRevocation, Heartbeat
 from mip6.mhsocket import Datagram
 from mip6.numbers import ICMPV6
@@ -45,7 +45,7 @@ def send(place: Office, octets: bytes, source: bytes) -> None:
 def beat(place: Office, source: bytes, *more: Option) -> Heartbeat:
     """One Heartbeat from `source` and its authentic answer."""
     stamp = MessageIdentification(ntp.to_timestamp(time.time()))
-    message = Heartbeat(3, options=(care_of_test.identifier(HOME), *more, stamp))
+    message = Heartbeat(3, options=(care_of_proof.identifier(HOME), *more, stamp))
     octets = auth.encode_signed(message, KEY, source, HOME, source, HOME_AGENT)
     send(place, packet.plain_packet(source, HOME_AGENT, octets), source)
     got = heard(place, lambda one: one.octets[2:3] == bytes((13,)))
@@ -60,9 +60,9 @@ def test_a_line_gets_its_traffic_by_proving_that_it_hears(place: Office) -> None
     [before] = place.status()["bindings"]
     assert [line["verified"] for line in before["care_of"]] == [True, False]
     first = beat(place, CARE_OF_2)
-    given = care_of_test.cookie(first)
+    given = care_of_proof.cookie(first)
     assert given is not None and first.first(RestartCounter) is not None
-    assert care_of_test.cookie(beat(place, CARE_OF_2, care_of_test.cookie_option(given))) is None
+    assert care_of_proof.cookie(beat(place, CARE_OF_2, care_of_proof.cookie_option(given))) is None
     [after] = place.status()["bindings"]
     assert [line["verified"] for line in after["care_of"]] == [True, True]
     group = place.net.run("ha", "ip", "nexthop", "show")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mip6 import care_of_test, header
+from mip6 import care_of_proof, header
 from mip6.auth import SecurityAssociation, encode_signed, verify
 from mip6.messages import Heartbeat
 from mip6.options import MessageIdentification, Option, RestartCounter
@@ -39,7 +39,7 @@ def heard(sent_beat: SendHeartbeat) -> Heartbeat:
     message = header.decode(packet[40:], sent_beat.care_of, HOME_AGENT)
     assert verify(packet[40:], ASSOCIATION, sent_beat.care_of, HOME_ADDRESS)
     assert isinstance(message, Heartbeat)
-    assert care_of_test.home_address(message) == HOME_ADDRESS
+    assert care_of_proof.home_address(message) == HOME_ADDRESS
     return message
 
 
@@ -62,7 +62,7 @@ class Reply:
         assert stamp is not None
         options: list[Option] = [RestartCounter(self.restarts)]
         if self.cookie is not None:
-            options.append(care_of_test.cookie_option(self.cookie))
+            options.append(care_of_proof.cookie_option(self.cookie))
         options.append(MessageIdentification(stamp.timestamp if self.timestamp is None else self.timestamp))
         sequence = asked.sequence if self.sequence is None else self.sequence
         message = Heartbeat(sequence, response=self.response, options=tuple(options))
@@ -86,14 +86,14 @@ def test_the_claimed_line_is_tested_over_itself_and_the_speaking_one_needs_none(
     bench = Bench()
     beat = under_test(bench)
     assert (beat.care_of, beat.interface) == (CARE_OF[2], "line2")
-    assert care_of_test.cookie(heard(beat)) is None
+    assert care_of_proof.cookie(heard(beat)) is None
     assert verified(bench) == {1: True, 2: False}
 
 
 def test_a_cookie_is_echoed_at_once_and_the_answer_without_one_ends_the_test() -> None:
     bench = Bench()
     [echo] = beats(bench.feed(Reply(COOKIE).to(under_test(bench))))
-    assert care_of_test.cookie(heard(echo)) == COOKIE
+    assert care_of_proof.cookie(heard(echo)) == COOKIE
     assert beats(bench.feed(Reply().to(echo))) == []
     assert verified(bench) == {1: True, 2: True}
     assert beats(bench.advance(60)) == []
@@ -105,10 +105,10 @@ def test_a_refresh_tests_again_with_the_cookie_kept() -> None:
     bench.feed(Reply().to(echo))
     [refresh] = sent(bench.advance(150.5))
     [beat] = beats(bench.feed(GOOD.to(refresh)))
-    assert care_of_test.cookie(heard(beat)) == COOKIE
+    assert care_of_proof.cookie(heard(beat)) == COOKIE
     assert verified(bench) == {1: True, 2: True}
     [again] = beats(bench.feed(Reply(NEXT_COOKIE).to(beat)))
-    assert care_of_test.cookie(heard(again)) == NEXT_COOKIE
+    assert care_of_proof.cookie(heard(again)) == NEXT_COOKIE
     assert verified(bench) == {1: True, 2: False}
 
 
@@ -166,7 +166,7 @@ def test_a_line_that_leaves_or_moves_takes_its_test_along() -> None:
     moved = bench.feed(up(2, OTHER_CARE_OF))
     [update] = sent(moved)
     [beat] = beats(bench.feed(GOOD.to(update)))
-    assert beat.care_of == OTHER_CARE_OF and care_of_test.cookie(heard(beat)) is None
+    assert beat.care_of == OTHER_CARE_OF and care_of_proof.cookie(heard(beat)) is None
     assert verified(bench) == {1: True, 2: False}
 
 

@@ -1,6 +1,6 @@
 """Showing the home agent that we hear at every care-of address: one Heartbeat exchange for each claimed line.
 
-Theory of operation. `mip6.care_of_test` says what the messages carry. After each acknowledged registration of several
+Theory of operation. `mip6.care_of_proof` says what the messages carry. After each acknowledged registration of several
 lines, those that the Binding Update did not come from are only claimed: for each of them a Heartbeat goes out over
 that very line, repeated with a doubling pause. An answer with a cookie is echoed at once, but the same pause bounds a
 home agent that keeps asking. An answer without one ends the test until the next registration; with the cookie kept, a
@@ -14,7 +14,7 @@ Refuses clocks and randomness.
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from mip6 import care_of_test
+from mip6 import care_of_proof
 from mip6.auth import SecurityAssociation, verify
 from mip6.messages import Heartbeat
 from mip6.options import MessageIdentification, Option, RestartCounter
@@ -88,10 +88,10 @@ class CareOfTests:
         self.tests[test.line.bid] = replace(
             test, send_at=now + pause_s, sequence=self.sequence, timestamp=timestamp, attempts=test.attempts + 1
         )
-        options: list[Option] = [care_of_test.identifier(settings.home_address)]
+        options: list[Option] = [care_of_proof.identifier(settings.home_address)]
         cookie = self.cookies.get(test.line)
         if cookie is not None:
-            options.append(care_of_test.cookie_option(cookie))
+            options.append(care_of_proof.cookie_option(cookie))
         options.append(MessageIdentification(timestamp))
         return Heartbeat(self.sequence, options=tuple(options))
 
@@ -104,7 +104,7 @@ class CareOfTests:
             return [Count("heartbeats_dropped", fault)]
         assert test is not None  # otherwise there was a fault
         effects: list[Effect] = [Count("heartbeats_answered")]
-        cookie = care_of_test.cookie(received.message)
+        cookie = care_of_proof.cookie(received.message)
         if cookie is None:
             del self.tests[test.line.bid]
             if self.verified.get(test.line.bid) != test.line.care_of:

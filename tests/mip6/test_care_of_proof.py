@@ -2,7 +2,7 @@
 
 import pytest
 
-from mip6 import care_of_test, header
+from mip6 import care_of_proof, header
 from mip6.messages import Heartbeat
 from mip6.options import MobileNodeIdentifier, Option, UnknownOption
 from tests.mip6.cast import CARE_OF_1, HOME_ADDRESS, HOME_AGENT
@@ -18,9 +18,9 @@ def over_the_wire(*options: Option) -> Heartbeat:
 
 
 def test_cookie_and_home_address_come_back() -> None:
-    message = over_the_wire(care_of_test.identifier(HOME_ADDRESS), care_of_test.cookie_option(COOKIE))
-    assert care_of_test.cookie(message) == COOKIE
-    assert care_of_test.home_address(message) == HOME_ADDRESS
+    message = over_the_wire(care_of_proof.identifier(HOME_ADDRESS), care_of_proof.cookie_option(COOKIE))
+    assert care_of_proof.cookie(message) == COOKIE
+    assert care_of_proof.home_address(message) == HOME_ADDRESS
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_cookie_and_home_address_come_back() -> None:
 )
 def test_what_others_put_there_is_not_ours(option: Option) -> None:
     message = over_the_wire(option)
-    assert care_of_test.cookie(message) is None and care_of_test.home_address(message) is None
+    assert care_of_proof.cookie(message) is None and care_of_proof.home_address(message) is None
