@@ -306,7 +306,7 @@ def _cookie_key(config: Config) -> bytes:
     if config.cookie_key_file is None:
         return secrets.token_bytes(32)
     try:
-        return base64.b64decode(config.cookie_key_file.read_text(), validate=True)
+        return base64.b64decode(config.cookie_key_file.read_text().strip(), validate=True)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not base64"
         what = f"the cookie key {config.cookie_key_file} cannot be read ({why})"

@@ -64,6 +64,7 @@ state_directory = "{directory}/state"
 run_directory = "{directory}/run"
 customer_table = "{directory}/customers.jsonl"
 table_public_key = "{base64.b64encode(PUBLIC).decode()}"
+cookie_key_file = "{directory}/cookie.key"
 locator = "2001:db8:a::10"
 home_agent_address = "{home_agent}"
 aggregates = ["{aggregate}"]
@@ -72,6 +73,8 @@ egress = [{{ gateway = "2001:db8:a::1", interface = "isp" }}]
 lease_socket = "{directory}/lease.sock"
 """
         )
+        cookie_key = directory / "cookie.key"  # as `xsp render` writes it
+        cookie_key.write_text(base64.b64encode(bytes(32)).decode() + "\n")
         self.start()
         net.run("mr", "ip", "-6", "route", "add", "default", "via", "2001:db8:1:c::1")
         self.sockets = net.inside("mr", lambda: MobilitySocket("mobile-router"))
