@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,8 +57,9 @@ class Network:
             raise LabError(f"the namespace {taken[0]} is in use", "take another lab id", Exit.CONFLICT)
         try:
             for node in self.nodes:
-                self._made.append(node)
-                command("ip", "netns", "add", self.name(node))
+                with _signals_later():
+                    self._made.append(node)
+                    command("ip", "netns", "add", self.name(node))
                 inside(self.name(node), self._sysctls(node))
             self._cable()
         except BaseException:
@@ -119,6 +120,18 @@ class Network:
     def configure(self, node: str, lines: Iterable[str]) -> None:
         """Run `ip -batch` lines in a node."""
         batch(lines, self.name(node))
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """Ctrl-C and its like wait for the end of the block: one that hits the start of `ip` would leave it running alone,
+    and its namespace would come when all others are already removed.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def remove_namespaces(names: Iterable[str]) -> None:
