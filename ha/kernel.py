@@ -85,35 +85,33 @@ class Kernel:
     # --- looks ------------------------------------------------------------------------------------------------------
 
     async def look(self) -> None:
-        """See what others did to the kernel and put it right."""
+        """See what others did to the kernel and put it right. One at a time: a driver's sockets serve one asker."""
         try:
-            disturbed = self._plane.disturbances()
-            if disturbed or not self._intact:
-                log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
-                await self._repair()
+            async with self._in_use:
+                egress_present = await self._look()
             self._intact = True
-            self._plane.expire(time.monotonic())
-            egress_present = self._plane.egress_present()
         except DataPlaneError as error:
             self._counters.add("data_plane_errors")
             log.get().error("data plane cannot be read or repaired", reason=str(error))
             self._intact = egress_present = False
-        self._feed(DataPlaneChecked(egress_present, self._intact))
-
-    async def _repair(self) -> None:
-        """Raises: DataPlaneError."""
-        wanted = dict(self._installed())
-
-        def repair() -> dict[bytes, str | None]:
-            self._plane.prepare(self._plan)
-            return self._plane.reconcile(wanted)
-
-        try:
-            async with self._in_use:
-                results = await asyncio.to_thread(repair)
         finally:
             asyncio.get_running_loop().call_soon(self._apply)  # what waited meanwhile
-        self._feed(ForwardingRepaired(wanted, results))
+        self._feed(DataPlaneChecked(egress_present, self._intact))
+
+    async def _look(self) -> bool:
+        """Is there an egress? Raises: DataPlaneError."""
+        disturbed = self._plane.disturbances()
+        if disturbed or not self._intact:
+            log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
+            wanted = dict(self._installed())
+            results = await asyncio.to_thread(self._repair, wanted)
+            self._feed(ForwardingRepaired(wanted, results))
+        self._plane.expire(time.monotonic())
+        return self._plane.egress_present()
+
+    def _repair(self, wanted: Entries) -> dict[bytes, str | None]:
+        self._plane.prepare(self._plan)
+        return self._plane.reconcile(wanted)
 
     async def read(self) -> tuple[Entries, dict[str, int]]:
         """What the kernel holds, by its own dump, and its counters. Raises: DataPlaneError."""
