@@ -4,8 +4,10 @@ import random
 
 import pytest
 
-from ha.events import DataPlaneChecked, DrainAsked, SendBindingAck, SetForwarding, TimeReached
+from ha.effects import SendBindingAck, SetForwarding
+from ha.events import DataPlaneChecked, OperatorAsked, TimeReached
 from ha.home_agent import HomeAgent
+from ha.readiness import Mode
 from mip6 import auth
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier, MessageIdentification
@@ -136,7 +138,7 @@ def test_the_lease_asks_for_an_announcement_and_draining_for_depreference() -> N
     assert "RenewLease(wanted='withdraw'" in repr(site.feed(TimeReached(), 1.0))  # no egress seen yet
     site.feed(DataPlaneChecked(egress_present=True), 1.05)
     assert "RenewLease(wanted='announce'" in repr(site.feed(TimeReached(), 1.2))
-    site.feed(DrainAsked(drain=True), 1.25)
+    site.feed(OperatorAsked(Mode.DRAIN), 1.25)
     assert "RenewLease(wanted='depreference'" in repr(site.feed(TimeReached(), 1.3))
 
 

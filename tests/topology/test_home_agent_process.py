@@ -284,8 +284,8 @@ def test_what_somebody_else_breaks_in_the_kernel_is_repaired_in_two_seconds(plac
 
 
 def test_a_drained_site_stays_drained_over_a_restart_until_it_is_undrained(place: Office) -> None:
-    def command(word: str) -> None:
-        words = [sys.executable, "-m", "ha", "--config", str(place.config), word]
+    def command(*more: str) -> None:
+        words = [sys.executable, "-m", "ha", "--config", str(place.config), *more]
         assert subprocess.run(words, cwd=ROOT, capture_output=True, check=False, timeout=20).returncode == 0
 
     def reasons() -> list[str]:
@@ -293,12 +293,14 @@ def test_a_drained_site_stays_drained_over_a_restart_until_it_is_undrained(place
         return found
 
     poll(lambda: place.status()["state"] == "READY", "ready")
-    command("drain")
-    poll(lambda: "drained by the operator" in reasons(), "drained")
+    command("drain", "--reason", "new disk")
+    poll(lambda: "drained by the operator root: new disk" in reasons(), "drained")
     place.process.kill()
     place.process.wait()
     place.start()
-    poll(lambda: "drained by the operator" in reasons(), "still drained")
+    poll(lambda: "drained by the operator root: new disk" in reasons(), "still drained")
+    command("depreference")
+    poll(lambda: "depreferenced by the operator root" in reasons(), "depreferenced")
     command("undrain")
     poll(lambda: place.status()["state"] == "READY", "ready again")
     place.stop()
