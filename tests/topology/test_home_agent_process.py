@@ -13,6 +13,7 @@ import time
 import pytest
 
 from dataplane.plan import LAST_ID
+from ha.operator import name
 from mip6 import auth, header, packet
 from mip6.messages import BindingError, BindingUpdate, UnknownMessage
 from mip6.numbers import Status
@@ -294,18 +295,28 @@ def test_a_drained_site_stays_drained_over_a_restart_until_it_is_undrained(place
 
     poll(lambda: place.status()["state"] == "READY", "ready")
     command("drain", "--reason", "new disk")
-    poll(lambda: "drained by the operator root: new disk" in reasons(), "drained")
+    poll(lambda: f"drained by the operator {name()}: new disk" in reasons(), "drained")
     place.process.kill()
     place.process.wait()
     place.start()
-    poll(lambda: "drained by the operator root: new disk" in reasons(), "still drained")
+    poll(lambda: f"drained by the operator {name()}: new disk" in reasons(), "still drained")
     command("depreference")
-    poll(lambda: "depreferenced by the operator root" in reasons(), "depreferenced")
+    poll(lambda: f"depreferenced by the operator {name()}" in reasons(), "depreferenced")
     command("undrain")
     poll(lambda: place.status()["state"] == "READY", "ready again")
     place.stop()
     place.start()
     poll(lambda: place.status()["state"] == "READY", "still in service")
+
+
+def test_the_last_site_cannot_be_drained_and_the_wait_for_it_ends_with_the_reason(place: Office) -> None:
+    poll(lambda: place.status()["state"] == "READY", "ready")
+    words = [sys.executable, "-m", "ha", "--config", str(place.config), "drain", "--wait", "--timeout", "3"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "brake: no other site is known to announce" in done.stdout
+    assert "still serves after 3 s" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
 
 
 def test_a_recorded_run_can_be_replayed_and_a_full_disk_stops_nothing(place: Office) -> None:
