@@ -40,9 +40,11 @@ ALSO: dict[str, set[str]] = {
 # Sockets, files, clocks, processes. All other files are pure. `lab` is practice, not product: all edge but for these.
 EDGES: tuple[str, ...] = (
     "bgp/__main__.py",
+    "bgp/bfd.py",
     "bgp/bridge.py",
     "bgp/client.py",
     "bgp/launch.py",
+    "bgp/megaphones.py",
     "bgp/supervisor.py",
     "dataplane/filter.py",
     "dataplane/linux.py",
