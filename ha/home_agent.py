@@ -4,8 +4,8 @@ Theory of operation. A Binding Update is judged (`registration`), becomes a reco
 wanted forwarding entry (`forwarding`), the data plane makes it so and reports; then the record goes to the peers
 (`replication`), and when enough of them have it the acknowledgement leaves: status 0 means it is true. A refresh that
 changes no entry skips the data plane. Records from peers take the same way without an acknowledgement to the mobile
-router. Every 100 ms: HELLO to the peers and a renewal of the BGP lease with what `readiness` decides. `handle` is
-all-or-nothing: if it raises, the state is as it was before.
+router. Every 100 ms: HELLO to the peers and, but for the start, a renewal of the BGP lease with what `readiness`
+decides. `handle` is all-or-nothing: if it raises, the state is as it was before.
 """
 
 import math
@@ -230,7 +230,7 @@ class HomeAgent:
             load=round(state.serving.load, 3),
             prepending=state.serving.decision.prepend,
         )
-        return [*effects, SendHello(hello), state.serving.renewal()]
+        return [*effects, SendHello(hello), *state.serving.renewals()]
 
     # --- operator ---------------------------------------------------------------------------------------------------
 

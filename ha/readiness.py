@@ -1,10 +1,11 @@
 """May this site be announced? Facts in, one of announce | depreference | withdraw out, with reasons. Pure.
 
-Theory of operation. A hard reason means that packets sent here would be lost: withdraw at once. A soft reason means
-that other sites do better: depreference, so that traffic moves without loss; of the soft ones only the operator's
-drain ends in a withdraw, and only after a linger. The brake: for a soft reason nobody withdraws unless another site
-is known to announce. Isolation (no majority heard) never withdraws: it may be us, it may be them, and customers
-behind this site have no other.
+Theory of operation. A home agent that starts says nothing until it knows enough: the bridge may still hold the
+announcement of the one before, for a kernel that forwards on, and so may the bridges of all sites at once. A hard
+reason means that packets sent here would be lost: withdraw at once. A soft reason means that other sites do better:
+depreference, so that traffic moves without loss; of the soft ones only the operator's drain ends in a withdraw, and
+only after a linger. The brake: for a soft reason nobody withdraws unless another site is known to announce. Isolation
+(no majority heard) never withdraws: it may be us, it may be them, and customers behind this site have no other.
 
 What "known to announce" means: a HELLO that says so, not older than `PEER_LOST_S`; for the brake not older than
 `FRESH_S`. Two sites drained at once would both withdraw if each believed an old HELLO of the other; with
@@ -75,13 +76,15 @@ class PeerSeen:
 class Facts:
     """All that the decision rests on.
 
-    `wish`: the operator's; `drained`: it was decided that its drain is over; `synced`: the first synchronisation is
-    done or was given up; `cold`: it was given up and nothing was on disk; `peers`: every configured peer -> what was
-    heard, or None; `load`: the share of this site's capacity in use, `prepending`: what was decided about it last.
+    `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start; `wish`:
+    the operator's; `drained`: it was decided that its drain is over; `synced`: the first synchronisation is done or was
+    given up; `cold`: it was given up and nothing was on disk; `peers`: every configured peer -> what was heard, or
+    None; `load`: the share of this site's capacity in use, `prepending`: what was decided about it last.
     """
 
     site: str
     forwarding_reconciled: bool
+    looked: bool
     egress_present: bool
     data_plane_intact: bool
     synced: bool
@@ -97,27 +100,34 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to ask of BGP, why, and how long to stay depreferenced if the lease should run out."""
+    """What to ask of BGP, why, and how long to stay depreferenced if the lease should run out.
+
+    `starting`: ask nothing yet, whatever `wanted` says.
+    """
 
     wanted: str
     state: str
     reasons: tuple[str, ...]
     linger_s: float
     prepend: bool = False
+    starting: bool = False
 
 
 def decide(facts: Facts, now: float) -> Decision:
     """The site's wish at `now` (monotonic seconds)."""
     linger_s = linger(facts.mrai_s) if _another_announces(facts, now, PEER_LOST_S) else facts.orphan_hold_s
     if hard := _hard_reasons(facts):
-        return Decision(WITHDRAW, "INIT" if not facts.forwarding_reconciled else "WITHDRAWN", hard, linger_s)
+        return Decision(WITHDRAW, "WITHDRAWN", hard, linger_s)
+    if not facts.forwarding_reconciled or not facts.looked:
+        return Decision(WITHDRAW, "INIT", ("forwarding is not reconciled with the kernel",), linger_s, starting=True)
     if not facts.synced:
-        return Decision(WITHDRAW, "SYNCING", ("first synchronisation with the peers is not done",), linger_s)
+        reasons = ("first synchronisation with the peers is not done",)
+        return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
     if facts.wish.mode is Mode.DRAIN and now - facts.wish.since >= linger(facts.mrai_s):
         if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):
             return Decision(WITHDRAW, "WITHDRAWN", (str(facts.wish),), linger_s)
-        reasons = (str(facts.wish), "brake: no other site is known to announce")
-        return Decision(DEPREFERENCE, "DEPREFERENCED", reasons, linger_s)
+        braked = (str(facts.wish), "brake: no other site is known to announce")
+        return Decision(DEPREFERENCE, "DEPREFERENCED", braked, linger_s)
     if soft := _soft_reasons(facts, now):
         return Decision(DEPREFERENCE, "DEPREFERENCED", soft, linger_s)
     return Decision(ANNOUNCE, "READY", (), linger_s, _prepends(facts, now))
@@ -136,11 +146,9 @@ def hears_majority(facts: Facts, now: float) -> bool:
 
 def _hard_reasons(facts: Facts) -> tuple[str, ...]:
     reasons = []
-    if not facts.forwarding_reconciled:
-        reasons.append("forwarding is not reconciled with the kernel")
-    if not facts.data_plane_intact:
+    if facts.looked and not facts.data_plane_intact:
         reasons.append("somebody changed the data plane and it cannot be repaired")
-    if not facts.egress_present:
+    if facts.looked and not facts.egress_present:
         reasons.append("no default route is left")
     return tuple(reasons)
 

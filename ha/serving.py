@@ -48,7 +48,7 @@ class Serving:
         self.wish = readiness.SERVE
         self.load = 0.0
         self.history: tuple[Transition, ...] = ()
-        self._egress_present = False
+        self._looked = self._egress_present = False
         self._intact = True
         self._started_at = now
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
@@ -66,6 +66,7 @@ class Serving:
 
     def data_plane(self, egress_present: bool, intact: bool, undo: Undo) -> None:
         """Is a default route there, and all that we made?"""
+        undo.assign(self, "_looked", True)
         undo.assign(self, "_egress_present", egress_present)
         undo.assign(self, "_intact", intact)
 
@@ -98,10 +99,12 @@ class Serving:
         }
         return [Note("info", "readiness changed", fields)]
 
-    def renewal(self) -> RenewLease:
-        """The lease as it should be renewed now."""
+    def renewals(self) -> list[RenewLease]:
+        """The lease as it should be renewed now; none while this site starts."""
+        if self.decision.starting:
+            return []
         reason = "; ".join(self.decision.reasons) or "ready"
-        return RenewLease(self.decision.wanted, reason, int(self.decision.linger_s * 1000), self.decision.prepend)
+        return [RenewLease(self.decision.wanted, reason, int(self.decision.linger_s * 1000), self.decision.prepend)]
 
     @property
     def state(self) -> str:
@@ -125,6 +128,7 @@ class Serving:
         return readiness.Facts(
             site=self.site,
             forwarding_reconciled=self.reconciled,
+            looked=self._looked,
             egress_present=self._egress_present,
             data_plane_intact=self._intact,
             synced=self.synced(peers, now),

@@ -16,6 +16,7 @@ LONG_AGO = Wish(Mode.DRAIN, NOW - 10.0, "alice")
 FIT = Facts(
     site="site1",
     forwarding_reconciled=True,
+    looked=True,
     egress_present=True,
     data_plane_intact=True,
     synced=True,
@@ -34,6 +35,7 @@ any_facts = st.builds(
     Facts,
     site=st.just("site1"),
     forwarding_reconciled=st.booleans(),
+    looked=st.booleans(),
     egress_present=st.booleans(),
     data_plane_intact=st.booleans(),
     synced=st.booleans(),
@@ -57,9 +59,13 @@ def test_no_egress_withdraws_at_once_even_alone() -> None:
     assert decide(alone, NOW).wanted == WITHDRAW
 
 
-def test_nothing_is_announced_before_forwarding_and_first_synchronisation() -> None:
-    assert decide(replace(FIT, forwarding_reconciled=False), NOW).wanted == WITHDRAW
-    assert decide(replace(FIT, synced=False), NOW).wanted == WITHDRAW
+def test_a_site_that_starts_asks_for_nothing_until_it_knows_enough() -> None:
+    """Its predecessor's announcement may still stand, at all sites at once, before kernels that forward on."""
+    for unknown in ({"forwarding_reconciled": False}, {"looked": False, "egress_present": False}, {"synced": False}):
+        decision = decide(replace(FIT, **unknown), NOW)
+        assert (decision.wanted, decision.starting) == (WITHDRAW, True)
+    known = decide(replace(FIT, synced=False, egress_present=False), NOW)
+    assert (known.wanted, known.starting) == (WITHDRAW, False)
 
 
 def test_draining_depreferences_first_and_withdraws_after_the_linger() -> None:
@@ -143,9 +149,11 @@ def test_a_site_that_hears_no_majority_stays_announced_depreferenced() -> None:
 @given(any_facts)
 def test_a_soft_reason_never_withdraws_the_last_announcement(facts: Facts) -> None:
     decision = decide(facts, NOW)
-    hard = not (facts.forwarding_reconciled and facts.egress_present and facts.data_plane_intact and facts.synced)
+    hard = facts.looked and not (facts.egress_present and facts.data_plane_intact)
     if hard:
-        assert decision.wanted == WITHDRAW
+        assert (decision.wanted, decision.starting) == (WITHDRAW, False)
+    elif not (facts.forwarding_reconciled and facts.looked and facts.synced):
+        assert decision.starting
     elif all(seen is None or seen is SILENT or seen.announcing != "announced" for seen in facts.peers.values()):
         assert decision.wanted != WITHDRAW
         assert decision.linger_s == facts.orphan_hold_s
