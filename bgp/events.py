@@ -34,9 +34,9 @@ class HolderLost:
 
 @dataclass(frozen=True, slots=True)
 class OthersHeard:
-    """Whether another site is known to announce, by what its speaker says; to be repeated while it is so."""
+    """How long ago another site said that it announces, the latest of them; None: none does."""
 
-    announcing: bool
+    said_s_ago: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 PORT = 6275  # UDP; the home agents' own conversation has the same number in TCP
-SAY_S = 0.25
+SAY_S = 0.2
+VOUCH_S = 0.3  # nobody says of its announcement what its bridge said longer ago
 LOST_S = 1.0  # a speaker that was silent so long is not known to announce
 CLOCK_S = 10.0  # sites more than 2 s apart are not in service; this is for the delay besides
 MAX_OCTETS = 512
@@ -81,9 +82,10 @@ class Fellows:
         self._heard[said.site] = (said, now)
         return None
 
-    def announcing(self, now: float) -> tuple[str, ...]:
-        """The sites known to announce."""
-        return tuple(site for site, heard in self._heard.items() if heard and self._lives(heard, now))
+    def said_s_ago(self, now: float) -> float | None:
+        """How long ago the latest of those said so that say they announce."""
+        ages = [now - at for said, at in filter(None, self._heard.values()) if said.announces and now - at < LOST_S]
+        return min(ages, default=None)
 
     def table(self, now: float) -> list[dict[str, object]]:
         """For the status."""
@@ -95,8 +97,3 @@ class Fellows:
             }
             for site, heard in self._heard.items()
         ]
-
-    @staticmethod
-    def _lives(heard: tuple[Said, float], now: float) -> bool:
-        said, at = heard
-        return said.announces and now - at < LOST_S

@@ -8,7 +8,7 @@ aggregates: nothing longer ever leaves a site, whoever holds the lease.
     bridge -> holder    {"v":1,"seq":N,"state":S,"sent":[P],"sessions":[{"neighbour":A,"state":S,"since_s":N}]}
                         {"v":1,"seq":N,"error":S,"remedy":S}
     anyone -> bridge    {"v":1,"ask":"status"[,"after":N]}, {"v":1,"ask":"stop","linger_ms":N},
-                        {"v":1,"ask":"others","announcing":BOOL,"after":N}, answered with the status
+                        {"v":1,"ask":"others","said_ms_ago":N|null,"after":N}, answered with the status
 
 The last is the supervisor's, told by the speakers of other sites. `after`: the history's last number that is known.
 """
@@ -132,9 +132,10 @@ def _question(document: dict[str, Any]) -> StatusAsked | StopAsked:
         case "status":
             return StatusAsked(_number(document, "after", MAX_AFTER) if "after" in document else 0)
         case "others":
-            if not isinstance(document.get("announcing"), bool):
-                raise BgpError("announcing is neither true nor false", "say whether another site announces")
-            return StatusAsked(_number(document, "after", MAX_AFTER), OthersHeard(document["announcing"]))
+            ago = (
+                None if document.get("said_ms_ago") is None else _number(document, "said_ms_ago", MAX_LINGER_MS) / 1000
+            )
+            return StatusAsked(_number(document, "after", MAX_AFTER), OthersHeard(ago))
         case "stop":
             return StopAsked(_number(document, "linger_ms", MAX_LINGER_MS))
     raise BgpError(f"unknown question {document['ask']!r}", "ask for status, others or stop")

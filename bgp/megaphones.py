@@ -51,9 +51,9 @@ class Megaphones(asyncio.DatagramProtocol):
         if trouble is not None:
             self._counters.add("fellow_datagrams_dropped_total", trouble)
 
-    def announcing(self) -> tuple[str, ...]:
-        """The other sites known to announce."""
-        return self._fellows.announcing(time.monotonic())
+    def said_s_ago(self) -> float | None:
+        """See `Fellows`."""
+        return self._fellows.said_s_ago(time.monotonic())
 
     def table(self) -> list[dict[str, object]]:
         """For the status."""

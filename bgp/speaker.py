@@ -9,9 +9,11 @@ Theory of operation
     holder's word counts: announce, depreference or withdraw, at once, for as long as it is renewed. When it ends
     (nothing heard, or the holder's connection closed), the kernel most likely still forwards, so the aggregate is
     depreferenced at once, and withdrawn when the linger of the last renewal is over and another site is known to
-    announce, by what the other speakers say; what killed the holder here may have killed all of them. Without that,
-    the aggregate stays for `orphan_hold_s`. A withdraw that the holder asks for has no linger: the holder says so only
-    if its data plane is dead or its own linger is over.
+    announce, by what the other speakers say; what killed the holder here may have killed all of them. Their word counts
+    if it was said AFTERMATH_S after our lease had ended: that is more than it takes until a speaker no longer says what
+    is no longer true (`fellows.VOUCH_S`) and its word to arrive, so of sites whose leases end together none believes
+    another. Without such word the aggregate stays for `orphan_hold_s`. A withdraw that the holder asks for has no
+    linger: the holder says so only if its data plane is dead or its own linger is over.
 
     An announcement that came and went is held back, longer each time (`hold_down`): depreferenced meanwhile.
 
@@ -52,7 +54,8 @@ from bgp.states import ASKED_BY, DEPREFERRING, SELF_ENDING, TABLE, Cue, State
 LEASE_S = 0.3  # three renewals of 100 ms
 HEARTBEAT_S = 0.25  # a deaf ExaBGP is noticed within a second; costs it 0.1 % of a core
 RETRY_S = 0.25  # a command ExaBGP refused is tried again; the reason stands only in ExaBGP's log
-OTHERS_FRESH_S = 1.0  # what is known of other sites' announcements, after it was last said
+OTHERS_FRESH_S = 1.0  # what another site said of its announcement counts so long
+AFTERMATH_S = 0.6  # ... and only if it was said so long after our lease ended, see above
 BRAKE = "brake: no other site is known to announce"
 DEFAULT_ORPHAN_HOLD_S = 300.0
 REMEMBERED = 50  # transitions
@@ -91,7 +94,8 @@ class Speaker:
         self._linger_until: float | None = None
         self._orphan_hold_s = orphan_hold_s
         self._orphan_until: float | None = None  # set while the linger is over and no other site is known to announce
-        self._others_until = -inf
+        self._others_said_at = -inf
+        self._ended_at = inf  # when the lease ended, while it is over
         self._hold_down = hold_down or HoldDown()
         self._held_until: float | None = None
         self._wish = ""  # the reason the holder gave for what is held back
@@ -158,8 +162,8 @@ class Speaker:
             case HolderLost():
                 self._lease_until = None
                 self._end_lease("the holder's connection ended", now, effects)
-            case OthersHeard(announcing):
-                self._others_until = now + OTHERS_FRESH_S if announcing else now
+            case OthersHeard(said_s_ago):
+                self._others_said_at = -inf if said_s_ago is None else now - said_s_ago
             case StopAsked(linger_ms):
                 self._stop(linger_ms / 1000, now, effects)
             case NeighbourChanged():
@@ -183,7 +187,7 @@ class Speaker:
 
     def _end_lease(self, reason: str, ended_at: float, effects: list[Effect]) -> None:
         if TABLE[self.state][Cue.LEASE_ENDED] is State.LINGERING and self.state is not State.LINGERING:
-            self._linger_until = ended_at + self._linger_s
+            self._ended_at, self._linger_until = ended_at, ended_at + self._linger_s
         self._enter(Cue.LEASE_ENDED, reason, ended_at, effects)
 
     def _stop(self, linger_s: float, now: float, effects: list[Effect]) -> None:
@@ -202,13 +206,15 @@ class Speaker:
         if self._held_until is not None and now >= self._held_until:
             self._enter(Cue.HOLD_ENDED, self._wish, now, effects)
         if self._linger_until is not None and now >= self._linger_until:
-            self._end_linger(self._linger_until, now, effects)
+            self._end_linger(now, effects)
 
-    def _end_linger(self, ended_at: float, now: float, effects: list[Effect]) -> None:
+    def _end_linger(self, now: float, effects: list[Effect]) -> None:
         """The brake: nobody withdraws for want of a lease who may be the last."""
-        orphaned = self.state is State.LINGERING and now >= self._others_until
+        said_at = self._others_said_at
+        others = said_at >= self._ended_at + AFTERMATH_S and now - said_at < OTHERS_FRESH_S
+        orphaned = self.state is State.LINGERING and not others
         if self._orphan_until is None and orphaned and self._orphan_hold_s:
-            self._orphan_until = ended_at - self._linger_s + max(self._linger_s, self._orphan_hold_s)
+            self._orphan_until = self._ended_at + max(self._linger_s, self._orphan_hold_s)
             fields: dict[str, object] = {"hold_s": round(self._orphan_until - now, 3)}
             effects.append(Note("warning", BRAKE, fields))
             self.reason += f"; {BRAKE}"

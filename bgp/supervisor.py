@@ -17,7 +17,7 @@ from bgp import bfd, client, fellows, launch, report
 from bgp.bfd import BfdDaemons
 from bgp.config import Config
 from bgp.errors import BgpError, Unanswered
-from bgp.fellows import SAY_S
+from bgp.fellows import SAY_S, VOUCH_S
 from bgp.megaphones import Megaphones
 from bgp.report import History
 from bgp.watch import LOOK_S, Watch
@@ -44,6 +44,7 @@ class Supervisor:
         self._process: asyncio.subprocess.Process | None = None
         self._version = ""
         self._bridge: Mapping[str, Any] | None = None  # its last answer, None once it missed one
+        self._answered_at = 0.0
         self._bridge_pid = 0
         self._state, self._since = "starting", time.monotonic()
         self._stop = asyncio.Event()
@@ -102,7 +103,8 @@ class Supervisor:
         """Say what our neighbours really hear: a bridge that does not answer announces nothing we could vouch for."""
         try:
             while True:
-                bridge = self._bridge or {}
+                fresh = time.monotonic() - self._answered_at < VOUCH_S
+                bridge = self._bridge if self._bridge is not None and fresh else {}
                 up = any(row["state"] == ESTABLISHED for row in bridge.get("sessions", []))
                 megaphones.say(bool(up and bridge.get("state") == "announced" and bridge.get("settled")))
                 await asyncio.sleep(SAY_S)
@@ -165,11 +167,11 @@ class Supervisor:
 
     def _question(self) -> dict[str, Any]:
         """How is the bridge; and whether another site announces, which it must know when its lease has run out."""
-        announcing = self._megaphones.announcing() if self._megaphones is not None else ()
-        return {"ask": "others", "announcing": bool(announcing), "after": self._history.last}
+        ago = self._megaphones.said_s_ago() if self._megaphones is not None else None
+        return {"ask": "others", "said_ms_ago": ago and int(ago * 1000), "after": self._history.last}
 
     def _take(self, answer: Mapping[str, Any]) -> None:
-        self._bridge = answer
+        self._bridge, self._answered_at = answer, time.monotonic()
         if answer.get("pid") != self._bridge_pid:
             self._bridge_pid = int(answer.get("pid", 0))
             self._counters.add("bridge_starts_total")

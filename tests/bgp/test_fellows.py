@@ -39,14 +39,15 @@ def test_one_changed_bit_is_noticed() -> None:
         octets[position] ^= 1
 
 
-def test_a_site_is_known_to_announce_while_it_says_so() -> None:
+def test_the_latest_word_of_those_that_announce_counts_for_a_second() -> None:
     others = Fellows(["site2", "site3"])
-    assert others.announcing(10.0) == ()
+    assert others.said_s_ago(10.0) is None
     assert others.take(SAID, SAID.at, 10.0) is None
-    assert others.announcing(10.0 + LOST_S - 0.01) == ("site2",)
-    assert others.announcing(10.0 + LOST_S) == ()
-    assert others.take(replace(SAID, number=8, announces=False), SAID.at, 10.1) is None
-    assert others.announcing(10.1) == ()
+    assert others.take(replace(SAID, site="site3"), SAID.at, 10.25) is None
+    assert others.said_s_ago(10.5) == 0.25
+    assert others.said_s_ago(10.25 + LOST_S) is None
+    assert others.take(replace(SAID, site="site3", number=8, announces=False), SAID.at, 10.5) is None
+    assert others.said_s_ago(10.5) == 0.5
 
 
 def test_strangers_repetitions_and_other_times_are_not_believed() -> None:
@@ -56,5 +57,5 @@ def test_strangers_repetitions_and_other_times_are_not_believed() -> None:
     assert others.take(SAID, SAID.at, 10.0) is None
     assert others.take(replace(SAID, announces=False), SAID.at, 10.1) == "repeated"
     assert others.take(replace(SAID, number=6), SAID.at, 10.1) == "repeated"
-    assert others.announcing(10.1) == ("site2",)
+    assert others.said_s_ago(10.0) == 0.0
     assert others.table(10.5) == [{"site": "site2", "heard_s_ago": 0.5, "announces": True}]

@@ -286,7 +286,7 @@ WISHES = st.builds(
     linger_ms=st.sampled_from([0, 100, 1000, 5000]),
     routes=st.sampled_from([(), ROUTES[:1], ROUTES]),
 )
-OTHERS = st.builds(OthersHeard, st.booleans())
+OTHERS = st.builds(OthersHeard, st.none() | st.sampled_from([0.0, 0.9]))
 EVENTS = (
     WISHES | OTHERS | st.just(HolderLost()) | st.builds(StopAsked, st.sampled_from([0, 1000])) | st.just(TimeReached())
 )

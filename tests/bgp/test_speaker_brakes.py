@@ -59,20 +59,33 @@ def test_without_word_of_another_site_the_aggregate_outlives_its_lease_for_the_o
 def test_it_goes_after_the_linger_while_another_site_is_known_to_announce() -> None:
     exabgp = orphan()
     for _ in range(12):
-        exabgp.feed(OthersHeard(True))
+        exabgp.feed(OthersHeard(0.0))
         exabgp.wait(0.2)
     assert exabgp.rib == {}
     assert "brake" not in exabgp.speaker.reason
 
 
+def test_what_was_said_before_our_lease_ended_or_just_after_does_not_count() -> None:
+    """Of sites whose leases end together, none believes another."""
+    exabgp = orphan()
+    exabgp.wait(LEASE_S + 0.55)
+    exabgp.feed(OthersHeard(0.0))
+    exabgp.wait(LINGER_MS / 1000)
+    assert len(exabgp.rib) == 2
+    exabgp.feed(OthersHeard(2.1))
+    assert len(exabgp.rib) == 2
+    exabgp.feed(OthersHeard(0.2))
+    assert exabgp.rib == {}
+
+
 def test_word_of_another_site_ends_the_brake_and_old_word_does_not_count() -> None:
     exabgp = orphan()
-    exabgp.feed(OthersHeard(True))
+    exabgp.feed(OthersHeard(0.0))
     exabgp.wait(20.0)
     assert len(exabgp.rib) == 2
-    exabgp.feed(OthersHeard(False))
+    exabgp.feed(OthersHeard(None))
     assert len(exabgp.rib) == 2
-    exabgp.feed(OthersHeard(True))
+    exabgp.feed(OthersHeard(0.0))
     assert exabgp.rib == {}
 
 
