@@ -40,11 +40,11 @@ def raise_up(lab: Lab, say: Say, on_command: Say, fault: Fault = Fault.NONE) -> 
     lab.build()
     prerequisites.check_kernel(lab.network)
     say("the operator registers the aggregate, the sites and a customer with two lines")
-    office.register()
+    office.register(topology, lab.mrai_s)
     office.render()
     office.publish(SITES)
     faults.before_start(fault, lab)
-    say("starting three ISPs (FRR), and at each a site: ExaBGP, BFD, home agent")
+    say("starting the ISPs (FRR), and at three of them a site: ExaBGP, BFD, home agent")
     lab.start_isps(lambda site: faults.neighbour_block(fault, site, office.neighbour_block(site)))
     for site in SITES:
         lab.start_site(site, lambda site=site: faults.before_home_agent(fault, lab, site))  # type: ignore[misc]

@@ -22,7 +22,7 @@ from lab.poll import wait_until
 from lab.processes import Processes
 from lab.programs import Programs
 from lab.runfolder import PLACE, RunFolder, this_process
-from lab.topology import AGGREGATE, CUSTOMER, LAN_HOST, ROUTER, SITES, TOPOLOGIES, Isp, lan_ends, locator
+from lab.topology import AGGREGATE, CUSTOMER, LAN_HOST, LINES, ROUTER, SITES, TOPOLOGIES, Isp, lan_ends, locator
 
 SESSIONS_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
 
@@ -30,7 +30,8 @@ SESSIONS_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
 class Lab:
     """A running lab. Use it as a context; `keep()` leaves it up when the block ends."""
 
-    def __init__(self, topology: str = "reference", place: Path = PLACE) -> None:
+    def __init__(self, topology: str = "reference", place: Path = PLACE, mrai_s: int = 0) -> None:
+        self.mrai_s = mrai_s  # the ISPs' advertisement interval, which the office is told, too
         self.folder = RunFolder.create(place)
         self.layout = Layout(self.folder.path)
         self.network = Network(self.folder.id, TOPOLOGIES[topology]())
@@ -97,7 +98,8 @@ class Lab:
             directory = self.layout.frr(isp.name)
             wait_until(partial(provider.not_yet_ready, directory), SESSIONS_S)
             configuration = directory / "frr.conf"
-            configuration.write_text(provider.frr_configuration(isp) + neighbour_block(f"site{isp.number}"))
+            block = neighbour_block(isp.site) if isp.site else ""
+            configuration.write_text(provider.frr_configuration(isp, self.mrai_s) + block)
             provider.load(directory, configuration)
 
     def start_bfd(self, site: str, configuration: Path) -> None:
@@ -128,7 +130,8 @@ class Lab:
         self.network.configure(LAN_HOST, [f"address add {host} dev eth0 nodad", f"route add default via {router.ip}"])
         self.folder.write(lan_host=str(host.ip))
         # Each line's own default route, as an ISP's router advertisement would install it.
-        lines = [f"route add default via 2001:db8:{n}:c::1 dev line{n} metric {1024 + n}" for n in (1, 2)]
+        net = self.network.topology.line_net
+        lines = [f"route add default via {net(line)}::1 dev {line} metric {1024 + n}" for n, line in enumerate(LINES)]
         self.network.configure(ROUTER, lines)
         self.processes.start("mr-xsp-mr", ROUTER, [self.programs.path("xsp-mr"), "--config", str(file), "run"])
 
@@ -147,6 +150,10 @@ class Lab:
         """Whether the site's ISP hands packets for the aggregate to the site itself."""
         return self.best(self._isp(site)).neighbour == locator(site)
 
+    def seen_from(self, site: str) -> Best:
+        """What the site's ISP would do with a packet for the aggregate."""
+        return self.best(self._isp(site))
+
     def wait_for_mesh(self) -> None:
         """Until every ISP has a route to every other one."""
 
@@ -154,7 +161,8 @@ class Lab:
             for isp in self.network.topology.isps:
                 for other in self.network.topology.isps:
                     found = provider.best(self.layout.frr(isp.name), other.prefix)
-                    if other != isp and found.neighbour != other.mesh_address(isp.number):
+                    direct = other.mesh_address(isp.number) if other.number in isp.peers else found.neighbour
+                    if other != isp and (found.neighbour is None or found.neighbour != direct):
                         return f"{isp.name} has no route to {other.name}"
             return None
 
