@@ -32,8 +32,13 @@ class Ready:
         return Hands(self.lab, self.office)
 
 
-def raise_up(lab: Lab, say: Say, on_command: Say, fault: Fault = Fault.NONE) -> Ready:
-    """Build, provision, start; returns when every site is announced and the router was started. Raises: LabError."""
+def raise_up(
+    lab: Lab, say: Say, on_command: Say, fault: Fault = Fault.NONE, prepare: Callable[[Lab], None] = lambda lab: None
+) -> Ready:
+    """Build, provision, start; returns when every site is announced and the router was started.
+
+    `prepare` is called when all files are rendered and nothing runs yet. Raises: LabError.
+    """
     office = Office(lab.layout, lab.programs, on_command)
     topology = lab.network.topology
     say(f"building {len(topology.nodes)} namespaces and {len(topology.links)} links (lab {lab.folder.id})")
@@ -44,6 +49,7 @@ def raise_up(lab: Lab, say: Say, on_command: Say, fault: Fault = Fault.NONE) -> 
     office.render()
     office.publish(SITES)
     faults.before_start(fault, lab)
+    prepare(lab)
     say("starting the ISPs (FRR), and at three of them a site: ExaBGP, BFD, home agent")
     lab.start_isps(lambda site: faults.neighbour_block(fault, site, office.neighbour_block(site)))
     for site in SITES:

@@ -48,6 +48,7 @@ class Outcome:
     at: float
     end: float
     rows: tuple[Row, ...]
+    missing: str = ""  # what was not as expected in the end, by the packets and the RIBs
 
     @property
     def ok(self) -> bool:
@@ -79,7 +80,7 @@ class Engine:
             complaint = self._settle(step, at)
             time.sleep(ARRIVAL_S)
             end = time.monotonic() - ARRIVAL_S
-            outcome = Outcome(step, at, end, tuple(self._rows(step, stretch_start, at, end, complaint)))
+            outcome = Outcome(step, at, end, tuple(self._rows(step, stretch_start, at, end, complaint)), complaint)
             outcomes.append(outcome)
             after(outcome)
             stretch_start = end
@@ -90,7 +91,7 @@ class Engine:
     def _settle(self, step: Step, at: float) -> str:
         """Wait until what the step expects is so and stays so, at least its window; what is missing at the deadline."""
         time.sleep(step.window_s)
-        patience_s = self._return_patience_s if step.do in RETURNING else PATIENCE_S
+        patience_s = PATIENCE_S if step.do in FAILING else self._return_patience_s
         deadline = at + step.window_s + patience_s
         so_since: float | None = None
         while True:
@@ -119,16 +120,16 @@ class Engine:
         sites = {name.removeprefix("!") for name in (*expect.serves, *expect.announced, *expect.preferred)}
         ribs = {site: self._lab.seen_from(site) for site in sites}
         offers = {site: rib.offers.get(locator(site)) for site, rib in ribs.items()}
-        questions: tuple[tuple[tuple[str, ...], Callable[[str], bool], str], ...] = (
-            (expect.serves, lambda site: ribs[site].neighbour == locator(site), "chooses it"),
-            (expect.announced, lambda site: offers[site] is not None, "holds its announcement"),
-            (expect.preferred, lambda site: GRACEFUL_SHUTDOWN not in (offers[site] or ()), "holds it as preferred"),
+        questions: tuple[tuple[tuple[str, ...], Callable[[str], bool], str, str], ...] = (
+            (expect.serves, lambda site: ribs[site].neighbour == locator(site), "chooses", "choose"),
+            (expect.announced, lambda site: offers[site] is not None, "has a way through", "have a way through"),
+            (expect.preferred, lambda site: GRACEFUL_SHUTDOWN not in (offers[site] or ()), "prefers", "prefer"),
         )
-        for names, question, what in questions:
+        for names, question, does, do in questions:
             for name in names:
                 site = name.removeprefix("!")
                 if question(site) == name.startswith("!"):
-                    return f"the ISP of {site}: that it {what} is {name.startswith('!')}"
+                    return f"the ISP of {site} " + (f"still {does} it" if name != site else f"does not {do} it")
         return ""
 
     # -- judging

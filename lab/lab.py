@@ -24,13 +24,14 @@ from lab.programs import Programs
 from lab.runfolder import PLACE, RunFolder, this_process
 from lab.topology import AGGREGATE, CUSTOMER, LAN_HOST, LINES, ROUTER, SITES, TOPOLOGIES, Isp, lan_ends, locator
 
-SESSIONS_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
+PATIENCE_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
 
 
 class Lab:
     """A running lab. Use it as a context; `keep()` leaves it up when the block ends."""
 
     def __init__(self, topology: str = "reference", place: Path = PLACE, mrai_s: int = 0) -> None:
+        self.patience_s = PATIENCE_S  # for what was started to be there
         self.mrai_s = mrai_s  # the ISPs' advertisement interval, which the office is told, too
         self.folder = RunFolder.create(place)
         self.layout = Layout(self.folder.path)
@@ -96,7 +97,7 @@ class Lab:
                 self._wait_for_vty(isp.name, daemons)
         for isp in self.network.topology.isps:
             directory = self.layout.frr(isp.name)
-            wait_until(partial(provider.not_yet_ready, directory), SESSIONS_S)
+            wait_until(partial(provider.not_yet_ready, directory), self.patience_s)
             configuration = directory / "frr.conf"
             block = neighbour_block(isp.site) if isp.site else ""
             configuration.write_text(provider.frr_configuration(isp, self.mrai_s) + block)
@@ -166,7 +167,7 @@ class Lab:
                         return f"{isp.name} has no route to {other.name}"
             return None
 
-        wait_until(missing, SESSIONS_S)
+        wait_until(missing, self.patience_s)
 
     def wait_for_sites(self, sites: tuple[str, ...] = SITES, bfd: bool = True) -> None:
         """Until every site is announced, chosen by its own ISP, and (unless it is off on purpose) BFD is up."""
@@ -182,7 +183,7 @@ class Lab:
                     return f"BFD between {isp.name} and {site} is not up"
             return None
 
-        wait_until(missing, SESSIONS_S)
+        wait_until(missing, self.patience_s)
 
     def _isp(self, site: str) -> Isp:
         return self.network.topology.isp_of(site)
@@ -193,7 +194,7 @@ class Lab:
             gone = [daemon for daemon in daemons if not (self.layout.frr(node) / f"{daemon}.vty").exists()]
             return f"{gone[0]} of {node} does not answer" if gone else None
 
-        wait_until(missing, SESSIONS_S)
+        wait_until(missing, self.patience_s)
 
 
 @contextlib.contextmanager

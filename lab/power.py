@@ -35,12 +35,13 @@ def _forget(lab: Lab, site: str) -> None:
     lab.network.run(site, "nft", "flush", "ruleset")
     lab.network.run(site, "ip", "nexthop", "flush")
     for words in (
-        ("route", "flush", "table", "all", "proto", "208"),
-        ("address", "flush", "dev", "lo", "scope", "global"),
+        "route flush table all proto 208",
+        "address flush dev lo scope global",
+        "rule flush",
+        "rule add pref 0 lookup local",
+        "rule add pref 32766 lookup main",
     ):
-        lab.network.run(site, "ip", "-6", *words, check=False)  # there may be none
-    rules = ["rule flush", "rule add pref 0 lookup local", "rule add pref 32766 lookup main"]
-    lab.network.configure(site, [f"-6 {rule}" for rule in rules])
+        lab.network.run(site, "ip", "-6", *words.split(), check=False)  # what is to go may not be there
     for place in (lab.layout.run_root / site, lab.layout.frr(site)):
         shutil.rmtree(place, ignore_errors=True)
 
