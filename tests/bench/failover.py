@@ -41,7 +41,7 @@ def main() -> int:
                 continue
             say(f"{setting.name}: {len(wanted)} rows, {min(chosen.runs, setting.runs_max)} runs each")
             try:
-                for played in play(setting, wanted, chosen.runs, say):
+                for played in play(setting, wanted, chosen.runs, say, chosen.logs):
                     rows.append(judged(played))
                     keep(rows[-1:], LATEST)
                     if chosen.keep:
@@ -61,6 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--settings", type=_list, default=[], help="; ".join(one.name for one in SETTINGS))
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--keep", action="store_true", help="also into bench/results.jsonl, which is tracked")
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of every lab there")
     chosen = parser.parse_args()
     unknown = (set(chosen.rows) - set(names)) | (set(chosen.settings) - {one.name for one in SETTINGS})
     if unknown:

@@ -5,9 +5,11 @@ lab is built anew for the next one: nothing measured on a lab that is not as at 
 """
 
 import contextlib
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from lab import build
 from lab import isp as provider
@@ -15,6 +17,7 @@ from lab.engine import Engine, Outcome
 from lab.errors import LabError
 from lab.events import Hands
 from lab.lab import Lab
+from lab.ledger import UNDER_WAY_S
 from lab.probe import Prober
 from lab.scenario import FAILING, Expectation, ProbeStream, Scenario, Step
 from lab.topology import TRANSIT
@@ -37,6 +40,7 @@ class Run:
     shift_ms: float | None
     lost: int
     why: str
+    when: str = ""  # the first and the last loss
 
 
 @dataclass
@@ -50,11 +54,11 @@ class Played:
     unbuilt: bool = False  # a part of the product is not there yet; the lab is fine
 
 
-def play(setting: Setting, rows: Sequence[Row], runs: int, say: Say) -> Iterator[Played]:
-    """Play these rows, each so often. Raises: LabError if no lab can be built."""
+def play(setting: Setting, rows: Sequence[Row], runs: int, say: Say, logs: Path | None = None) -> Iterator[Played]:
+    """Play these rows, each so often; the labs' logs go into `logs`. Raises: LabError if no lab can be built."""
     left = list(rows)
     while left:
-        with _stage(setting, say) as stage:
+        with _stage(setting, say, logs) as stage:
             fine = True
             while left and fine:
                 played = stage.play(left.pop(0), min(runs, setting.runs_max))
@@ -63,7 +67,7 @@ def play(setting: Setting, rows: Sequence[Row], runs: int, say: Say) -> Iterator
 
 
 @contextlib.contextmanager
-def _stage(setting: Setting, say: Say) -> Iterator["_Stage"]:
+def _stage(setting: Setting, say: Say, logs: Path | None) -> Iterator["_Stage"]:
     began = time.monotonic()
     with Lab(setting.topology, mrai_s=setting.mrai_s) as lab:
         if setting.crowd:
@@ -84,6 +88,8 @@ def _stage(setting: Setting, say: Say) -> Iterator["_Stage"]:
             yield stage
         finally:
             prober.stop()
+            if logs is not None:
+                shutil.copytree(lab.folder.logs, logs / setting.name / lab.folder.id)
 
 
 def _say_nothing(text: str) -> None:
@@ -99,6 +105,7 @@ class _Stage:
 
     def __init__(self, lab: Lab, setting: Setting, hands: Hands, prober: Prober, say: Say) -> None:
         self._lab, self._setting, self._say = lab, setting, say
+        self._ledger = prober.ledger
         self._engine = Engine(lab, hands, prober.ledger, return_patience_s=PATIENCE_S)
         self._stirred = False
 
@@ -120,7 +127,9 @@ class _Stage:
                 break
             played.runs.append(run)
             shift = "no shift" if run.shift_ms is None else f"{run.shift_ms:.0f} ms"
-            self._say(f"    {row.name} {number}/{runs}: {shift}, {run.lost} lost{'; ' + run.why if run.why else ''}")
+            self._say(
+                f"    {row.name} {number}/{runs}: {shift}, {run.lost} lost{run.when}{'; ' * bool(run.why)}{run.why}"
+            )
         return played
 
     def _once(self, row: Row) -> Run:
@@ -140,7 +149,14 @@ class _Stage:
         shifts = [one.shift_ms for one in measured.rows if one.shift_ms is not None]
         why = "; ".join(dict.fromkeys(one.why for one in measured.rows if one.why))
         moved = bool(shifts) and "not every flow" not in why
-        return Run(max(shifts) if moved else None, sum(one.lost for one in measured.rows), why)
+        lost = sum(one.lost for one in measured.rows)
+        return Run(max(shifts) if moved else None, lost, why, self._when(measured))
+
+    def _when(self, measured: Outcome) -> str:
+        """From when to when probes were lost, seconds after the event."""
+        probes = self._ledger.between(measured.at - UNDER_WAY_S, measured.end)
+        lost = [probe.sent_at - measured.at for probe in probes if probe.received_at is None]
+        return f" (sent {lost[0]:.2f} to {lost[-1]:.2f} s after it)" if lost else ""
 
     def _run(self, steps: Sequence[Step]) -> list[Outcome]:
         scenario = Scenario("failover", self._setting.topology, PROBES, tuple(steps))

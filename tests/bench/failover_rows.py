@@ -135,7 +135,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting("MRAI 5 s", rows=("soft failure", "drain", "xsp-ha SIGKILL"), mrai_s=5),
     Setting(
-        "100,000 customers",
+        "100k customers",
         rows=("data plane fails", "drain", "xsp-ha SIGKILL", "site rebooted: back in service"),
         crowd=True,
     ),
