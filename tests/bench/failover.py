@@ -17,7 +17,7 @@ from typing import Any
 from lab.errors import LabError
 from tests.bench.failover_play import Played, play
 from tests.bench.failover_rows import ROWS, SETTINGS, SHIFT, rows_of
-from tests.bench.result import LATEST, RESULTS, commit, keep, machine
+from tests.bench.result import LATEST, RESULTS, Result, commit, keep, machine
 
 LAB_LOCK = Path("/run/anycast-xsp-lab.lock")  # one lab at a time on a machine
 SPREAD = 2.0  # the maximum may be so many times the median
@@ -41,11 +41,16 @@ def main() -> int:
                 continue
             say(f"{setting.name}: {len(wanted)} rows, {min(chosen.runs, setting.runs_max)} runs each")
             try:
-                for played in play(setting, wanted, chosen.runs, say, chosen.logs):
-                    rows.append(judged(played))
-                    keep(rows[-1:], LATEST)
+                for found in play(setting, wanted, chosen.runs, say, chosen.logs):
+                    if isinstance(found, Result):
+                        row = found.row()
+                        say(f"  {row['name']}: longest {row['max']} ms, allowed are {row['target']:g}")
+                    else:
+                        row = judged(found)
+                        rows.append(row)
+                    keep([row], LATEST)
                     if chosen.keep:
-                        keep(rows[-1:], RESULTS)
+                        keep([row], RESULTS)
             except LabError as error:
                 say(f"{setting.name}: {error.what}")
                 return 1
@@ -119,6 +124,8 @@ def judged(played: Played) -> dict[str, Any]:
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """The table, each row beside what the healthcheck did in the same run."""
     baseline = {row["event"]: row for row in rows if row["setting"] == "healthcheck"}
+    if rows and len(baseline) == len(rows):
+        rows = [row | {"setting": "healthcheck alone", "loss_allowed": "-"} for row in rows]
     heads = f"{'shift ms':>19} {'bound':>6} {'lost':>13} {'allowed':>9}  met  {'healthcheck ms':>19} {'lost':>13}"
     for setting in dict.fromkeys(row["setting"] for row in rows if row["setting"] != "healthcheck"):
         print(f"\n{setting:<36}{heads}")

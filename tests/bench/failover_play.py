@@ -20,9 +20,11 @@ from lab.lab import Lab
 from lab.ledger import UNDER_WAY_S
 from lab.probe import Prober
 from lab.scenario import FAILING, Expectation, ProbeStream, Scenario, Step
-from lab.topology import TRANSIT
+from lab.topology import SITES, TRANSIT
 from tests.bench import crowd, healthcheck
 from tests.bench.failover_rows import BACK, SHIFT, Row, Setting
+from tests.bench.lease_gap import LeaseGap
+from tests.bench.result import Result
 
 RATE_HZ = 500.0  # a probe every 2 ms in each direction
 PROBES = (ProbeStream("cn4", "lan1", RATE_HZ), ProbeStream("lan1", "cn4", RATE_HZ))
@@ -54,16 +56,27 @@ class Played:
     unbuilt: bool = False  # a part of the product is not there yet; the lab is fine
 
 
-def play(setting: Setting, rows: Sequence[Row], runs: int, say: Say, logs: Path | None = None) -> Iterator[Played]:
-    """Play these rows, each so often; the labs' logs go into `logs`. Raises: LabError if no lab can be built."""
+def play(
+    setting: Setting, rows: Sequence[Row], runs: int, say: Say, logs: Path | None = None
+) -> Iterator[Played | Result]:
+    """Play these rows, each so often; the labs' logs go into `logs`. Raises: LabError if no lab can be built.
+
+    With a crowd there is one more result: the longest gap of lease renewals at the sites that no row touches.
+    """
     left = list(rows)
     while left:
         with _stage(setting, say, logs) as stage:
+            gap = LeaseGap(stage.lab, SITES[1:])
+            if setting.crowd:
+                gap.start()
             fine = True
             while left and fine:
                 played = stage.play(left.pop(0), min(runs, setting.runs_max))
                 fine = not played.trouble or played.unbuilt
                 yield played
+            if setting.crowd:
+                gap.stop()
+                yield gap.result()
 
 
 @contextlib.contextmanager
@@ -104,7 +117,7 @@ class _Stage:
     """One lab with its prober."""
 
     def __init__(self, lab: Lab, setting: Setting, hands: Hands, prober: Prober, say: Say) -> None:
-        self._lab, self._setting, self._say = lab, setting, say
+        self.lab, self._setting, self._say = lab, setting, say
         self._ledger = prober.ledger
         self._engine = Engine(lab, hands, prober.ledger, return_patience_s=PATIENCE_S)
         self._stirred = False
@@ -144,7 +157,7 @@ class _Stage:
         if last.missing:
             raise LabError(f"it does not come back: {last.missing}", "read the logs")
         if row.returns and self._setting.crowd:
-            crowd.check_all_bound(self._lab, steps[place].on)
+            crowd.check_all_bound(self.lab, steps[place].on)
         measured = outcomes[place]
         shifts = [one.shift_ms for one in measured.rows if one.shift_ms is not None]
         why = "; ".join(dict.fromkeys(one.why for one in measured.rows if one.why))
@@ -168,10 +181,10 @@ class _Stage:
             return
         self._stirred = not self._stirred
         for number in STIRRED_ISPS:
-            isp = next(isp for isp in self._lab.network.topology.isps if isp.number == number)
+            isp = next(isp for isp in self.lab.network.topology.isps if isp.number == number)
             network = ("" if self._stirred else "no ") + "network " + STIR.format(number)
             router = f"router bgp {isp.autonomous_system}"
-            provider.configure(self._lab.layout.frr(isp.name), router, "address-family ipv6 unicast", network)
+            provider.configure(self.lab.layout.frr(isp.name), router, "address-family ipv6 unicast", network)
 
 
 def _with_allowance(expect: Expectation, row: Row) -> Expectation:
