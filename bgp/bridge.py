@@ -15,7 +15,7 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TextIO
@@ -23,8 +23,9 @@ from typing import Any, TextIO
 from bgp import exabgp, lease
 from bgp.errors import BgpError, MalformedLine
 from bgp.events import Command, CommandAnswered, Event, HolderLost, NeighbourChanged, Note, StopAsked, TimeReached
+from bgp.hold_down import DEFAULT_MAX_S, HoldDown
 from bgp.route import Prefix
-from bgp.speaker import Speaker
+from bgp.speaker import DEFAULT_ORPHAN_HOLD_S, Speaker
 
 STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
 MAX_CONNECTIONS = 32  # a holder, its successor, the supervisor, and some who look
@@ -39,6 +40,8 @@ class Settings:
 
     lease_socket: Path
     aggregates: tuple[Prefix, ...]
+    orphan_hold_s: float
+    hold_down_max_s: float
 
 
 def read_settings(file: Path) -> Settings:
@@ -51,6 +54,8 @@ def read_settings(file: Path) -> Settings:
         return Settings(
             lease_socket=file.parent / str(document["lease_socket"]),
             aggregates=tuple(ip_network(text) for text in document["aggregates"]),
+            orphan_hold_s=float(document.get("orphan_hold_s", DEFAULT_ORPHAN_HOLD_S)),
+            hold_down_max_s=float(document.get("hold_down_max_s", DEFAULT_MAX_S)),
         )
     except OSError as error:
         raise BgpError(
@@ -88,7 +93,9 @@ class Bridge:
     def __init__(self, settings: Settings, log: TextIO) -> None:
         self._settings = settings
         self._log = log
-        self._speaker = Speaker(settings.aggregates, time.monotonic())
+        self._speaker = Speaker(
+            settings.aggregates, time.monotonic(), settings.orphan_hold_s, HoldDown(settings.hold_down_max_s)
+        )
         self._selector = selectors.DefaultSelector()
         self._listener = listen(settings.lease_socket)
         self._clients: dict[int, Connection] = {}
@@ -215,8 +222,10 @@ class Bridge:
                 if self._take_lease(client, seq):
                     self._feed(event)
                     client.send(lease.encode(self._answer(seq)))
-            case lease.StatusAsked():
-                client.send(lease.encode(self._status()))
+            case lease.StatusAsked(after, others):
+                if others is not None:
+                    self._feed(others)
+                client.send(lease.encode(self._status(after)))
             case StopAsked():
                 self._feed(request)
                 client.send(lease.encode(self._status()))
@@ -242,8 +251,9 @@ class Bridge:
             "sessions": [lease.session_document(session) for session in self._speaker.sessions(time.monotonic())],
         }
 
-    def _status(self) -> dict[str, Any]:
+    def _status(self, after: int = 0) -> dict[str, Any]:
         now, speaker = time.monotonic(), self._speaker
+        ahead_s = time.time() - now
         return {
             **self._answer(0),
             "reason": speaker.reason,
@@ -252,6 +262,7 @@ class Bridge:
             "settled": speaker.settled(),
             "overdue_s": round(speaker.overdue_s(now), 3),
             "exabgp_rib": {neighbour: list(prefixes) for neighbour, prefixes in speaker.rib.items()},
+            "history": [{**asdict(one), "at": round(one.at + ahead_s, 3)} for one in speaker.history(after)],
             "pid": os.getpid(),
             "counters": dict(self._counters),
         }

@@ -12,10 +12,13 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bgp.errors import BgpError
+from bgp.hold_down import DEFAULT_MAX_S
 from bgp.route import Prefix
+from bgp.speaker import DEFAULT_ORPHAN_HOLD_S
 
 MAX_SOCKET_PATH = 107  # sun_path without its NUL, unix(7)
 CONTROL_SOCKET = "control-bgp.sock"
+BFD_DIRECTORY = "bfd"  # below run_directory, owned by FRR's user
 BRIDGE_DIRECTORY = "bridge"  # below run_directory, owned by the user of ExaBGP
 
 
@@ -33,6 +36,25 @@ class Neighbour(BaseModel):
     autonomous_system: int = Field(alias="as", ge=1, lt=2**32)
 
 
+class FellowSite(BaseModel):
+    """The speaker of another site, reached at its locator."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    locator: IPv6Address | IPv4Address
+
+
+class Fellows(BaseModel):
+    """How this site's speaker and those of the other sites hear of each other; `key_file` is the same at all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    locator: IPv6Address | IPv4Address
+    key_file: Path
+    site: tuple[FellowSite, ...] = ()
+
+
 class Config(BaseModel):
     """Everything in bgp.toml."""
 
@@ -46,6 +68,10 @@ class Config(BaseModel):
     aggregates: tuple[Annotated[str, AfterValidator(_prefix)], ...] = Field(min_length=1)
     user: str = "nobody"
     deaf_after_s: float = Field(default=1.0, ge=0.5, le=60)
+    orphan_hold_s: float = Field(default=DEFAULT_ORPHAN_HOLD_S, ge=0, le=86400)
+    hold_down_max_s: float = Field(default=DEFAULT_MAX_S, ge=0, le=3600)
+    bfd_configuration: Path | None = None
+    fellows: Fellows | None = None
     neighbour: tuple[Neighbour, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -54,6 +80,9 @@ class Config(BaseModel):
             raise ValueError("an aggregate stands there twice")
         if len({neighbour.address for neighbour in self.neighbour}) != len(self.neighbour):
             raise ValueError("a neighbour stands there twice")
+        names = [site.name for site in self.fellows.site] if self.fellows else []
+        if self.instance in names or len(set(names)) != len(names):
+            raise ValueError("fellows: every other site stands there once, and not this one")
         longest = max(len(str(path)) for path in (self.lease_socket, self.control_socket, self.bridge_socket))
         if longest > MAX_SOCKET_PATH:
             raise ValueError(f"a socket path of {longest} octets is too long for a Unix socket ({MAX_SOCKET_PATH})")
@@ -70,6 +99,11 @@ class Config(BaseModel):
         return self.run_directory / CONTROL_SOCKET
 
     @property
+    def bfd_directory(self) -> Path:
+        """Where bfdd has its sockets."""
+        return self.run_directory / BFD_DIRECTORY
+
+    @property
     def bridge_socket(self) -> Path:
         """Where the bridge really listens, in a directory its user may write; `lease_socket` points there."""
         return self.run_directory / BRIDGE_DIRECTORY / "lease.sock"
@@ -82,9 +116,12 @@ def parse(text: str, directory: Path) -> Config:
     """
     try:
         document = tomllib.loads(text)
-        for name in ("state_directory", "run_directory", "lease_socket", "exabgp_configuration"):
+        for name in ("state_directory", "run_directory", "lease_socket", "exabgp_configuration", "bfd_configuration"):
             if isinstance(document.get(name), str):
                 document[name] = directory / document[name]
+        match document:
+            case {"fellows": {"key_file": str(file)} as section}:
+                section["key_file"] = directory / file
         return Config.model_validate(document)
     except tomllib.TOMLDecodeError as error:
         raise BgpError(f"bgp.toml is not TOML: {error}", "correct the line it names") from error
@@ -113,8 +150,16 @@ def show(config: Config) -> str:
     ]
     lines.append("aggregates = [" + ", ".join(_quoted(prefix) for prefix in config.prefixes) + "]")
     lines += [f"user = {_quoted(config.user)}", f"deaf_after_s = {config.deaf_after_s}"]
+    lines += [f"orphan_hold_s = {config.orphan_hold_s}", f"hold_down_max_s = {config.hold_down_max_s}"]
+    if config.bfd_configuration is not None:
+        lines.append(f"bfd_configuration = {_quoted(config.bfd_configuration)}")
     for neighbour in config.neighbour:
         lines += ["", "[[neighbour]]", f"address = {_quoted(neighbour.address)}", f"as = {neighbour.autonomous_system}"]
+    if config.fellows is not None:
+        lines += ["", "[fellows]", f"locator = {_quoted(config.fellows.locator)}"]
+        lines.append(f"key_file = {_quoted(config.fellows.key_file)}")
+        for site in config.fellows.site:
+            lines += ["", "[[fellows.site]]", f"name = {_quoted(site.name)}", f"locator = {_quoted(site.locator)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -33,6 +33,13 @@ class HolderLost:
 
 
 @dataclass(frozen=True, slots=True)
+class OthersHeard:
+    """How long ago another site said that it announces, the latest of them; None: none does."""
+
+    said_s_ago: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class StopAsked:
     """The supervisor is about to stop ExaBGP; at most `linger_ms` may pass until all is withdrawn."""
 
@@ -71,7 +78,7 @@ class CommandAnswered:
     rib: dict[str, tuple[str, ...]] | None = None
 
 
-Event = LeaseRenewed | HolderLost | StopAsked | TimeReached | NeighbourChanged | CommandAnswered
+Event = LeaseRenewed | HolderLost | OthersHeard | StopAsked | TimeReached | NeighbourChanged | CommandAnswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,23 @@ class Note:
     level: str
     message: str
     fields: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change, for the history: its number, when, of what, from and to what, why, how long the former had lasted.
+
+    `what`: "announcement" or the address of a neighbour, whose session it is about.
+    """
+
+    number: int
+    at: float
+    what: str
+    before: str
+    after: str
+    reason: str
+    lasted_s: float
+    by: str
 
 
 Effect = Announce | Withdraw | AskVersion | AskNeighbours | AskRoutes | Note

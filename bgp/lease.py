@@ -7,7 +7,10 @@ aggregates: nothing longer ever leaves a site, whoever holds the lease.
                          "routes":[{"prefix":P,"communities":[S],"med":N|null,"prepend":N}]}
     bridge -> holder    {"v":1,"seq":N,"state":S,"sent":[P],"sessions":[{"neighbour":A,"state":S,"since_s":N}]}
                         {"v":1,"seq":N,"error":S,"remedy":S}
-    anyone -> bridge    {"v":1,"ask":"status"}, {"v":1,"ask":"stop","linger_ms":N}
+    anyone -> bridge    {"v":1,"ask":"status"[,"after":N]}, {"v":1,"ask":"stop","linger_ms":N},
+                        {"v":1,"ask":"others","said_ms_ago":N|null,"after":N}, answered with the status
+
+The last is the supervisor's, told by the speakers of other sites. `after`: the history's last number that is known.
 """
 
 import json
@@ -17,13 +20,14 @@ from ipaddress import ip_network
 from typing import Any, TypeGuard
 
 from bgp.errors import BgpError, MalformedLine
-from bgp.events import LeaseRenewed, Session, StopAsked, Wanted
+from bgp.events import LeaseRenewed, OthersHeard, Session, StopAsked, Wanted
 from bgp.route import Prefix, Route
 
 VERSION = 1
 MAX_LINE_BYTES = 64 * 1024
 MAX_LINGER_MS = 24 * 3600 * 1000  # a day: longer than any maintenance, still an end
 MAX_REASON = 200
+MAX_AFTER = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,13 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class StatusAsked:
-    """Somebody wants to know how the bridge is, without becoming the holder."""
+    """Somebody wants to know how the bridge is, without becoming the holder; its history after a number.
+
+    `others`: whether another site is known to announce, if whoever asks knows.
+    """
+
+    after: int = 0
+    others: OthersHeard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +130,15 @@ def decode_request(line: bytes, aggregates: Collection[Prefix]) -> Renewal | Sta
 def _question(document: dict[str, Any]) -> StatusAsked | StopAsked:
     match document["ask"]:
         case "status":
-            return StatusAsked()
+            return StatusAsked(_number(document, "after", MAX_AFTER) if "after" in document else 0)
+        case "others":
+            ago = (
+                None if document.get("said_ms_ago") is None else _number(document, "said_ms_ago", MAX_LINGER_MS) / 1000
+            )
+            return StatusAsked(_number(document, "after", MAX_AFTER), OthersHeard(ago))
         case "stop":
             return StopAsked(_number(document, "linger_ms", MAX_LINGER_MS))
-    raise BgpError(f"unknown question {document['ask']!r}", "ask for status or stop")
+    raise BgpError(f"unknown question {document['ask']!r}", "ask for status, others or stop")
 
 
 def _renewal(document: dict[str, Any], aggregates: Collection[Prefix]) -> LeaseRenewed:

@@ -8,8 +8,14 @@ Theory of operation
     An announcement is a lease: it lasts LEASE_S after the last renewal, no longer. While the lease lives, the
     holder's word counts: announce, depreference or withdraw, at once, for as long as it is renewed. When it ends
     (nothing heard, or the holder's connection closed), the kernel most likely still forwards, so the aggregate is
-    depreferenced at once, and withdrawn when the linger of the last renewal is over. A withdraw that the holder asks
-    for has no linger: the holder says so only if its data plane is dead or its own linger is over.
+    depreferenced at once, and withdrawn when the linger of the last renewal is over and another site is known to
+    announce, by what the other speakers say; what killed the holder here may have killed all of them. Their word counts
+    if it was said AFTERMATH_S after our lease had ended: that is more than it takes until a speaker no longer says what
+    is no longer true (`fellows.VOUCH_S`) and its word to arrive, so of sites whose leases end together none believes
+    another. Without such word the aggregate stays for `orphan_hold_s`. A withdraw that the holder asks for has no
+    linger: the holder says so only if its data plane is dead or its own linger is over.
+
+    An announcement that came and went is held back, longer each time (`hold_down`): depreferenced meanwhile.
 
     A bridge is started anew by ExaBGP with the old announcements still in place and no event replayed. So everything is
     UNKNOWN at first, is withdrawn, and nothing may be announced before ExaBGP confirmed that and described its
@@ -19,7 +25,9 @@ Theory of operation
     step of the difference between that and what the state calls for, so a refused or late answer needs no special case.
 """
 
+from collections import deque
 from collections.abc import Iterable
+from math import inf
 
 from bgp.events import (
     AskNeighbours,
@@ -33,16 +41,24 @@ from bgp.events import (
     LeaseRenewed,
     NeighbourChanged,
     Note,
+    OthersHeard,
     Session,
     StopAsked,
+    Transition,
     Wanted,
 )
+from bgp.hold_down import HoldDown
 from bgp.route import UNKNOWN, Advertised, Announce, Prefix, Route, Step, Withdraw, difference
-from bgp.states import DEPREFERRING, SELF_ENDING, TABLE, Cue, State
+from bgp.states import ASKED_BY, DEPREFERRING, SELF_ENDING, TABLE, Cue, State
 
 LEASE_S = 0.3  # three renewals of 100 ms
 HEARTBEAT_S = 0.25  # a deaf ExaBGP is noticed within a second; costs it 0.1 % of a core
 RETRY_S = 0.25  # a command ExaBGP refused is tried again; the reason stands only in ExaBGP's log
+OTHERS_FRESH_S = 1.0  # what another site said of its announcement counts so long
+AFTERMATH_S = 0.6  # ... and only if it was said so long after our lease ended, see above
+BRAKE = "brake: no other site is known to announce"
+DEFAULT_ORPHAN_HOLD_S = 300.0
+REMEMBERED = 50  # transitions
 DESCRIBE_EVERY = 20  # of so many heartbeats one asks for the sessions, and one for the RIB
 
 
@@ -57,9 +73,15 @@ class Speaker:
     """Carries out what the lease holder wants, one command at a time.
 
     `handle(event, now)` -> effects, at most one command among them; `next_deadline()` -> when to send `TimeReached`.
+
+    Args:
+        orphan_hold_s: how long the aggregate outlives its lease while no other site is known to announce.
+        hold_down: what is remembered of failures.
     """
 
-    def __init__(self, aggregates: Iterable[Prefix], now: float) -> None:
+    def __init__(
+        self, aggregates: Iterable[Prefix], now: float, orphan_hold_s: float = 0.0, hold_down: HoldDown | None = None
+    ) -> None:
         self.state = State.STARTING
         self.reason = "ExaBGP was told nothing yet"
         self.changed_at = now
@@ -70,6 +92,15 @@ class Speaker:
         self._linger_s = 0.0
         self._lease_until: float | None = None
         self._linger_until: float | None = None
+        self._orphan_hold_s = orphan_hold_s
+        self._orphan_until: float | None = None  # set while the linger is over and no other site is known to announce
+        self._others_said_at = -inf
+        self._ended_at = inf  # when the lease ended, while it is over
+        self._hold_down = hold_down or HoldDown()
+        self._held_until: float | None = None
+        self._wish = ""  # the reason the holder gave for what is held back
+        self._recent: deque[Transition] = deque(maxlen=REMEMBERED)
+        self._transitions = 0
         self._sessions: dict[str, tuple[str, float]] = {}  # neighbour -> state, since when
         self._described = False
         self._in_flight: Command | None = None
@@ -106,9 +137,14 @@ class Speaker:
         failing = now - self._failing_since if self._failing_since is not None else 0.0
         return max(waiting, failing)
 
+    def history(self, after: int = 0) -> tuple[Transition, ...]:
+        """The latest transitions with a number above `after`, oldest first."""
+        return tuple(one for one in self._recent if one.number > after)
+
     def next_deadline(self) -> float:
         """When `TimeReached` is due; a heartbeat is always ahead."""
-        deadlines = [until for until in (self._lease_until, self._linger_until) if until is not None]
+        ends = (self._lease_until, self._orphan_until or self._linger_until, self._held_until)
+        deadlines = [until for until in ends if until is not None]
         if self._in_flight is None:
             deadlines.append(self._next_beat)
             deadlines.extend(self._refused.values())
@@ -126,6 +162,8 @@ class Speaker:
             case HolderLost():
                 self._lease_until = None
                 self._end_lease("the holder's connection ended", now, effects)
+            case OthersHeard(said_s_ago):
+                self._others_said_at = -inf if said_s_ago is None else now - said_s_ago
             case StopAsked(linger_ms):
                 self._stop(linger_ms / 1000, now, effects)
             case NeighbourChanged():
@@ -149,7 +187,7 @@ class Speaker:
 
     def _end_lease(self, reason: str, ended_at: float, effects: list[Effect]) -> None:
         if TABLE[self.state][Cue.LEASE_ENDED] is State.LINGERING and self.state is not State.LINGERING:
-            self._linger_until = ended_at + self._linger_s
+            self._ended_at, self._linger_until = ended_at, ended_at + self._linger_s
         self._enter(Cue.LEASE_ENDED, reason, ended_at, effects)
 
     def _stop(self, linger_s: float, now: float, effects: list[Effect]) -> None:
@@ -165,25 +203,68 @@ class Speaker:
         if self._lease_until is not None and now >= self._lease_until:
             ended_at, self._lease_until = self._lease_until, None
             self._end_lease("the lease ran out", ended_at, effects)
+        if self._held_until is not None and now >= self._held_until:
+            self._enter(Cue.HOLD_ENDED, self._wish, now, effects)
         if self._linger_until is not None and now >= self._linger_until:
+            self._end_linger(now, effects)
+
+    def _end_linger(self, now: float, effects: list[Effect]) -> None:
+        """The brake: nobody withdraws for want of a lease who may be the last."""
+        said_at = self._others_said_at
+        others = said_at >= self._ended_at + AFTERMATH_S and now - said_at < OTHERS_FRESH_S
+        orphaned = self.state is State.LINGERING and not others
+        if self._orphan_until is None and orphaned and self._orphan_hold_s:
+            self._orphan_until = self._ended_at + max(self._linger_s, self._orphan_hold_s)
+            fields: dict[str, object] = {"hold_s": round(self._orphan_until - now, 3)}
+            effects.append(Note("warning", BRAKE, fields))
+            self.reason += f"; {BRAKE}"
+        if self._orphan_until is None:
             self._enter(Cue.LINGER_ENDED, f"{self.reason}, and so did its linger", now, effects)
+        elif not orphaned or now >= self._orphan_until:
+            why = "the brake was held long enough" if orphaned else "another site announces now"
+            self._enter(Cue.LINGER_ENDED, f"{self.reason}; {why}", now, effects)
 
     def _enter(self, cue: Cue, reason: str, now: float, effects: list[Effect]) -> None:
         before, after = self.state, TABLE[self.state][cue]
+        if after is State.HELD and before is not State.HELD:
+            after, reason = self._hold(reason, now)
         if after not in SELF_ENDING:
-            self._linger_until = None
+            self._linger_until = self._orphan_until = None
+        if after is not State.HELD:
+            self._held_until = None
         if after is before:
-            if before not in SELF_ENDING and before is not State.STOPPED and before is not State.STARTING:
+            if before in (State.WITHDRAWN, State.ANNOUNCED, State.DEPREFERENCED):
                 self.reason = reason
             return
-        fields: dict[str, object] = {"before": str(before), "after": str(after), "reason": reason}
-        fields["lasted_s"] = round(now - self.changed_at, 3)
-        effects.append(Note("info", "state changed", fields))
+        if before is State.ANNOUNCED and after is not State.STOPPING:
+            self._hold_down.given_up(now)
+        lasted_s = round(now - self.changed_at, 3)
+        by = ASKED_BY[cue]
+        fields: dict[str, object] = {"before": str(before), "after": str(after), "reason": reason, "by": by}
+        effects.append(Note("info", "state changed", {**fields, "lasted_s": lasted_s}))
+        self._remember("announcement", str(before), str(after), reason, lasted_s, by, now)
         self.state, self.reason, self.changed_at = after, reason, now
+
+    def _hold(self, reason: str, now: float) -> tuple[State, str]:
+        """Where a wish to announce leads, and why. Who slept over lease and renewal has shown nobody a failure."""
+        hold_s = self._hold_down.seconds(now)
+        unseen = not difference({route.prefix: route for route in self._routes}, self._advertised)
+        if not hold_s or unseen:
+            return State.ANNOUNCED, reason
+        self._held_until, self._wish = now + hold_s, reason
+        failures = self._hold_down.failures(now)
+        return State.HELD, f"{reason}; held back for {hold_s:g} s after {failures} failure(s)"
+
+    def _remember(self, what: str, before: str, after: str, reason: str, lasted_s: float, by: str, now: float) -> None:
+        self._transitions += 1
+        self._recent.append(Transition(self._transitions, now, what, before, after, reason, lasted_s, by))
 
     # -- sessions and answers
 
     def _note_session(self, event: NeighbourChanged, now: float, effects: list[Effect]) -> None:
+        before, since = self._sessions.get(event.neighbour, ("unknown", now))
+        if before != event.state:
+            self._remember(event.neighbour, before, event.state, "", round(now - since, 3), "ExaBGP", now)
         self._sessions[event.neighbour] = (event.state, now)
         effects.append(Note("info", "session changed", {"neighbour": event.neighbour, "state": event.state}))
 

@@ -14,6 +14,7 @@ class State(StrEnum):
     WITHDRAWN = "withdrawn"  # nothing
     ANNOUNCED = "announced"  # the routes as the holder gave them
     DEPREFERENCED = "depreferenced"  # with GRACEFUL_SHUTDOWN, because the holder says so
+    HELD = "held"  # the same, because it came and went too often; ends by itself
     LINGERING = "lingering"  # the same, because the lease ended; ends by itself
     STOPPING = "stopping"  # the same, because ExaBGP will be stopped; ends by itself
     STOPPED = "stopped"  # nothing, whatever a holder says
@@ -27,12 +28,13 @@ class Cue(StrEnum):
     DEPREFERENCE = "depreference"
     WITHDRAW = "withdraw"
     LEASE_ENDED = "lease ended"  # it ran out, or the holder's connection closed
-    LINGER_ENDED = "linger ended"
+    LINGER_ENDED = "linger ended"  # and another site is known to announce, or was hoped for long enough
+    HOLD_ENDED = "hold ended"
     STOP = "stop"  # the supervisor is about to stop ExaBGP
 
 
 _WISHES = {
-    Cue.ANNOUNCE: State.ANNOUNCED,
+    Cue.ANNOUNCE: State.HELD,
     Cue.DEPREFERENCE: State.DEPREFERENCED,
     Cue.WITHDRAW: State.WITHDRAWN,
 }
@@ -41,7 +43,18 @@ _WISHES = {
 _CHANGES: Mapping[State, Mapping[Cue, State]] = {
     State.STARTING: {Cue.CLEARED: State.WITHDRAWN, Cue.STOP: State.STOPPED},
     State.WITHDRAWN: {**_WISHES, Cue.STOP: State.STOPPED},
-    State.ANNOUNCED: {**_WISHES, Cue.LEASE_ENDED: State.LINGERING, Cue.STOP: State.STOPPING},
+    State.ANNOUNCED: {
+        **_WISHES,
+        Cue.ANNOUNCE: State.ANNOUNCED,
+        Cue.LEASE_ENDED: State.LINGERING,
+        Cue.STOP: State.STOPPING,
+    },
+    State.HELD: {
+        **_WISHES,
+        Cue.HOLD_ENDED: State.ANNOUNCED,
+        Cue.LEASE_ENDED: State.LINGERING,
+        Cue.STOP: State.STOPPING,
+    },
     State.DEPREFERENCED: {**_WISHES, Cue.LEASE_ENDED: State.LINGERING, Cue.STOP: State.STOPPING},
     State.LINGERING: {**_WISHES, Cue.LINGER_ENDED: State.WITHDRAWN, Cue.STOP: State.STOPPING},
     State.STOPPING: {Cue.WITHDRAW: State.STOPPED, Cue.LINGER_ENDED: State.STOPPED},
@@ -53,4 +66,15 @@ TABLE: Mapping[State, Mapping[Cue, State]] = {
 }
 
 SELF_ENDING = frozenset({State.LINGERING, State.STOPPING})
-DEPREFERRING = frozenset({State.DEPREFERENCED, State.LINGERING, State.STOPPING})
+DEPREFERRING = frozenset({State.DEPREFERENCED, State.HELD, State.LINGERING, State.STOPPING})
+
+ASKED_BY: Mapping[Cue, str] = {
+    Cue.CLEARED: "ExaBGP",
+    Cue.ANNOUNCE: "xsp-ha",
+    Cue.DEPREFERENCE: "xsp-ha",
+    Cue.WITHDRAW: "xsp-ha",
+    Cue.LEASE_ENDED: "bridge",
+    Cue.LINGER_ENDED: "bridge",
+    Cue.HOLD_ENDED: "bridge",
+    Cue.STOP: "xsp-bgp",
+}

@@ -1,6 +1,7 @@
 """`xsp-bgp run`: starts ExaBGP without rights, watches its bridge, kills what is deaf, withdraws before it stops.
 
-Owns ExaBGP's process, its restarts, and the control socket with the status. Refuses to announce anything itself, and to
+Owns ExaBGP's process, its restarts, bfdd beside it, what is said to the other sites' speakers, and the control socket
+with the status. Refuses to announce anything itself, and to
 reload ExaBGP: a reload that fails kills the bridge and keeps its routes, so a changed configuration means a restart.
 """
 
@@ -9,12 +10,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any
 
-from bgp import client, launch
+from bgp import bfd, client, fellows, launch, report
+from bgp.bfd import BfdDaemons
 from bgp.config import Config
 from bgp.errors import BgpError, Unanswered
+from bgp.fellows import SAY_S, VOUCH_S
+from bgp.megaphones import Megaphones
+from bgp.report import History
 from bgp.watch import LOOK_S, Watch
 from runtime import control, log, notify, status
 from runtime.counters import Counters
@@ -25,6 +30,7 @@ STOP_LINGER_MS = 1000  # depreferenced so long before the withdraw of a planned 
 WIRE_S = 0.1  # `done` means in the RIB; the UPDATE left within 11 ms in the lab
 STOP_S = 3.0  # then SIGKILL, which closes the sessions as well
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+ESTABLISHED = "established"
 STABLE_S = 30.0  # a run this long starts the backoff anew
 
 
@@ -38,10 +44,18 @@ class Supervisor:
         self._process: asyncio.subprocess.Process | None = None
         self._version = ""
         self._bridge: Mapping[str, Any] | None = None  # its last answer, None once it missed one
+        self._answered_at = 0.0
         self._bridge_pid = 0
         self._state, self._since = "starting", time.monotonic()
         self._stop = asyncio.Event()
         self._failures = 0
+        self._history = History()
+        self._bfd = (
+            BfdDaemons(config.bfd_configuration, config.bfd_directory, self._counters)
+            if config.bfd_configuration is not None
+            else None
+        )
+        self._megaphones = _megaphones(config, self._counters)
 
     async def run(self) -> int:
         """Check, start, watch, until SIGTERM or SIGINT.
@@ -50,7 +64,13 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         self._version = launch.check(self._config)
+        if self._config.bfd_configuration is not None:
+            bfd.check(self._config.bfd_configuration)
         launch.prepare(self._config)
+        if self._bfd is not None:
+            self._bfd.prepare()
+        if self._megaphones is not None and self._config.fellows is not None:
+            await self._megaphones.open(str(self._config.fellows.locator))
         try:
             server = await control.serve(self._config.control_socket, {"status": lambda _: self.status()})
         except control.Unreachable as error:
@@ -62,14 +82,34 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, lambda: self._log.warning("a changed configuration needs a restart"))
         user = self._config.user if os.geteuid() == 0 else "our own"
         self._log.info("supervisor started", exabgp=self._version, user=user, capabilities="none")
+        beside = [asyncio.create_task(part) for part in self._beside()]
         try:
             while not self._stop.is_set():
                 await self._run_once()
         finally:
+            await _end(beside)
             server.close()
             self._config.control_socket.unlink(missing_ok=True)
         self._log.info("supervisor stopped")
         return Exit.DONE
+
+    def _beside(self) -> Iterator[Coroutine[Any, Any, None]]:
+        if self._bfd is not None:
+            yield self._bfd.run()
+        if self._megaphones is not None:
+            yield self._tell_others(self._megaphones)
+
+    async def _tell_others(self, megaphones: Megaphones) -> None:
+        """Say what our neighbours really hear: a bridge that does not answer announces nothing we could vouch for."""
+        try:
+            while True:
+                fresh = time.monotonic() - self._answered_at < VOUCH_S
+                bridge = self._bridge if self._bridge is not None and fresh else {}
+                up = any(row["state"] == ESTABLISHED for row in bridge.get("sessions", []))
+                megaphones.say(bool(up and bridge.get("state") == "announced" and bridge.get("settled")))
+                await asyncio.sleep(SAY_S)
+        finally:
+            megaphones.close()
 
     # -- one run of ExaBGP
 
@@ -86,6 +126,7 @@ class Supervisor:
         )
         self._counters.add("exabgp_starts_total")
         self._log.info("exabgp started", pid=self._process.pid)
+        self._history.note(time.time(), "ExaBGP", "none", "running", "", 0.0)
         try:
             verdict = await self._watch(self._process)
             if self._stop.is_set() and verdict is None:
@@ -101,6 +142,7 @@ class Supervisor:
         self._failures += 1
         self._enter("restarting")
         self._log.error("exabgp is started anew", reason=reason, delay_s=delay_s)
+        self._history.note(time.time(), "ExaBGP", "running", "none", reason, time.monotonic() - started_at)
         await self._pause(delay_s)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> str | None:
@@ -109,7 +151,7 @@ class Supervisor:
         while process.returncode is None and not self._stop.is_set():
             seen_before = watch.seen
             try:
-                answer = await client.ask(self._config.bridge_socket, {"ask": "status"}, ANSWER_S)
+                answer = await client.ask(self._config.bridge_socket, self._question(), ANSWER_S)
             except Unanswered as error:
                 self._bridge = None
                 verdict = watch.silent(error.away, time.monotonic())
@@ -123,13 +165,21 @@ class Supervisor:
             await self._pause(LOOK_S)
         return None
 
+    def _question(self) -> dict[str, Any]:
+        """How is the bridge; and whether another site announces, which it must know when its lease has run out."""
+        ago = self._megaphones.said_s_ago() if self._megaphones is not None else None
+        return {"ask": "others", "said_ms_ago": ago and int(ago * 1000), "after": self._history.last}
+
     def _take(self, answer: Mapping[str, Any]) -> None:
-        self._bridge = answer
+        self._bridge, self._answered_at = answer, time.monotonic()
         if answer.get("pid") != self._bridge_pid:
             self._bridge_pid = int(answer.get("pid", 0))
             self._counters.add("bridge_starts_total")
+            self._history.new_bridge()  # which was asked for what follows the old one's last: not yet all of its own
             self._log.info("bridge answers", pid=self._bridge_pid)
             launch.own_socket(self._config)
+        else:
+            self._history.take(answer.get("history", ()))
         self._enter(str(answer.get("state")))
 
     def _enter(self, state: str) -> None:
@@ -178,48 +228,48 @@ class Supervisor:
 
     # -- status
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """The status document: what ExaBGP and the sessions report, beside what the lease holder wants."""
+        peers = await self._bfd.peers() if self._bfd is not None else None
         bridge = self._bridge or {}
-        complaints = self._complaints(bridge)
-        counters = {**self._counters.as_dict(), **bridge.get("counters", {})}
+        rows = report.neighbours(self._config.neighbour, bridge)
+        complaints = report.complaints(rows, bridge, peers)
         return status.document(
             program="xsp-bgp",
             instance=self._config.instance,
             state=self._state,
             since_s=bridge.get("since_s", time.monotonic() - self._since),
             reasons=[*([bridge["reason"]] if "reason" in bridge else []), *complaints],
-            counters=counters,
+            counters={**self._counters.as_dict(), **bridge.get("counters", {})},
             healthy=not complaints,
             sections={
                 "exabgp": {"version": self._version, "pid": self._process.pid if self._process else None},
                 "lease": {"holder": bridge.get("holder"), "bridge": bridge.get("pid")},
                 "confirmed": bridge.get("sent", []),
-                "neighbours": self._neighbours(bridge),
+                "neighbours": rows,
+                "bfd": peers,
+                "other_sites": self._megaphones.table() if self._megaphones is not None else [],
+                "history": self._history.entries(),
             },
         )
 
-    def _complaints(self, bridge: Mapping[str, Any]) -> list[str]:
-        if not bridge:
-            return ["the bridge does not answer"]
-        down = [row["address"] for row in self._neighbours(bridge) if row["state"] != "established"]
-        complaints = [f"the session with {address} is not established" for address in down]
-        if bridge.get("holder") is None:
-            complaints.append("nobody holds the lease")
-        if not bridge.get("settled"):
-            complaints.append("ExaBGP has not confirmed everything yet")
-        return complaints
 
-    def _neighbours(self, bridge: Mapping[str, Any]) -> list[dict[str, Any]]:
-        sessions = {row["neighbour"]: row for row in bridge.get("sessions", [])}
-        ribs = bridge.get("exabgp_rib", {})
-        return [
-            {
-                "address": str(neighbour.address),
-                "as": neighbour.autonomous_system,
-                "state": sessions.get(str(neighbour.address), {}).get("state", "unknown"),
-                "since_s": sessions.get(str(neighbour.address), {}).get("since_s"),
-                "rib_out": ribs.get(str(neighbour.address), []),
-            }
-            for neighbour in self._config.neighbour
-        ]
+def _megaphones(config: Config, counters: Counters) -> Megaphones | None:
+    """Raises: BgpError if the key cannot be read."""
+    if config.fellows is None:
+        return None
+    try:
+        secret = config.fellows.key_file.read_bytes().strip()
+    except OSError as error:
+        what = f"the key of the sites, {config.fellows.key_file}, cannot be read ({error.strerror})"
+        raise BgpError(what, "render the site's files anew with 'xsp render'") from error
+    peers = {site.name: str(site.locator) for site in config.fellows.site}
+    return Megaphones(config.instance, peers, fellows.derive(secret), counters)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome

@@ -1,4 +1,4 @@
-"""xsp-ha: the home agent. `xsp-ha --config FILE [run | status [--json] | drain | undrain | revoke | replay]`."""
+"""xsp-ha: the home agent; `xsp-ha --help` lists its commands."""
 
 import argparse
 import base64
@@ -44,8 +44,24 @@ def main() -> None:
         answer = _ask(config, "revoke", home_address=home_address, bids=arguments.bid)
         print(f"{config.instance}: {answer['revoked']} binding(s) of {home_address} revoked, at all sites")
     else:
-        _ask(config, arguments.verb)
+        _wish(config, arguments)
+
+
+def _wish(config: Config, arguments: argparse.Namespace) -> None:
+    from ha import operator
+
+    _ask(config, arguments.verb, by=operator.name(), why=arguments.reason)
+    if not getattr(arguments, "wait", False):
         print(f"{config.instance}: {arguments.verb} asked; follow it with 'xsp-ha --config {arguments.config} status'")
+        return
+    if not operator.wait(
+        lambda: _ask(config, "leaving"),
+        lambda state: print(f"{config.instance}: {state}", flush=True),
+        arguments.timeout,
+    ):
+        what = f"{config.instance} still serves after {arguments.timeout:g} s"
+        exits.fail(what, "See why above; 'xsp-ha undrain' puts it back", exits.REFUSED)
+    print(f"{config.instance}: drained, nothing arrives any more; it may be stopped")
 
 
 def _replay(config: Config, file: Path) -> None:
@@ -87,15 +103,21 @@ def _parse(words: list[str]) -> argparse.Namespace:
     common.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
     common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
     parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
-    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|undrain|revoke|replay")
+    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|depreference|undrain|revoke|replay")
     run = verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
     run.add_argument("--journal", type=Path, metavar="FILE", help="write down every event, to be replayed")
     replay = verbs.add_parser("replay", parents=[common], help="play a journal: what would be done, as JSON lines")
     replay.add_argument("file", type=Path, metavar="FILE")
     status = verbs.add_parser("status", parents=[common], help="what the kernel, the peers and BGP report")
     status.add_argument("--json", action="store_true", help="the whole document")
-    verbs.add_parser("drain", parents=[common], help="take this site out of service without loss")
-    verbs.add_parser("undrain", parents=[common], help="put it back in service")
+    wish = argparse.ArgumentParser(add_help=False)
+    wish.add_argument("--reason", default="", metavar="TEXT", help="shown in status, logs and at xsp-bgp")
+    asked = [common, wish]
+    drain = verbs.add_parser("drain", parents=asked, help="take this site out of service without loss, until undrain")
+    drain.add_argument("--wait", action="store_true", help="until no packet comes any more")
+    drain.add_argument("--timeout", type=float, default=60.0, metavar="S", help="how long to wait at most (60)")
+    verbs.add_parser("depreference", parents=asked, help="let other sites go first, but stay announced, until undrain")
+    verbs.add_parser("undrain", parents=asked, help="put it back in service")
     revoke = verbs.add_parser("revoke", parents=[common], help="take a mobile router's bindings away, at all sites")
     revoke.add_argument("home_address", type=IPv6Address, metavar="HOME_ADDRESS")
     revoke.add_argument("--bid", type=int, action="append", default=[], help="only this binding; may be repeated")

@@ -1,6 +1,6 @@
 """Builds the Binding Acknowledgement for a verdict (RFC 6275 9.5.4, RFC 5648 6.3, RFC 4285 5). Pure."""
 
-from ha.events import SendBindingAck
+from ha.effects import SendBindingAck
 from ha.verdict import Accepted, Case, Refused
 from mip6.messages import BindingAck
 from mip6.numbers import BindingAckFlag, Status

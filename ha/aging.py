@@ -1,7 +1,7 @@
 """What time alone does to the cache: bindings expire, refused orders are tried again, orphans are swept."""
 
 from ha import forwarding
-from ha.events import Effect, Note
+from ha.effects import Effect, Note
 from ha.state import State
 
 

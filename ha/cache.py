@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from dataplane.entry import ForwardingEntry
-from ha.events import SendBindingAck, SetForwarding
+from ha.effects import SendBindingAck, SetForwarding
 from ha.record import Record
 from ha.undo import Undo
 

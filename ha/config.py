@@ -77,6 +77,13 @@ class Limits(_Section):
     in_all: Annotated[int, Field(ge=1)] = 20000
 
 
+class Load(_Section):
+    """When this site is busy: above 80 % of `capacity_mbit_s` its path is announced `prepend` longer; 0: never."""
+
+    capacity_mbit_s: Annotated[float, Field(ge=0)] = 0
+    prepend: Annotated[int, Field(ge=1, le=10)] = 2
+
+
 class Config(_Section):
     """Everything `xsp-ha` is told. Lifetimes in seconds; all run-time paths derive from the three directories."""
 
@@ -95,6 +102,7 @@ class Config(_Section):
     refresh_advice_s: Annotated[int, Field(ge=4, le=86400, multiple_of=4)] | None = None
     cookie_key_file: Path | None = None
     limits: Limits = Limits()
+    load: Load = Load()
     home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
     peer: tuple[PeerSite, ...] = ()

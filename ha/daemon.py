@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,15 @@ from bgp.route import Route
 from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
-from ha import customer_table, events, journal, reception, snapshot, transmission
+from ha import customer_table, effects, events, journal, reception, snapshot, transmission, wish_file
 from ha.config import Config
 from ha.customer_table import TableRefused
 from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
 from ha.kernel import Kernel
+from ha.load import Meter
 from ha.peerlink import PORT, PeerLink
+from ha.readiness import Mode
 from ha.snapshot import Snapshot, SnapshotRefused
 from ha.status import status_document
 from ha.table_file import TableFile
@@ -45,7 +48,6 @@ SNAPSHOT_SHARE = 0.05  # of the time at most is spent on taking snapshots
 LOOK_EVERY_S = 1.0
 DATAGRAMS_A_TURN = 64
 RECORDS_A_TURN = 2000  # of a snapshot: about 10 ms
-DRAINED = "drained"  # a file in the state directory
 
 
 class Daemon:
@@ -72,7 +74,7 @@ class Daemon:
         self._journal = Journal(journal_path, self._counters) if journal_path else None
         self._write(Made(config.instance, incarnation, now, offset_s), now)
         core = Recorded(self.agent, self._write) if self._journal else self.agent
-        self._loop: Loop[events.Event, events.Effect] = Loop(
+        self._loop: Loop[events.Event, effects.Effect] = Loop(
             core, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
         )
         peers = {peer.site: peer.locator for peer in config.peer}
@@ -81,6 +83,8 @@ class Daemon:
         self._routes = tuple(
             Route(route.prefix, route.communities, route.med, route.prepend) for route in config.bgp.route
         )
+        self._longer = tuple(replace(route, prepend=route.prepend + config.load.prepend) for route in self._routes)
+        self._meter = Meter([egress.interface for egress in config.egress], config.load.capacity_mbit_s)
         self._source = config.home_agent_address.packed
         self._stop = asyncio.Event()
 
@@ -102,8 +106,10 @@ class Daemon:
         _make_directories(config)
         commands: dict[str, control.Command] = {
             "status": self._status,
-            "drain": lambda _: self._drain(True),
-            "undrain": lambda _: self._drain(False),
+            "drain": lambda request: self._operator(Mode.DRAIN, request),
+            "depreference": lambda request: self._operator(Mode.DEPREFERENCE, request),
+            "undrain": lambda request: self._operator(Mode.SERVE, request),
+            "leaving": lambda _: self._leaving(),
             "revoke": self._revoke,
         }
         server = await control.serve(config.control_socket, commands)
@@ -154,8 +160,8 @@ class Daemon:
             what = f"the customer table {config.customer_table} cannot be used: {why}"
             exits.fail(what, "Publish one with 'xsp table publish'", exits.MISSING)
         self._loop.feed(events.TableLoaded(table))
-        if (config.state_directory / DRAINED).exists():
-            self._loop.feed(events.DrainAsked(True))
+        if (asked := wish_file.load(config.state_directory)) is not None:
+            self._loop.feed(asked)
         present = self._kernel.prepare()
         try:
             records = snapshot.load(config.state_directory, time.time())
@@ -209,6 +215,8 @@ class Daemon:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
+            if (share := self._meter.read(time.monotonic())) != self.agent.serving.load:
+                self._loop.feed(events.LoadMeasured(share))
             await self._kernel.look()
             if self._table.has_changed() or self._asked_to_read:
                 await self._read_table()
@@ -219,21 +227,21 @@ class Daemon:
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
-    def _perform(self, effect: events.Effect) -> None:
+    def _perform(self, effect: effects.Effect) -> None:
         match effect:
-            case events.SetForwarding(home_address, entry, generation):
+            case effects.SetForwarding(home_address, entry, generation):
                 self._kernel.order(home_address, entry, generation)
-            case events.SendRecords(site, frame):
+            case effects.SendRecords(site, frame):
                 self._peerlink.records(site, frame)
-            case events.AskForRecords(site, incarnation, since):
+            case effects.AskForRecords(site, incarnation, since):
                 self._peerlink.ask(site, incarnation, since)
-            case events.AcknowledgeRecords(site, ack):
+            case effects.AcknowledgeRecords(site, ack):
                 self._peerlink.acknowledge(site, ack)
-            case events.SendHello(hello):
+            case effects.SendHello(hello):
                 self._peerlink.hello(hello)
-            case events.RenewLease(wanted, reason, linger_ms):
-                self._lease.renew(wanted, reason, linger_ms, self._routes)
-            case events.Note(level, message, fields):
+            case effects.RenewLease(wanted, reason, linger_ms, prepend):
+                self._lease.renew(wanted, reason, linger_ms, self._longer if prepend else self._routes)
+            case effects.Note(level, message, fields):
                 getattr(log.get(), level)(message, **fields)
             case _:
                 self._send(transmission.octets(effect, self._source))
@@ -271,19 +279,31 @@ class Daemon:
             trouble = f"the data plane cannot be read: {error}"
         return status_document(self._config, self.agent, present, connected, counters, trouble, time.monotonic())
 
-    def _drain(self, drain: bool) -> dict[str, object]:
-        """An operator's wish outlives this process: an upgrade is drain, restart, look, undrain."""
-        marker = self._config.state_directory / DRAINED
+    def _operator(self, mode: Mode, request: Mapping[str, Any]) -> dict[str, object]:
+        """Raises: control.Refusal if the wish would not outlive this process."""
+        by, why = (str(request.get(name) or "")[: wish_file.MAX_TEXT] for name in ("by", "why"))
+        asked = events.OperatorAsked(mode, by, why)
         try:
-            if drain:
-                marker.touch()
-            else:
-                marker.unlink(missing_ok=True)
+            wish_file.save(self._config.state_directory, asked)
         except OSError as error:
-            what = f"{marker} cannot be changed ({error.strerror})"
-            raise control.Refusal(what, "Make room or correct its rights: a restart would forget the wish") from error
-        self._loop.feed(events.DrainAsked(drain))
+            what = f"the wish cannot be written to {self._config.state_directory} ({error.strerror})"
+            raise control.Refusal(what, "Make room or correct its rights: a restart would forget it") from error
+        self._loop.feed(asked)
         return {}
+
+    async def _leaving(self) -> dict[str, object]:
+        """How far a drain is: cheap enough to be asked often."""
+        serving = self.agent.serving
+        try:
+            packets: int | None = await self._kernel.tunnelled_in()
+        except DataPlaneError:
+            packets = None
+        return {
+            "wanted": serving.decision.wanted,
+            "reasons": list(serving.decision.reasons),
+            "announcement": serving.lease_state,
+            "tunnelled_in": packets,
+        }
 
     def _revoke(self, request: Mapping[str, Any]) -> dict[str, object]:
         """Raises: control.Refusal if there is nothing to revoke."""

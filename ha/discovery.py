@@ -4,7 +4,8 @@ Neither is protected in the absence of IPsec, so both cost the strangers' budget
 whichever site answers (RFC 4908).
 """
 
-from ha.events import Effect, HomeAgentsAsked, PrefixesAsked, SendHomeAgents, SendPrefixes
+from ha.effects import Effect, SendHomeAgents, SendPrefixes
+from ha.events import HomeAgentsAsked, PrefixesAsked
 from ha.prefix import is_global_unicast
 from ha.state import State
 

@@ -1,19 +1,17 @@
-"""Every event that goes into the home agent and every effect that comes out; nothing else.
+"""Every event that goes into the home agent: what happened, and nothing else. What comes out: `ha.effects`.
 
-Events are what happened, effects are orders. Addresses are 16 octets; times are seconds; `clock` values are 64-bit
+Addresses are 16 octets; times are seconds; `clock` values are 64-bit
 NTP timestamps.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from dataplane.entry import ForwardingEntry
 from ha.customer_table import CustomerTable
 from ha.frames import Hello, StateSyncAck, StateSyncReply
-from mip6.auth import SecurityAssociation
-from mip6.messages import BindingAck, BindingRevocation, BindingUpdate, Heartbeat
-from mip6.numbers import BindingErrorStatus
+from ha.readiness import Mode
+from mip6.messages import BindingRevocation, BindingUpdate, Heartbeat
 from mip6.quick import quick
 
 
@@ -206,10 +204,23 @@ class LeaseAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class DrainAsked:
-    """An operator takes the site out of service (`drain` True) or back in."""
+class OperatorAsked:
+    """What an operator wants of the site: `mode` one of `readiness.Mode`; who, and why.
 
-    drain: bool
+    `restored`: it was asked before this start.
+    """
+
+    mode: Mode
+    by: str = ""
+    why: str = ""
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMeasured:
+    """The share of the site's capacity in use, 0 to about 1."""
+
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,150 +254,7 @@ Event = (
     | RecordsAcknowledged
     | HelloReceived
     | LeaseAnswered
-    | DrainAsked
+    | OperatorAsked
+    | LoadMeasured
     | RevokeAsked
-)
-
-
-@dataclass(frozen=True, slots=True)
-class SetForwarding:
-    """Make the kernel forward `entry` for this home address (None: nothing); report with the same generation."""
-
-    home_address: bytes
-    entry: ForwardingEntry | None
-    generation: int
-
-
-@quick
-@dataclass(frozen=True, slots=True)
-class SendBindingAck:
-    """Send `ack` to `care_of`; with a type 2 routing header iff `home_address`; signed iff `association`."""
-
-    ack: BindingAck
-    care_of: bytes
-    home_address: bytes | None
-    signed_home_address: bytes
-    association: SecurityAssociation | None
-
-
-@dataclass(frozen=True, slots=True)
-class SendToRouter:
-    """Send a Heartbeat or a Binding Revocation Indication to `care_of`, signed iff `association`.
-
-    With a type 2 routing header iff `routed` (RFC 5846 7.2).
-    """
-
-    message: Heartbeat | BindingRevocation
-    care_of: bytes
-    home_address: bytes
-    association: SecurityAssociation | None
-    routed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SendHomeAgents:
-    """Answer a Home Agent Address Discovery Request: we are the one."""
-
-    identifier: int
-    mobile_router: bool
-    destination: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SendPrefixes:
-    """Answer a Mobile Prefix Solicitation; lifetimes in seconds, None for ever."""
-
-    identifier: int
-    care_of: bytes
-    home_address: bytes
-    prefix: tuple[bytes, int]
-    preferred_s: int | None
-    valid_s: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class SendBindingError:
-    """Send a Binding Error (RFC 6275 9.3.3) straight to `destination`."""
-
-    status: BindingErrorStatus
-    destination: bytes
-    home_address: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class SendParameterProblem:
-    """Send an ICMPv6 Parameter Problem about a mobility header to its wire `source` (RFC 6275 9.2)."""
-
-    source: bytes
-    destination: bytes
-    extension: bytes
-    octets: bytes
-    pointer: int
-
-
-@dataclass(frozen=True, slots=True)
-class SendRecords:
-    """Send our changes to a peer."""
-
-    site: str
-    frame: StateSyncReply
-
-
-@dataclass(frozen=True, slots=True)
-class AskForRecords:
-    """Tell a peer where to resume its changes."""
-
-    site: str
-    incarnation: int
-    since: int
-
-
-@dataclass(frozen=True, slots=True)
-class AcknowledgeRecords:
-    """Tell a peer that its change is merged and installed here."""
-
-    site: str
-    frame: StateSyncAck
-
-
-@dataclass(frozen=True, slots=True)
-class SendHello:
-    """Tell all peers that we live."""
-
-    frame: Hello
-
-
-@dataclass(frozen=True, slots=True)
-class RenewLease:
-    """What the world should be told by BGP, renewed every 100 ms."""
-
-    wanted: str
-    reason: str
-    linger_ms: int
-
-
-@quick
-@dataclass(frozen=True, slots=True)
-class Note:
-    """One line for the log."""
-
-    level: str
-    message: str
-    fields: Mapping[str, Any]
-
-
-Effect = (
-    SetForwarding
-    | SendBindingAck
-    | SendToRouter
-    | SendHomeAgents
-    | SendPrefixes
-    | SendBindingError
-    | SendParameterProblem
-    | SendRecords
-    | AskForRecords
-    | AcknowledgeRecords
-    | SendHello
-    | RenewLease
-    | Note
 )

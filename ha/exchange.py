@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from ha import frames
-from ha.events import AcknowledgeRecords, Effect, RecordsReceived
+from ha.effects import AcknowledgeRecords, Effect
+from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
 from ha.record import Record, merge, same
 from ha.state import State

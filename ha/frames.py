@@ -78,13 +78,18 @@ class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
-    """I live. `clock` NTP timestamp; `announcing` the state of our announcement; `serving` we forward."""
+    """I live. `clock` NTP timestamp; `announcing` the state of our announcement; `serving` we forward.
+
+    `load`: the share of our capacity in use; `prepending`: our path is longer for that.
+    """
 
     clock: int
     state: str
     announcing: str
     serving: bool
     records: int
+    load: float = 0.0
+    prepending: bool = False
 
 
 Frame = Identify | StateSyncRequest | StateSyncReply | StateSyncAck | Hello

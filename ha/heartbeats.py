@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from ha import cookie, forwarding
 from ha.customer_table import Customer
-from ha.events import Effect, HeartbeatReceived, Note, SendToRouter
+from ha.effects import Effect, Note, SendToRouter
+from ha.events import HeartbeatReceived
 from ha.limits import Cost
 from ha.prefix import is_global_unicast
 from ha.record import Record

@@ -4,21 +4,21 @@ Theory of operation. A Binding Update is judged (`registration`), becomes a reco
 wanted forwarding entry (`forwarding`), the data plane makes it so and reports; then the record goes to the peers
 (`replication`), and when enough of them have it the acknowledgement leaves: status 0 means it is true. A refresh that
 changes no entry skips the data plane. Records from peers take the same way without an acknowledgement to the mobile
-router. Every 100 ms: HELLO to the peers and a renewal of the BGP lease with what `readiness` decides. `handle` is
-all-or-nothing: if it raises, the state is as it was before.
+router. Every 100 ms: HELLO to the peers and, but for the start, a renewal of the BGP lease with what `readiness`
+decides. `handle` is all-or-nothing: if it raises, the state is as it was before.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from dataplane.entry import ForwardingEntry
 from ha import aging, customer_table, discovery, exchange, frames, heartbeats, revoke, updates
 from ha.customer_table import CustomerTable
+from ha.effects import Effect, Note, SendHello
 from ha.events import (
     BindingUpdateReceived,
     ClockRead,
     DataPlaneChecked,
-    DrainAsked,
-    Effect,
     Event,
     ForwardingRepaired,
     ForwardingReported,
@@ -28,9 +28,10 @@ from ha.events import (
     HomeAddressUsed,
     HomeAgentsAsked,
     LeaseAnswered,
+    LoadMeasured,
     MessageIgnored,
     MessageUnknown,
-    Note,
+    OperatorAsked,
     PeerAsked,
     PeerIdentified,
     PeerUnreachable,
@@ -39,11 +40,11 @@ from ha.events import (
     RecordsReceived,
     RevocationReceived,
     RevokeAsked,
-    SendHello,
     TableLoaded,
     TimeReached,
 )
 from ha.frames import Hello, WireRecord
+from ha.readiness import Wish
 from ha.replication import Replication
 from ha.serving import Serving
 from ha.site import Policy
@@ -82,7 +83,7 @@ class HomeAgent:
             policy=policy,
             table=table,
             replication=Replication(sites, policy.acknowledge, incarnation, counters),
-            serving=Serving(sites, now, mrai_s, orphan_hold_s, policy.lifetime_max_s),
+            serving=Serving(policy.site, sites, now, mrai_s, orphan_hold_s, policy.lifetime_max_s),
             strangers=Strangers(now, counters),
             counters=counters,
             clock_offset_s=clock_offset_s,
@@ -163,7 +164,7 @@ class HomeAgent:
             case TimeReached():
                 return self._time_reached(now)
             case HelloReceived(site, hello):
-                state.serving.hello(site, hello, now, undo)
+                state.serving.hello(site, hello, state.clock(now), now, undo)
                 return []
             case RecordsReceived():
                 return exchange.received(state, event, now)
@@ -198,8 +199,11 @@ class HomeAgent:
             case ClockRead(offset_s):
                 undo.assign(state, "clock_offset_s", offset_s)
                 return []
-            case DrainAsked(drain):
-                return self._drain(drain, now)
+            case OperatorAsked():
+                return self._operator_asked(event, now)
+            case LoadMeasured(share):
+                state.serving.load_measured(share, undo)
+                return []
 
     # --- time -------------------------------------------------------------------------------------------------------
 
@@ -223,15 +227,19 @@ class HomeAgent:
             announcing=state.serving.announcing,
             serving=state.serving.reconciled,
             records=len(state.cache.records),
+            load=round(state.serving.load, 3),
+            prepending=state.serving.decision.prepend,
         )
-        return [*effects, SendHello(hello), state.serving.renewal()]
+        return [*effects, SendHello(hello), *state.serving.renewals()]
 
     # --- operator ---------------------------------------------------------------------------------------------------
 
-    def _drain(self, drain: bool, now: float) -> list[Effect]:
-        self.serving.drain(drain, now, self._undo)
+    def _operator_asked(self, asked: OperatorAsked, now: float) -> list[Effect]:
+        # Asked before this start: the linger is long over, and nothing of ours was announced since.
+        since = -math.inf if asked.restored else now
+        self.serving.operator_asked(Wish(asked.mode, since, asked.by, asked.why), self._undo)
         self._undo.assign(self, "_tick_at", now)
-        return [Note("info", "drain asked" if drain else "undrain asked", {})]
+        return [Note("info", "operator asked", {"mode": asked.mode, "by": asked.by, "why": asked.why})]
 
     def _table_loaded(self, table: CustomerTable, now: float) -> list[Effect]:
         state, before = self.state, self.table

@@ -13,7 +13,12 @@ from dataplane.errors import DataPlaneError
 from dataplane.port import DataPlane
 from dataplane.probe import probe
 from dataplane.relay import ErrorRelay
-from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported
+from ha.events import (
+    DataPlaneChecked,
+    Event,
+    ForwardingRepaired,
+    ForwardingReported,
+)
 from runtime import log
 from runtime.counters import Counters
 
@@ -120,6 +125,11 @@ class Kernel:
                 return await asyncio.to_thread(lambda: (self._plane.read(), self._plane.counters()))
         finally:
             asyncio.get_running_loop().call_soon(self._apply)
+
+    async def tunnelled_in(self) -> int:
+        """Packets taken out of tunnels so far. Raises: DataPlaneError."""
+        async with self._in_use:
+            return self._plane.counters().get("tunnelled_in", 0)
 
     def relay_counters(self) -> dict[str, int]:
         """What became of errors about our tunnels."""

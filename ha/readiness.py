@@ -1,78 +1,136 @@
 """May this site be announced? Facts in, one of announce | depreference | withdraw out, with reasons. Pure.
 
-Theory of operation. A hard reason means that packets sent here would be lost: withdraw at once. A soft reason means
-that other sites do better: depreference, so that traffic moves without loss, and only after a linger withdraw. The
-brake: for a soft reason nobody withdraws unless another site is known to announce. Isolation (no majority heard)
-never withdraws: it may be us, it may be them, and customers behind this site have no other. What "known to announce"
-means: a HELLO not older than `PEER_LOST_S` that says so.
+Theory of operation. A home agent that starts says nothing until it knows enough: the bridge may still hold the
+announcement of the one before, for a kernel that forwards on, and so may the bridges of all sites at once. A hard
+reason means that packets sent here would be lost: withdraw at once. A soft reason means that other sites do better:
+depreference, so that traffic moves without loss; of the soft ones only the operator's drain ends in a withdraw, and
+only after a linger. The brake: for a soft reason nobody withdraws unless another site is known to announce. Isolation
+(no majority heard) never withdraws: it may be us, it may be them, and customers behind this site have no other.
+
+What "known to announce" means: a HELLO that says so, not older than `PEER_LOST_S`; for the brake not older than
+`FRESH_S`. Two sites drained at once would both withdraw if each believed an old HELLO of the other; with
+FRESH_S + HELLO's delay < linger, one of the two has heard that the other is leaving. The bridge has its own brake, for
+when nobody decides any more (`bgp.speaker`).
+
+A site above its load threshold prepends its path (RFC 4908 3.2: load balancing of home agents), but only while a less
+loaded site that does not prepend announces: never all.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
 
 PEER_LOST_S = 3.0  # a peer counts as lost for policy after this silence
+FRESH_S = 0.5  # for the brake: five HELLOs missing
 LINGER_MIN_S = 1.0  # a depreferenced announcement stays at least this long
 MRAI_FACTOR = 2  # ... and at least so many of the neighbours' advertisement intervals
+CLOCK_OFF_S = 2.0  # off the median of the peers; timestamps of mobile routers are accepted within 7 s
+CLOCK_WITNESSES = 2  # with one peer nobody can tell who is wrong
+LOAD_HIGH, LOAD_LOW = 0.8, 0.6  # of the capacity: prepend above, stop below
 
 ANNOUNCE, DEPREFERENCE, WITHDRAW = "announce", "depreference", "withdraw"
 
 
+class Mode(StrEnum):
+    """What an operator may want of a site."""
+
+    SERVE = "serve"
+    DEPREFERENCE = "depreference"  # other sites first; stays announced
+    DRAIN = "drain"  # other sites first, then withdrawn
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An operator's wish: what, since when (monotonic seconds), whose, and why."""
+
+    mode: Mode
+    since: float
+    by: str = ""
+    why: str = ""
+
+    def __str__(self) -> str:
+        done = "drained" if self.mode is Mode.DRAIN else "depreferenced"
+        return f"{done} by the operator" + (f" {self.by}" if self.by else "") + (f": {self.why}" if self.why else "")
+
+
+SERVE = Wish(Mode.SERVE, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class PeerSeen:
-    """What a peer's last HELLO said, and when (monotonic seconds)."""
+    """What a peer's last HELLO said, and when (monotonic seconds).
+
+    `clock_ahead_s`: its clock minus ours; `load`: the share of its capacity in use.
+    """
 
     heard_at: float
     announcing: str
     serving: bool
+    clock_ahead_s: float = 0.0
+    load: float = 0.0
+    prepending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that the decision rests on.
 
-    `drain_since`: when an operator began to drain, or None; `synced`: the first synchronisation is done or was given
-    up; `cold`: it was given up and nothing was on disk; `peers`: every configured peer -> what was heard, or None.
+    `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start; `wish`:
+    the operator's; `drained`: it was decided that its drain is over; `synced`: the first synchronisation is done or was
+    given up; `cold`: it was given up and nothing was on disk; `peers`: every configured peer -> what was heard, or
+    None; `load`: the share of this site's capacity in use, `prepending`: what was decided about it last.
     """
 
+    site: str
     forwarding_reconciled: bool
+    looked: bool
     egress_present: bool
     data_plane_intact: bool
     synced: bool
     cold: bool
-    drain_since: float | None
+    wish: Wish
+    drained: bool
     peers: Mapping[str, PeerSeen | None]
+    load: float
+    prepending: bool
     mrai_s: float
     orphan_hold_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to ask of BGP, why, and how long to stay depreferenced if the lease should run out."""
+    """What to ask of BGP, why, and how long to stay depreferenced if the lease should run out.
+
+    `starting`: ask nothing yet, whatever `wanted` says.
+    """
 
     wanted: str
     state: str
     reasons: tuple[str, ...]
     linger_s: float
+    prepend: bool = False
+    starting: bool = False
 
 
 def decide(facts: Facts, now: float) -> Decision:
     """The site's wish at `now` (monotonic seconds)."""
-    alone = not _another_announces(facts, now)
-    linger_s = facts.orphan_hold_s if alone else linger(facts.mrai_s)
+    linger_s = linger(facts.mrai_s) if _another_announces(facts, now, PEER_LOST_S) else facts.orphan_hold_s
     if hard := _hard_reasons(facts):
-        return Decision(WITHDRAW, "INIT" if not facts.forwarding_reconciled else "WITHDRAWN", hard, linger_s)
+        return Decision(WITHDRAW, "WITHDRAWN", hard, linger_s)
+    if not facts.forwarding_reconciled or not facts.looked:
+        return Decision(WITHDRAW, "INIT", ("forwarding is not reconciled with the kernel",), linger_s, starting=True)
     if not facts.synced:
-        return Decision(WITHDRAW, "SYNCING", ("first synchronisation with the peers is not done",), linger_s)
-    if facts.drain_since is not None:
-        if alone:
-            reasons = ("drained by the operator", "brake: no other site is known to announce")
-            return Decision(DEPREFERENCE, "DEPREFERENCED", reasons, linger_s)
-        if now - facts.drain_since >= linger_s:
-            return Decision(WITHDRAW, "WITHDRAWN", ("drained by the operator",), linger_s)
-        return Decision(DEPREFERENCE, "DEPREFERENCED", ("drained by the operator",), linger_s)
+        reasons = ("first synchronisation with the peers is not done",)
+        return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
+    if facts.wish.mode is Mode.DRAIN and now - facts.wish.since >= linger(facts.mrai_s):
+        if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):
+            return Decision(WITHDRAW, "WITHDRAWN", (str(facts.wish),), linger_s)
+        braked = (str(facts.wish), "brake: no other site is known to announce")
+        return Decision(DEPREFERENCE, "DEPREFERENCED", braked, linger_s)
     if soft := _soft_reasons(facts, now):
         return Decision(DEPREFERENCE, "DEPREFERENCED", soft, linger_s)
-    return Decision(ANNOUNCE, "READY", (), linger_s)
+    return Decision(ANNOUNCE, "READY", (), linger_s, _prepends(facts, now))
 
 
 def linger(mrai_s: float) -> float:
@@ -82,33 +140,51 @@ def linger(mrai_s: float) -> float:
 
 def hears_majority(facts: Facts, now: float) -> bool:
     """True if this site and the peers it hears are more than half of all sites."""
-    heard = 1 + sum(1 for seen in facts.peers.values() if _alive(seen, now))
+    heard = 1 + sum(1 for seen in facts.peers.values() if _alive(seen, now, PEER_LOST_S))
     return 2 * heard > 1 + len(facts.peers)
 
 
 def _hard_reasons(facts: Facts) -> tuple[str, ...]:
     reasons = []
-    if not facts.forwarding_reconciled:
-        reasons.append("forwarding is not reconciled with the kernel")
-    if not facts.data_plane_intact:
+    if facts.looked and not facts.data_plane_intact:
         reasons.append("somebody changed the data plane and it cannot be repaired")
-    if not facts.egress_present:
+    if facts.looked and not facts.egress_present:
         reasons.append("no default route is left")
     return tuple(reasons)
 
 
 def _soft_reasons(facts: Facts, now: float) -> tuple[str, ...]:
     reasons = []
+    if facts.wish.mode is not Mode.SERVE:
+        reasons.append(str(facts.wish))
     if facts.cold:
         reasons.append("cold start: no peer and no snapshot to learn bindings from")
     if facts.peers and not hears_majority(facts, now):
         reasons.append("isolated: no majority of the sites is heard")
+    if _clock_is_off(facts, now):
+        reasons.append(f"this site's clock is more than {CLOCK_OFF_S:g} s off the median of its peers")
     return tuple(reasons)
 
 
-def _another_announces(facts: Facts, now: float) -> bool:
-    return any(_alive(seen, now) and seen.announcing == "announced" for seen in facts.peers.values() if seen)
+def _clock_is_off(facts: Facts, now: float) -> bool:
+    ahead = [seen.clock_ahead_s for seen in facts.peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    return len(ahead) >= CLOCK_WITNESSES and abs(median(ahead)) > CLOCK_OFF_S
 
 
-def _alive(seen: PeerSeen | None, now: float) -> bool:
-    return seen is not None and now - seen.heard_at < PEER_LOST_S
+def _prepends(facts: Facts, now: float) -> bool:
+    """Above the threshold, and somebody less loaded takes what leaves. Ties go by the site's name."""
+    if facts.load <= (LOAD_LOW if facts.prepending else LOAD_HIGH):
+        return False
+    return any(
+        seen.announcing == "announced" and not seen.prepending and (seen.load, site) < (facts.load, facts.site)
+        for site, seen in facts.peers.items()
+        if seen is not None and _alive(seen, now, FRESH_S)
+    )
+
+
+def _another_announces(facts: Facts, now: float, within_s: float) -> bool:
+    return any(_alive(seen, now, within_s) and seen.announcing == "announced" for seen in facts.peers.values() if seen)
+
+
+def _alive(seen: PeerSeen | None, now: float, within_s: float) -> bool:
+    return seen is not None and now - seen.heard_at < within_s

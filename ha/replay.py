@@ -7,7 +7,7 @@ import msgspec
 
 from ha import journal
 from ha.customer_table import EMPTY, CustomerTable
-from ha.events import Effect
+from ha.effects import Effect
 from ha.home_agent import HomeAgent
 from ha.journal import JournalRefused, Made, Recovered
 from ha.site import Policy

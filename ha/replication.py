@@ -12,7 +12,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ha import frames
-from ha.events import AskForRecords, Effect, SendBindingAck, SendRecords
+from ha.effects import (
+    AskForRecords,
+    Effect,
+    SendBindingAck,
+    SendRecords,
+)
 from ha.frames import StateSyncReply
 from ha.record import Record
 from ha.undo import Undo

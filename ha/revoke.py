@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ha.customer_table import Customer, CustomerTable
-from ha.events import Effect, Note, RevocationReceived, RevokeAsked, SendToRouter
+from ha.effects import Effect, Note, SendToRouter
+from ha.events import RevocationReceived, RevokeAsked
 from ha.prefix import address_text
 from ha.record import Binding, Record, Version
 from ha.revocation import FIRST_WAIT_S, Revocation

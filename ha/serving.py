@@ -4,14 +4,28 @@ Owns the facts behind `readiness.decide` and the transition log; `HomeAgent` own
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from ha import readiness
-from ha.events import Effect, Note, RenewLease
+from ha.effects import Effect, Note, RenewLease
 from ha.frames import Hello
 from ha.replication import Peer
 from ha.undo import Undo
+from mip6 import ntp
 
 SYNC_GRACE_S = 5.0  # a peer that does not answer by then is not waited for at start
+REMEMBERED = 50  # transitions
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of what this site wants: from what, to what, why, and how long the former had lasted."""
+
+    at: float
+    was: str
+    wanted: str
+    reasons: tuple[str, ...]
+    lasted_s: float
 
 
 class Serving:
@@ -20,7 +34,10 @@ class Serving:
     `cold_s` bounds how long a cold start is doubted.
     """
 
-    def __init__(self, sites: Iterable[str], now: float, mrai_s: float, orphan_hold_s: float, cold_s: float) -> None:
+    def __init__(
+        self, site: str, sites: Iterable[str], now: float, mrai_s: float, orphan_hold_s: float, cold_s: float
+    ) -> None:
+        self.site = site
         self.decision = readiness.Decision(readiness.WITHDRAW, "INIT", ("starting",), readiness.LINGER_MIN_S)
         self.decided_at = now
         self.lease_state = "unreachable"
@@ -28,15 +45,19 @@ class Serving:
         self.reconciled = False
         self.recovered = False
         self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(sites)
-        self.drain_since: float | None = None
-        self._egress_present = False
+        self.wish = readiness.SERVE
+        self.load = 0.0
+        self.history: tuple[Transition, ...] = ()
+        self._looked = self._egress_present = False
         self._intact = True
         self._started_at = now
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
-    def hello(self, site: str, hello: Hello, now: float, undo: Undo) -> None:
-        """A peer lives and says what it announces."""
-        undo.put(self.seen, site, readiness.PeerSeen(now, hello.announcing, hello.serving))
+    def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
+        """A peer lives and says what it announces; `clock` is ours, an NTP timestamp as the peer's."""
+        ahead_s = ntp.difference_s(hello.clock, clock)
+        seen = readiness.PeerSeen(now, hello.announcing, hello.serving, ahead_s, hello.load, hello.prepending)
+        undo.put(self.seen, site, seen)
 
     def lease_answered(self, state: str, sessions_up: int, undo: Undo) -> None:
         """What the bridge really announces, and to how many neighbours."""
@@ -45,34 +66,45 @@ class Serving:
 
     def data_plane(self, egress_present: bool, intact: bool, undo: Undo) -> None:
         """Is a default route there, and all that we made?"""
+        undo.assign(self, "_looked", True)
         undo.assign(self, "_egress_present", egress_present)
         undo.assign(self, "_intact", intact)
 
-    def drain(self, drain: bool, now: float, undo: Undo) -> None:
-        """An operator's wish; draining twice keeps the first time."""
-        since = (self.drain_since if self.drain_since is not None else now) if drain else None
-        undo.assign(self, "drain_since", since)
+    def operator_asked(self, wish: readiness.Wish, undo: Undo) -> None:
+        """An operator's wish; asking twice for the same keeps the first time."""
+        since = self.wish.since if wish.mode is self.wish.mode else wish.since
+        undo.assign(self, "wish", readiness.Wish(wish.mode, since, wish.by, wish.why))
+
+    def load_measured(self, load: float, undo: Undo) -> None:
+        """The share of this site's capacity that is in use."""
+        undo.assign(self, "load", load)
 
     def decide(self, peers: Iterable[Peer], now: float, undo: Undo) -> list[Effect]:
         """Decide anew; a note if the wish or its reasons changed."""
         decision = readiness.decide(self._facts(list(peers), now), now)
-        changed = (decision.wanted, decision.reasons) != (self.decision.wanted, self.decision.reasons)
+        before = self.decision
+        undo.assign(self, "decision", decision)
+        if _said(decision) == _said(before):
+            return []
+        lasted_s = round(now - self.decided_at, 3)
+        transition = Transition(now, before.wanted, decision.wanted, decision.reasons, lasted_s)
+        undo.assign(self, "decided_at", now)
+        undo.assign(self, "history", (*self.history, transition)[-REMEMBERED:])
         fields = {
-            "was": self.decision.wanted,
+            "was": before.wanted,
             "wanted": decision.wanted,
             "reasons": "; ".join(decision.reasons) or "ready",
-            "after_s": round(now - self.decided_at, 3),
+            "prepend": decision.prepend,
+            "after_s": lasted_s,
         }
-        undo.assign(self, "decision", decision)
-        if not changed:
-            return []
-        undo.assign(self, "decided_at", now)
         return [Note("info", "readiness changed", fields)]
 
-    def renewal(self) -> RenewLease:
-        """The lease as it should be renewed now."""
+    def renewals(self) -> list[RenewLease]:
+        """The lease as it should be renewed now; none while this site starts."""
+        if self.decision.starting:
+            return []
         reason = "; ".join(self.decision.reasons) or "ready"
-        return RenewLease(self.decision.wanted, reason, int(self.decision.linger_s * 1000))
+        return [RenewLease(self.decision.wanted, reason, int(self.decision.linger_s * 1000), self.decision.prepend)]
 
     @property
     def state(self) -> str:
@@ -94,13 +126,22 @@ class Serving:
         young_s = now - self._started_at
         cold = bool(peers) and not any(peer.complete for peer in peers) and not self.recovered
         return readiness.Facts(
+            site=self.site,
             forwarding_reconciled=self.reconciled,
+            looked=self._looked,
             egress_present=self._egress_present,
             data_plane_intact=self._intact,
             synced=self.synced(peers, now),
             cold=cold and young_s < self._cold_s,
-            drain_since=self.drain_since,
+            wish=self.wish,
+            drained=self.wish.mode is readiness.Mode.DRAIN and self.decision.wanted == readiness.WITHDRAW,
             peers=self.seen,
+            load=self.load,
+            prepending=self.decision.prepend,
             mrai_s=self._mrai_s,
             orphan_hold_s=self._orphan_hold_s,
         )
+
+
+def _said(decision: readiness.Decision) -> tuple[object, ...]:
+    return (decision.wanted, decision.reasons, decision.prepend)

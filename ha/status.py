@@ -8,7 +8,9 @@ from dataplane.entry import ForwardingEntry
 from ha.config import Config
 from ha.home_agent import HomeAgent
 from ha.prefix import address_text, prefix_text
+from ha.readiness import Mode
 from ha.record import Record
+from ha.serving import Transition
 from runtime import status
 
 BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a status
@@ -38,7 +40,7 @@ def status_document(
         since_s=now - serving.decided_at,
         reasons=reasons,
         counters=counters,
-        healthy=serving.state == "ANNOUNCED" or serving.drain_since is not None,
+        healthy=serving.state == "ANNOUNCED" or serving.wish.mode is not Mode.SERVE,
         sections={
             "lease": {"wanted": serving.decision.wanted, "state": serving.lease_state, "sessions": serving.sessions_up},
             "customer_table": {"version": agent.table.version, "customers": len(agent.table.customers)},
@@ -48,11 +50,24 @@ def status_document(
                 "in_kernel": len(present),
                 "different": _different(agent, present),
             },
+            "operator": {"mode": serving.wish.mode, "by": serving.wish.by, "why": serving.wish.why},
+            "load": {"share": round(serving.load, 3), "prepending": serving.decision.prepend},
+            "history": [_transition(one, now) for one in serving.history],
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
             "peers": [_peer(site, agent, connected, now) for site in sorted(connected)],
             "bindings": [_binding(record, present.get(home), agent, now) for home, record in _first(agent)],
         },
     )
+
+
+def _transition(one: Transition, now: float) -> dict[str, Any]:
+    return {
+        "s_ago": round(now - one.at, 3),
+        "was": one.was,
+        "wanted": one.wanted,
+        "lasted_s": one.lasted_s,
+        "reason": "; ".join(one.reasons) or "ready",
+    }
 
 
 def _first(agent: HomeAgent) -> list[tuple[bytes, Record]]:
@@ -73,6 +88,8 @@ def _peer(site: str, agent: HomeAgent, connected: dict[str, bool], now: float) -
         "connected": connected[site],
         "heard_s_ago": None if seen is None else round(now - seen.heard_at, 3),
         "announcing": None if seen is None else seen.announcing,
+        "clock_ahead_s": None if seen is None else round(seen.clock_ahead_s, 3),
+        "load": None if seen is None else round(seen.load, 3),
         "complete": peer.complete,
         "rtt_ms": None if peer.rtt_s is None else round(peer.rtt_s * 1000, 1),
     }

@@ -7,14 +7,12 @@ f): Binding Errors, ICMPv6 Parameter Problems, status 146. Beyond the budget the
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ha.effects import Effect, SendBindingError, SendParameterProblem
 from ha.events import (
-    Effect,
     HeaderMalformed,
     HomeAddressUsed,
     MessageIgnored,
     MessageUnknown,
-    SendBindingError,
-    SendParameterProblem,
 )
 from ha.prefix import is_global_unicast
 from ha.undo import Undo

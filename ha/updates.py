@@ -8,14 +8,8 @@ skips the data plane.
 
 from ha import acknowledgement, forwarding, registration
 from ha.cache import LocalChange, Pending
-from ha.events import (
-    AcknowledgeRecords,
-    BindingUpdateReceived,
-    Effect,
-    ForwardingRepaired,
-    ForwardingReported,
-    Note,
-)
+from ha.effects import AcknowledgeRecords, Effect, Note
+from ha.events import BindingUpdateReceived, ForwardingRepaired, ForwardingReported
 from ha.frames import StateSyncAck
 from ha.limits import Cost
 from ha.prefix import address_text

@@ -6,7 +6,8 @@ from itertools import islice
 
 from dataplane.port import DataPlane
 from ha import customer_table, reception, transmission
-from ha.events import ForwardingReported, Note, SetForwarding, TableLoaded
+from ha.effects import Note, SetForwarding
+from ha.events import ForwardingReported, TableLoaded
 from ha.home_agent import HomeAgent
 from mip6.mhsocket import Datagram
 from runtime.counters import Counters

@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 AGGREGATE = "2001:db8:f000::/36"
 ISP, LOCATOR = "2001:db8:1:a::1", "2001:db8:1:a::10"
+KEY = "a secret that all sites share"
 GRACEFUL_SHUTDOWN = "gracefulShutdown"  # as FRR prints 65535:0
 
 FRR_CONFIGURATION = f"""
@@ -66,6 +67,13 @@ run_directory = "run"
 lease_socket = "run/lease.sock"
 exabgp_configuration = "DIRECTORY/exabgp.conf"
 aggregates = ["{AGGREGATE}"]
+hold_down_max_s = 0
+[fellows]
+locator = "{LOCATOR}"
+key_file = "sites.key"
+[[fellows.site]]
+name = "site2"
+locator = "{ISP}"
 [[neighbour]]
 address = "{ISP}"
 as = 64501
@@ -86,6 +94,23 @@ async def main(path, prefix, linger_ms):
         await asyncio.sleep(0.1)
 
 asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+"""
+
+
+OTHER_SITE = """
+import asyncio, sys
+from bgp import fellows
+from bgp.megaphones import Megaphones
+from runtime.counters import Counters
+
+async def main(locator, peer, key):
+    speaker = Megaphones("site2", {"site1": peer}, fellows.derive(key.encode()), Counters())
+    await speaker.open(locator)
+    while True:
+        speaker.say(True)
+        await asyncio.sleep(0.1)
+
+asyncio.run(main(*sys.argv[1:]))
 """
 
 
@@ -150,6 +175,7 @@ class Site:
             "from bgp.__main__ import main\nsys.exit(main())\n"
         )
         self.program.chmod(0o755)
+        (self.directory / "sites.key").write_text(KEY + "\n")
         for name, text in (("exabgp.conf", EXABGP_CONFIGURATION), ("bgp.toml", BGP_TOML)):
             text = text.replace("PROGRAM", str(self.program)).replace("DIRECTORY", str(self.directory))
             (self.directory / name).write_text(text)
@@ -163,6 +189,10 @@ class Site:
         with self.log.open("ab") as log:
             command = (str(self.program), "--config", str(self.config), "run")
             return self.start(self.site, *command, stdout=log, stderr=log)
+
+    def start_other_site(self) -> subprocess.Popen[bytes]:
+        """The speaker of another site, behind the ISP, that says it is announced."""
+        return self.start(self.isp, sys.executable, "-c", OTHER_SITE, ISP, LOCATOR, KEY, cwd=ROOT)
 
     def start_holder(self, linger_ms: int) -> subprocess.Popen[bytes]:
         words = (sys.executable, "-c", HOLDER, str(self.directory / "run/lease.sock"), AGGREGATE, str(linger_ms))

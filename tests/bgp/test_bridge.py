@@ -35,7 +35,8 @@ class Exabgp:
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "lease.sock"
         config = directory / "bgp.toml"
-        config.write_text(f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n')
+        settings = f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n'
+        config.write_text(settings + "orphan_hold_s = 0\nhold_down_max_s = 0\n")
         self.bridge = subprocess.Popen(
             [sys.executable, "-m", "bgp", "bridge", "--config", str(config)],
             cwd=ROOT,

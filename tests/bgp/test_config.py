@@ -17,6 +17,13 @@ lease_socket = "/run/anycast-xsp/site1/lease.sock"
 exabgp_configuration = "exabgp.conf"
 aggregates = ["2001:db8:f000::/36"]
 user = "nobody"
+bfd_configuration = "bfdd.conf"
+[fellows]
+locator = "2001:db8:1:a::10"
+key_file = "cookie.key"
+[[fellows.site]]
+name = "site2"
+locator = "2001:db8:2:a::10"
 [[neighbour]]
 address = "2001:db8:1:a::1"
 as = 64501
@@ -26,6 +33,9 @@ as = 64501
 def test_relative_paths_start_at_the_file() -> None:
     parsed = config.parse(TEXT, Path("/etc/anycast-xsp/site1"))
     assert parsed.exabgp_configuration == Path("/etc/anycast-xsp/site1/exabgp.conf")
+    assert parsed.bfd_configuration == Path("/etc/anycast-xsp/site1/bfdd.conf")
+    assert parsed.fellows is not None
+    assert parsed.fellows.key_file == Path("/etc/anycast-xsp/site1/cookie.key")
     assert parsed.bridge_socket == Path("/run/anycast-xsp/site1/bridge/lease.sock")
 
 
@@ -46,6 +56,9 @@ def test_the_canonical_form_says_the_same() -> None:
         ("lease.sock", "l" * 100),
         ("instance", "instance ="),
         ('user = "nobody"', "deaf_after_s = 0"),
+        ('user = "nobody"', "orphan_hold_s = -1"),
+        ('name = "site2"', 'name = "site1"'),
+        ("[[fellows.site]]", '[[fellows.site]]\nname = "site2"\nlocator = "2001:db8:3:a::10"\n[[fellows.site]]'),
     ],
 )
 def test_what_cannot_be_meant_is_refused_with_a_remedy(old: str, new: str) -> None:
@@ -58,6 +71,7 @@ def test_the_bridge_reads_the_same_values_without_pydantic(tmp_path: Path) -> No
     (tmp_path / "bgp.toml").write_text(TEXT)
     parsed, settings = config.load(tmp_path / "bgp.toml"), read_settings(tmp_path / "bgp.toml")
     assert (settings.lease_socket, settings.aggregates) == (parsed.lease_socket, parsed.prefixes)
+    assert (settings.orphan_hold_s, settings.hold_down_max_s) == (parsed.orphan_hold_s, parsed.hold_down_max_s)
 
 
 def test_checking_prints_nothing_or_the_canonical_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

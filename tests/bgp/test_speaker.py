@@ -18,11 +18,13 @@ from bgp.events import (
     LeaseRenewed,
     NeighbourChanged,
     Note,
+    OthersHeard,
     Session,
     StopAsked,
     TimeReached,
     Wanted,
 )
+from bgp.hold_down import HoldDown
 from bgp.route import Announce, Prefix, Route, Withdraw
 from bgp.speaker import LEASE_S, Speaker
 from bgp.states import DEPREFERRING, TABLE, Cue, State
@@ -32,25 +34,26 @@ ROUTES = (Route(FIRST, ("64500:1",)), Route(SECOND))
 LINGER_MS = 2000
 
 EXPECTED = """
-               cleared        announce       depreference   withdraw       lease-ended    linger-ended   stop
-starting       withdrawn      starting       starting       starting       starting       starting       stopped
-withdrawn      withdrawn      announced      depreferenced  withdrawn      withdrawn      withdrawn      stopped
-announced      announced      announced      depreferenced  withdrawn      lingering      announced      stopping
-depreferenced  depreferenced  announced      depreferenced  withdrawn      lingering      depreferenced  stopping
-lingering      lingering      announced      depreferenced  withdrawn      lingering      withdrawn      stopping
-stopping       stopping       stopping       stopping       stopped        stopping       stopped        stopping
-stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped
-"""
+               cleared        announce       depreference   withdraw       lease-ended    linger-ended   hold-ended     stop
+starting       withdrawn      starting       starting       starting       starting       starting       starting       stopped
+withdrawn      withdrawn      held           depreferenced  withdrawn      withdrawn      withdrawn      withdrawn      stopped
+announced      announced      announced      depreferenced  withdrawn      lingering      announced      announced      stopping
+depreferenced  depreferenced  held           depreferenced  withdrawn      lingering      depreferenced  depreferenced  stopping
+held           held           held           depreferenced  withdrawn      lingering      held           announced      stopping
+lingering      lingering      held           depreferenced  withdrawn      lingering      withdrawn      lingering      stopping
+stopping       stopping       stopping       stopping       stopped        stopping       stopped        stopping       stopping
+stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped
+"""  # noqa: E501
 
 
 class Exabgp:
     """What ExaBGP does with commands, obediently and at once: the outside of the speaker."""
 
-    def __init__(self, now: float = 0.0) -> None:
+    def __init__(self, now: float = 0.0, hold_max_s: float = 0.0, orphan_hold_s: float = 0.0) -> None:
         self.now = now
         self.rib: dict[Prefix, Route] = {}
         self.commands: list[Effect] = []
-        self.speaker = Speaker((FIRST, SECOND), now)
+        self.speaker = Speaker((FIRST, SECOND), now, orphan_hold_s, HoldDown(hold_max_s))
 
     def feed(self, event: Event) -> None:
         effects = self.speaker.handle(event, self.now)
@@ -85,12 +88,15 @@ class Exabgp:
 
 def in_state(state: State) -> Exabgp:
     """An ExaBGP whose speaker was led to `state` by events alone."""
-    exabgp = Exabgp()
+    exabgp = Exabgp(hold_max_s=60.0 if state is State.HELD else 0.0)
     if state is State.STARTING:
         return exabgp
     exabgp.feed(TimeReached())
     if state in (State.ANNOUNCED, State.LINGERING, State.STOPPING, State.STOPPED):
         exabgp.renew(Wanted.ANNOUNCE)
+    if state is State.HELD:
+        for wanted in (Wanted.ANNOUNCE, Wanted.DEPREFERENCE, Wanted.ANNOUNCE):
+            exabgp.renew(wanted)
     if state is State.DEPREFERENCED:
         exabgp.renew(Wanted.DEPREFERENCE)
     if state is State.LINGERING:
@@ -101,6 +107,14 @@ def in_state(state: State) -> Exabgp:
         exabgp.wait(1.1)
     assert exabgp.speaker.state is state
     return exabgp
+
+
+def reached(state: State, cue: Cue) -> State:
+    """What the table says, for a site that is not held back unless it is already."""
+    after = TABLE[state][cue]
+    if state is State.STARTING:
+        return State.WITHDRAWN  # ExaBGP clears at once here; a wish counts from its next renewal on
+    return State.ANNOUNCED if after is State.HELD and state is not State.HELD else after
 
 
 def test_the_table_is_what_it_should_be() -> None:
@@ -117,9 +131,7 @@ def test_the_table_is_what_it_should_be() -> None:
 @pytest.mark.parametrize("wanted", Wanted)
 def test_every_wish_in_every_state_follows_the_table_and_reaches_the_rib(state: State, wanted: Wanted) -> None:
     exabgp = in_state(state)
-    after = TABLE[state][Cue(wanted.value)]
-    if state is State.STARTING:
-        after = State.WITHDRAWN  # ExaBGP clears at once here; the wish counts from its next renewal on
+    after = reached(state, Cue(wanted.value))
     exabgp.renew(wanted)
     assert exabgp.speaker.state is after
     expected = {route.prefix: route.depreferenced() if after in DEPREFERRING else route for route in ROUTES}
@@ -274,7 +286,10 @@ WISHES = st.builds(
     linger_ms=st.sampled_from([0, 100, 1000, 5000]),
     routes=st.sampled_from([(), ROUTES[:1], ROUTES]),
 )
-EVENTS = WISHES | st.just(HolderLost()) | st.builds(StopAsked, st.sampled_from([0, 1000])) | st.just(TimeReached())
+OTHERS = st.builds(OthersHeard, st.none() | st.sampled_from([0.0, 0.9]))
+EVENTS = (
+    WISHES | OTHERS | st.just(HolderLost()) | st.builds(StopAsked, st.sampled_from([0, 1000])) | st.just(TimeReached())
+)
 PAUSES = st.sampled_from([0.0, 0.05, 0.1, 0.29, 0.31, 1.0, 6.0])
 
 

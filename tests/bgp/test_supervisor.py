@@ -39,6 +39,7 @@ def is_gone(pid: int) -> bool:
 
 
 def test_renewals_announce_and_silence_depreferences_then_withdraws(site: Site) -> None:
+    site.start_other_site()
     _, holder = announced(site, linger_ms=1500)
     path = site.heard()
     assert path is not None
@@ -57,6 +58,22 @@ def test_renewals_announce_and_silence_depreferences_then_withdraws(site: Site) 
 
     holder.send_signal(signal.SIGCONT)
     wait_for("the holder is back", site.is_announced)
+
+
+def test_a_site_that_may_be_the_last_stays_without_a_lease_until_another_is_heard(site: Site) -> None:
+    _, holder = announced(site, linger_ms=300)
+    holder.kill()
+    wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 3)
+    wait_for("the brake is told", lambda: any("brake" in reason for reason in site.status()["reasons"]), 5, 0.1)
+    assert site.is_depreferenced()
+    site.start_other_site()
+    wait_for("the withdraw is heard", site.is_withdrawn, 5)
+    document = site.status()
+    assert document["other_sites"][0]["announces"]
+    told = [(entry["what"], entry["before"], entry["after"], entry["by"]) for entry in document["history"]]
+    assert ("announcement", "announced", "lingering", "bridge") in told
+    assert told[-1] == ("announcement", "lingering", "withdrawn", "bridge")
+    assert document["history"][-1]["reason"].endswith("another site announces now")
 
 
 def test_a_killed_holders_successor_resumes_without_a_withdraw(site: Site) -> None:

@@ -7,13 +7,11 @@ from ipaddress import IPv6Address
 from dataplane.entry import Prefix
 from dataplane.memory import MemoryDataPlane
 from ha.customer_table import Customer, CustomerTable, UplinkRight
+from ha.effects import Effect, SendBindingAck, SetForwarding
 from ha.events import (
     BindingUpdateReceived,
-    Effect,
     Event,
     ForwardingReported,
-    SendBindingAck,
-    SetForwarding,
     TableLoaded,
 )
 from ha.home_agent import HomeAgent

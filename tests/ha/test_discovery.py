@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from ha.events import HomeAgentsAsked, PrefixesAsked, SendHomeAgents, SendPrefixes
+from ha.effects import SendHomeAgents, SendPrefixes
+from ha.events import HomeAgentsAsked, PrefixesAsked
 from ha.site import HomePrefix
 from mip6.numbers import Status
 from mip6.options import BindingRefreshAdvice

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from ha import cookie
-from ha.events import HeartbeatReceived, RecordsReceived, SendRecords, SendToRouter
+from ha.effects import SendRecords, SendToRouter
+from ha.events import HeartbeatReceived, RecordsReceived
 from ha.frames import StateSyncReply
 from mip6 import auth, care_of_proof, header, ntp
 from mip6.messages import Heartbeat

@@ -4,8 +4,10 @@ import random
 
 import pytest
 
-from ha.events import DataPlaneChecked, DrainAsked, SendBindingAck, SetForwarding, TimeReached
+from ha.effects import SendBindingAck, SetForwarding
+from ha.events import DataPlaneChecked, OperatorAsked, TimeReached
 from ha.home_agent import HomeAgent
+from ha.readiness import Mode
 from mip6 import auth
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier, MessageIdentification
@@ -133,11 +135,13 @@ def test_a_clock_error_is_answered_with_this_sites_clock() -> None:
 
 def test_the_lease_asks_for_an_announcement_and_draining_for_depreference() -> None:
     site = Site()
-    assert "RenewLease(wanted='withdraw'" in repr(site.feed(TimeReached(), 1.0))  # no egress seen yet
+    assert "RenewLease" not in repr(site.feed(TimeReached(), 1.0))  # it has not looked yet
+    site.feed(DataPlaneChecked(egress_present=False), 1.02)
+    assert "RenewLease(wanted='withdraw'" in repr(site.feed(TimeReached(), 1.1))
     site.feed(DataPlaneChecked(egress_present=True), 1.05)
-    assert "RenewLease(wanted='announce'" in repr(site.feed(TimeReached(), 1.2))
-    site.feed(DrainAsked(drain=True), 1.25)
-    assert "RenewLease(wanted='depreference'" in repr(site.feed(TimeReached(), 1.3))
+    assert "RenewLease(wanted='announce'" in repr(site.feed(TimeReached(), 1.21))
+    site.feed(OperatorAsked(Mode.DRAIN), 1.25)
+    assert "RenewLease(wanted='depreference'" in repr(site.feed(TimeReached(), 1.32))
 
 
 @pytest.mark.parametrize("seed", range(30))

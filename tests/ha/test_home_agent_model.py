@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ha.events import DrainAsked, Event, ForwardingReported, RevokeAsked, TimeReached
+from ha.events import (
+    Event,
+    ForwardingReported,
+    OperatorAsked,
+    RevokeAsked,
+    TimeReached,
+)
+from ha.readiness import Mode
 from ha.record import PLAIN_BID
 from mip6.numbers import Status
 from mip6.options import AlternateCareOf, BindingIdentifier
@@ -112,7 +119,7 @@ def revoked(site: Site) -> None:
 
 def drained(site: Site) -> None:
     registered(site)
-    site.feed(DrainAsked(True), 99.5)
+    site.feed(OperatorAsked(Mode.DRAIN, "alice", "upgrade"), 99.5)
 
 
 def expired(site: Site) -> None:

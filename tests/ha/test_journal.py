@@ -10,11 +10,10 @@ import pytest
 from dataplane.entry import ForwardingEntry, Path
 from ha import journal
 from ha.customer_table import EMPTY
+from ha.effects import Effect
 from ha.events import (
     ClockRead,
     DataPlaneChecked,
-    DrainAsked,
-    Effect,
     Event,
     ForwardingRepaired,
     HeaderMalformed,
@@ -22,8 +21,10 @@ from ha.events import (
     HomeAddressUsed,
     HomeAgentsAsked,
     LeaseAnswered,
+    LoadMeasured,
     MessageIgnored,
     MessageUnknown,
+    OperatorAsked,
     PeerAsked,
     PeerIdentified,
     PeerUnreachable,
@@ -37,6 +38,7 @@ from ha.events import (
 from ha.frames import Hello, StateSyncAck, StateSyncReply
 from ha.home_agent import HomeAgent
 from ha.journal import JournalRefused, Made, Recovered
+from ha.readiness import Mode
 from ha.replay import Player, replay, to_text
 from mip6.options import BindingIdentifier
 from runtime.counters import Counters
@@ -93,7 +95,8 @@ def everything() -> list[tuple[Event, float]]:
         (ForwardingRepaired({HOME: entry}, {HOME: "no"}), 105.2),
         (router.update(105.3, (BindingIdentifier(2),), lifetime_s=0), 105.3),
         (RevokeAsked(HOME, (1,)), 105.4),
-        (DrainAsked(True), 105.5),
+        (LoadMeasured(0.9), 105.4),
+        (OperatorAsked(Mode.DRAIN, "alice", "upgrade"), 105.5),
         (PeerUnreachable("site2"), 105.6),
         (TimeReached(), 107.0),
     ]
@@ -164,7 +167,7 @@ def test_no_key_is_in_a_journal_or_in_what_it_plays() -> None:
         '{"format": 1, "now": 1, "event": "Unheard", "fields": {}}',
         '{"format": 2, "now": 1, "event": "TimeReached", "fields": {}}',
         '{"format": 1, "now": 1, "event": "BindingUpdateReceived", "fields": {"octets": "AAAA", "source": "AA=="}}',
-        '{"format": 1, "now": 1, "event": "DrainAsked", "fields": {"drain": 7}}',
+        '{"format": 1, "now": 1, "event": "OperatorAsked", "fields": {"drain": 7}}',
     ],
 )
 def test_what_is_no_line_of_a_journal_is_refused_and_named(line: str) -> None:

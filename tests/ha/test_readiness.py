@@ -6,19 +6,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ha import readiness
-from ha.readiness import ANNOUNCE, DEPREFERENCE, WITHDRAW, Facts, PeerSeen, decide
+from ha.readiness import ANNOUNCE, DEPREFERENCE, SERVE, WITHDRAW, Facts, Mode, PeerSeen, Wish, decide
 
 NOW = 1000.0
 ANNOUNCING = PeerSeen(NOW - 0.1, "announced", True)
 SILENT = PeerSeen(NOW - 60.0, "announced", True)
+JUST_NOW = Wish(Mode.DRAIN, NOW, "alice", "new disk")
+LONG_AGO = Wish(Mode.DRAIN, NOW - 10.0, "alice")
 FIT = Facts(
+    site="site1",
     forwarding_reconciled=True,
+    looked=True,
     egress_present=True,
     data_plane_intact=True,
     synced=True,
     cold=False,
-    drain_since=None,
+    wish=SERVE,
+    drained=False,
     peers={"site2": ANNOUNCING, "site3": ANNOUNCING},
+    load=0.0,
+    prepending=False,
     mrai_s=0,
     orphan_hold_s=300,
 )
@@ -26,12 +33,17 @@ FIT = Facts(
 peers = st.sampled_from([None, ANNOUNCING, SILENT, PeerSeen(NOW, "depreferenced", True)])
 any_facts = st.builds(
     Facts,
+    site=st.just("site1"),
     forwarding_reconciled=st.booleans(),
+    looked=st.booleans(),
     egress_present=st.booleans(),
     data_plane_intact=st.booleans(),
     synced=st.booleans(),
     cold=st.booleans(),
-    drain_since=st.none() | st.floats(0, NOW),
+    wish=st.builds(Wish, st.sampled_from(Mode), st.floats(0, NOW)),
+    drained=st.booleans(),
+    load=st.floats(0, 2),
+    prepending=st.booleans(),
     peers=st.fixed_dictionaries({"site2": peers, "site3": peers}),
     mrai_s=st.floats(0, 30),
     orphan_hold_s=st.just(300.0),
@@ -47,22 +59,84 @@ def test_no_egress_withdraws_at_once_even_alone() -> None:
     assert decide(alone, NOW).wanted == WITHDRAW
 
 
-def test_nothing_is_announced_before_forwarding_and_first_synchronisation() -> None:
-    assert decide(replace(FIT, forwarding_reconciled=False), NOW).wanted == WITHDRAW
-    assert decide(replace(FIT, synced=False), NOW).wanted == WITHDRAW
+def test_a_site_that_starts_asks_for_nothing_until_it_knows_enough() -> None:
+    """Its predecessor's announcement may still stand, at all sites at once, before kernels that forward on."""
+    for unknown in ({"forwarding_reconciled": False}, {"looked": False, "egress_present": False}, {"synced": False}):
+        decision = decide(replace(FIT, **unknown), NOW)
+        assert (decision.wanted, decision.starting) == (WITHDRAW, True)
+    known = decide(replace(FIT, synced=False, egress_present=False), NOW)
+    assert (known.wanted, known.starting) == (WITHDRAW, False)
 
 
 def test_draining_depreferences_first_and_withdraws_after_the_linger() -> None:
-    assert decide(replace(FIT, drain_since=NOW), NOW).wanted == DEPREFERENCE
-    assert decide(replace(FIT, drain_since=NOW - 1.0), NOW).wanted == WITHDRAW
-    assert decide(replace(FIT, drain_since=NOW - 1.0, mrai_s=5), NOW).wanted == DEPREFERENCE
+    assert decide(replace(FIT, wish=JUST_NOW), NOW).wanted == DEPREFERENCE
+    assert decide(replace(FIT, wish=JUST_NOW), NOW + 0.99).wanted == DEPREFERENCE
+    assert decide(replace(FIT, wish=LONG_AGO), NOW).wanted == WITHDRAW
+    assert decide(replace(FIT, wish=LONG_AGO, mrai_s=6), NOW).wanted == DEPREFERENCE
+
+
+def test_the_reason_names_who_asked_and_why() -> None:
+    assert decide(replace(FIT, wish=JUST_NOW), NOW).reasons == ("drained by the operator alice: new disk",)
+    depreferenced = replace(FIT, wish=Wish(Mode.DEPREFERENCE, 0.0))
+    assert decide(depreferenced, NOW).reasons == ("depreferenced by the operator",)
+
+
+def test_an_operators_depreference_stays_announced_for_ever() -> None:
+    decision = decide(replace(FIT, wish=Wish(Mode.DEPREFERENCE, 0.0)), NOW + 1e6)
+    assert decision.wanted == DEPREFERENCE
 
 
 def test_the_last_site_is_never_drained_away() -> None:
-    alone = replace(FIT, drain_since=0.0, peers={"site2": SILENT, "site3": None})
+    alone = replace(FIT, wish=LONG_AGO, peers={"site2": SILENT, "site3": None})
     decision = decide(alone, NOW)
     assert decision.wanted == DEPREFERENCE
     assert decision.linger_s == 300
+    assert decision.reasons[1].startswith("brake")
+
+
+def test_a_drain_is_not_finished_on_an_old_hello_but_stays_finished_while_a_peer_counts_as_alive() -> None:
+    """Two sites drained at once must not both believe what the other said before."""
+    old = PeerSeen(NOW - 0.6, "announced", True)
+    facts = replace(FIT, wish=LONG_AGO, peers={"site2": old, "site3": None})
+    assert decide(facts, NOW).wanted == DEPREFERENCE
+    assert decide(replace(facts, drained=True), NOW).wanted == WITHDRAW
+    assert decide(replace(facts, drained=True), NOW + 3).wanted == DEPREFERENCE
+
+
+def test_a_clock_off_the_median_of_two_peers_depreferences_and_one_peer_proves_nothing() -> None:
+    def seen(ahead_s: float) -> PeerSeen:
+        return replace(ANNOUNCING, clock_ahead_s=ahead_s)
+
+    assert decide(replace(FIT, peers={"site2": seen(2.5), "site3": seen(3.0)}), NOW).wanted == DEPREFERENCE
+    assert decide(replace(FIT, peers={"site2": seen(-2.5), "site3": seen(-3.0)}), NOW).wanted == DEPREFERENCE
+    assert decide(replace(FIT, peers={"site2": seen(2.5), "site3": seen(1.0)}), NOW).wanted == ANNOUNCE
+    assert decide(replace(FIT, peers={"site2": seen(60.0)}), NOW).wanted == ANNOUNCE
+
+
+def test_a_loaded_site_prepends_with_hysteresis_while_a_less_loaded_one_does_not() -> None:
+    def prepends(load: float, before: bool, *others: PeerSeen) -> bool:
+        peers = {f"site{n}": seen for n, seen in enumerate(others, start=2)}
+        return decide(replace(FIT, load=load, prepending=before, peers=peers), NOW).prepend
+
+    idle, busier = replace(ANNOUNCING, load=0.1), replace(ANNOUNCING, load=0.95)
+    assert prepends(0.81, False, idle)
+    assert not prepends(0.79, False, idle)
+    assert prepends(0.61, True, idle)
+    assert not prepends(0.59, True, idle)
+    assert not prepends(0.9, False, busier), "the other one is to prepend first"
+    assert not prepends(0.9, False, replace(idle, prepending=True)), "never all"
+    assert not prepends(0.9, False, replace(SILENT, load=0.1)), "nobody is there to take it"
+
+
+@given(st.lists(st.tuples(st.floats(0, 2), st.booleans()), min_size=2, max_size=5))
+def test_with_what_all_know_never_all_sites_prepend(sites: list[tuple[float, bool]]) -> None:
+    seen = {f"site{n}": replace(ANNOUNCING, load=load, prepending=was) for n, (load, was) in enumerate(sites)}
+    after = {}
+    for name, one in seen.items():
+        others = {other: peer for other, peer in seen.items() if other != name}
+        facts = replace(FIT, site=name, load=one.load, prepending=one.prepending, peers=others)
+        after[name] = decide(facts, NOW).prepend
+    assert not all(after.values())
 
 
 def test_a_site_that_hears_no_majority_stays_announced_depreferenced() -> None:
@@ -75,9 +149,11 @@ def test_a_site_that_hears_no_majority_stays_announced_depreferenced() -> None:
 @given(any_facts)
 def test_a_soft_reason_never_withdraws_the_last_announcement(facts: Facts) -> None:
     decision = decide(facts, NOW)
-    hard = not (facts.forwarding_reconciled and facts.egress_present and facts.data_plane_intact and facts.synced)
+    hard = facts.looked and not (facts.egress_present and facts.data_plane_intact)
     if hard:
-        assert decision.wanted == WITHDRAW
+        assert (decision.wanted, decision.starting) == (WITHDRAW, False)
+    elif not (facts.forwarding_reconciled and facts.looked and facts.synced):
+        assert decision.starting
     elif all(seen is None or seen is SILENT or seen.announcing != "announced" for seen in facts.peers.values()):
         assert decision.wanted != WITHDRAW
         assert decision.linger_s == facts.orphan_hold_s

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from ha import registration
-from ha.events import BindingUpdateReceived, SendBindingAck, TimeReached
+from ha.effects import SendBindingAck
+from ha.events import BindingUpdateReceived, TimeReached
 from ha.limits import Cost
 from ha.undo import Undo
 from mip6 import auth, ntp

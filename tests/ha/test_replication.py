@@ -6,18 +6,20 @@ from dataclasses import replace
 
 import pytest
 
-from ha.events import (
+from ha.effects import (
     AcknowledgeRecords,
     AskForRecords,
     Effect,
+    SendBindingAck,
+    SendRecords,
+)
+from ha.events import (
     Event,
     PeerAsked,
     PeerIdentified,
     PeerUnreachable,
     RecordsAcknowledged,
     RecordsReceived,
-    SendBindingAck,
-    SendRecords,
     TimeReached,
 )
 from ha.record import same

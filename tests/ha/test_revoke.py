@@ -4,7 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from ha.events import Event, RecordsReceived, RevocationReceived, RevokeAsked, SendToRouter, TimeReached
+from ha.effects import SendToRouter
+from ha.events import (
+    Event,
+    RecordsReceived,
+    RevocationReceived,
+    RevokeAsked,
+    TimeReached,
+)
 from ha.frames import StateSyncReply
 from mip6 import auth, header
 from mip6.messages import BindingRevocation

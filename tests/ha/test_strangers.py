@@ -2,14 +2,13 @@
 
 import pytest
 
+from ha.effects import SendBindingError, SendParameterProblem
 from ha.events import (
     Event,
     HeaderMalformed,
     HomeAddressUsed,
     MessageIgnored,
     MessageUnknown,
-    SendBindingError,
-    SendParameterProblem,
 )
 from ha.strangers import AH, ESP, RATE, UNSPECIFIED
 from mip6.numbers import BindingErrorStatus

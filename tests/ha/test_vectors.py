@@ -14,9 +14,7 @@ import pytest
 from dataplane.entry import Prefix
 from ha import reception
 from ha.customer_table import Customer, UplinkRight
-from ha.events import (
-    BindingUpdateReceived,
-    ClockRead,
+from ha.effects import (
     Effect,
     SendBindingAck,
     SendBindingError,
@@ -24,6 +22,7 @@ from ha.events import (
     SendParameterProblem,
     SendToRouter,
 )
+from ha.events import BindingUpdateReceived, ClockRead
 from ha.site import Policy
 from mip6 import auth, ntp
 from mip6.messages import BindingUpdate, Heartbeat

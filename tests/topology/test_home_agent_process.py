@@ -13,6 +13,7 @@ import time
 import pytest
 
 from dataplane.plan import LAST_ID
+from ha.operator import name
 from mip6 import auth, header, packet
 from mip6.messages import BindingError, BindingUpdate, UnknownMessage
 from mip6.numbers import Status
@@ -284,8 +285,8 @@ def test_what_somebody_else_breaks_in_the_kernel_is_repaired_in_two_seconds(plac
 
 
 def test_a_drained_site_stays_drained_over_a_restart_until_it_is_undrained(place: Office) -> None:
-    def command(word: str) -> None:
-        words = [sys.executable, "-m", "ha", "--config", str(place.config), word]
+    def command(*more: str) -> None:
+        words = [sys.executable, "-m", "ha", "--config", str(place.config), *more]
         assert subprocess.run(words, cwd=ROOT, capture_output=True, check=False, timeout=20).returncode == 0
 
     def reasons() -> list[str]:
@@ -293,17 +294,29 @@ def test_a_drained_site_stays_drained_over_a_restart_until_it_is_undrained(place
         return found
 
     poll(lambda: place.status()["state"] == "READY", "ready")
-    command("drain")
-    poll(lambda: "drained by the operator" in reasons(), "drained")
+    command("drain", "--reason", "new disk")
+    poll(lambda: f"drained by the operator {name()}: new disk" in reasons(), "drained")
     place.process.kill()
     place.process.wait()
     place.start()
-    poll(lambda: "drained by the operator" in reasons(), "still drained")
+    poll(lambda: f"drained by the operator {name()}: new disk" in reasons(), "still drained")
+    command("depreference")
+    poll(lambda: f"depreferenced by the operator {name()}" in reasons(), "depreferenced")
     command("undrain")
     poll(lambda: place.status()["state"] == "READY", "ready again")
     place.stop()
     place.start()
     poll(lambda: place.status()["state"] == "READY", "still in service")
+
+
+def test_the_last_site_cannot_be_drained_and_the_wait_for_it_ends_with_the_reason(place: Office) -> None:
+    poll(lambda: place.status()["state"] == "READY", "ready")
+    words = [sys.executable, "-m", "ha", "--config", str(place.config), "drain", "--wait", "--timeout", "3"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "brake: no other site is known to announce" in done.stdout
+    assert "still serves after 3 s" in done.stderr
+    assert len(done.stderr.splitlines()) == 2
 
 
 def test_a_recorded_run_can_be_replayed_and_a_full_disk_stops_nothing(place: Office) -> None:

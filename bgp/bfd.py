@@ -1,0 +1,147 @@
+"""FRR's bfdd beside ExaBGP, which has no BFD, and the zebra that tells it of interfaces. RFC 5880, RFC 5881.
+
+Owns both processes: their folder, their restarts, and whatever a supervisor before us left of them. Refuses to decide
+anything by BFD's state: the neighbour does, and closes the BGP session.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from bgp.errors import BgpError
+from runtime import log
+from runtime.counters import Counters
+
+PROGRAMS = Path("/usr/lib/frr")
+ZEBRA, BFDD = "zebra", "bfdd"
+USER = "frr"  # FRR drops its privileges to this user itself, and keeps the capabilities it needs
+START_S = 5.0
+BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+STABLE_S = 30.0
+ASK_S = 2.0
+MISSING = 4  # exit status
+
+
+def check(configuration: Path) -> None:
+    """Everything that can be known before the start. Raises: BgpError."""
+    for name in (ZEBRA, BFDD):
+        if not (PROGRAMS / name).exists():
+            remedy = "install frr, or render the site without BFD"
+            raise BgpError(f"BFD is asked for, but {PROGRAMS / name} is missing", remedy, MISSING)
+    try:
+        configuration.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BgpError(f"{configuration} cannot be read ({error})", "render the site's files anew") from error
+
+
+class BfdDaemons:
+    """One site's BFD, from `run` until it is cancelled.
+
+    Args:
+        configuration: for bfdd. directory: for their sockets and pid files; it is made, for FRR's user.
+    """
+
+    def __init__(self, configuration: Path, directory: Path, counters: Counters) -> None:
+        self._configuration, self._directory, self._counters = configuration, directory, counters
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._log = log.get()
+
+    async def run(self) -> None:
+        """Keep both alive."""
+        try:
+            await asyncio.gather(
+                self._keep(ZEBRA, Path(os.devnull), None), self._keep(BFDD, self._configuration, ZEBRA)
+            )
+        finally:
+            for process in self._processes.values():
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+            for process in self._processes.values():
+                await process.wait()
+
+    def prepare(self) -> None:
+        """Make their folder, and end what was left in it. Raises: BgpError."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._directory.chmod(0o755)
+            shutil.chown(self._directory, USER, USER)
+        except (OSError, LookupError) as error:
+            raise BgpError(
+                f"the folder for bfdd cannot be made ({error})", "run as root, with frr installed"
+            ) from error
+        for name in (ZEBRA, BFDD):
+            self._end_leftover(name)
+
+    async def peers(self) -> list[dict[str, Any]]:
+        """Each session as bfdd reports it; empty if it does not answer."""
+        words = ["vtysh", "--vty_socket", str(self._directory), "-c", "show bfd peers json"]
+        with contextlib.suppress(OSError, ValueError, TimeoutError):
+            asking = await asyncio.create_subprocess_exec(
+                *words,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+            )
+            try:
+                said, _ = await asyncio.wait_for(asking.communicate(), ASK_S)
+            finally:
+                if asking.returncode is None:
+                    asking.kill()
+            return [{"address": row["peer"], "state": row["status"]} for row in json.loads(said)]
+        return []
+
+    # -- processes
+
+    def _end_leftover(self, name: str) -> None:
+        """A supervisor that was killed leaves them: FRR's change of user clears the signal at its parent's death."""
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((self._directory / f"{name}.pid").read_text())
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(name.encode()) and str(self._directory).encode() in words:
+                os.kill(pid, signal.SIGKILL)
+                self._log.info("left-over process ended", program=name, pid=pid)
+
+    async def _keep(self, name: str, configuration: Path, after: str | None) -> None:
+        loop, failures = asyncio.get_running_loop(), 0
+        while True:
+            if after is not None:
+                await self._wait_for(after)
+            began = loop.time()
+            try:
+                status: int | str | None = await self._run_once(name, configuration)
+            except OSError as error:
+                status = str(error)
+            delay_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+            failures = 0 if loop.time() - began > STABLE_S else failures + 1
+            self._log.error("bfd process ended", program=name, status=status, again_in_s=delay_s)
+            await asyncio.sleep(delay_s)
+
+    async def _run_once(self, name: str, configuration: Path) -> int | None:
+        process = await asyncio.create_subprocess_exec(
+            *self._words(name, configuration),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=sys.stderr.fileno(),
+            start_new_session=True,
+        )
+        self._processes[name] = process
+        self._counters.add("bfd_starts_total", name)
+        self._log.info("bfd process started", program=name, pid=process.pid)
+        return await process.wait()
+
+    async def _wait_for(self, name: str) -> None:
+        """bfdd that finds no zebra tries again only ten seconds later."""
+        until = asyncio.get_running_loop().time() + START_S
+        while not (self._directory / f"{name}.vty").exists() and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.02)
+
+    def _words(self, name: str, configuration: Path) -> list[str]:
+        place = self._directory
+        words = [str(PROGRAMS / name), "-f", str(configuration), "-i", str(place / f"{name}.pid")]
+        words += ["-z", str(place / "zserv.api"), "--vty_socket", str(place), "-P", "0", "--log", "stdout"]
+        return [*words, "--bfdctl", str(place / "bfdd.sock")] if name == BFDD else words

@@ -1,0 +1,30 @@
+"""How long an announcement that came and went is held back, growing with each time. Pure.
+
+Held back means depreferenced, not withdrawn: should this site be the only one left, it serves all the same.
+"""
+
+FIRST_S = 0.5  # after one failure: time for a restarted home agent to fail again
+FORGET_S = 300.0  # a failure counts this long
+DEFAULT_MAX_S = 60.0
+MAX_COUNTED = 16  # more change nothing: 0.5 s doubled so often is hours
+
+
+class HoldDown:
+    """Counts the times an announcement was given up. Times are monotonic seconds; `max_s` 0 switches it off."""
+
+    def __init__(self, max_s: float = DEFAULT_MAX_S) -> None:
+        self._max_s = max_s
+        self._given_up: list[float] = []
+
+    def given_up(self, now: float) -> None:
+        """The announcement was given up."""
+        self._given_up = [at for at in (*self._given_up[-MAX_COUNTED:], now) if now - at < FORGET_S]
+
+    def failures(self, now: float) -> int:
+        """How often that was so of late."""
+        return sum(now - at < FORGET_S for at in self._given_up)
+
+    def seconds(self, now: float) -> float:
+        """How long to hold back what is wanted now: nothing the first time, then doubling."""
+        failures = self.failures(now)
+        return min(self._max_s, FIRST_S * 2.0 ** (failures - 1)) if failures else 0.0

@@ -1,0 +1,76 @@
+"""The status document of `xsp-bgp`: what ExaBGP, the sessions and the other sites report, and what is wrong. Pure."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bgp.config import Neighbour
+
+REMEMBERED = 200
+
+
+class History:
+    """What changed, over all bridges and ExaBGPs of this supervisor's life; the latest of it."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Mapping[str, Any]] = deque(maxlen=REMEMBERED)
+        self.last = 0  # the number of the present bridge's last entry
+
+    def note(self, at: float, what: str, before: str, after: str, reason: str, lasted_s: float) -> None:
+        """Something that the supervisor did itself; `at` in Unix seconds."""
+        entry = {"what": what, "before": before, "after": after, "reason": reason, "lasted_s": round(lasted_s, 3)}
+        self._entries.append({"at": time_text(at), **entry, "by": "xsp-bgp"})
+
+    def take(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """What the bridge tells; it is asked for entries after `last` only."""
+        for entry in entries:
+            self.last = max(self.last, int(entry["number"]))
+            rest = {name: value for name, value in entry.items() if name not in ("number", "at")}
+            self._entries.append({"at": time_text(float(entry["at"])), **rest})
+
+    def new_bridge(self) -> None:
+        """A bridge numbers its own life."""
+        self.last = 0
+
+    def entries(self) -> list[Mapping[str, Any]]:
+        """Oldest first."""
+        return list(self._entries)
+
+
+def time_text(unix_s: float) -> str:
+    """Unix seconds as ISO 8601 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="milliseconds")
+
+
+def neighbours(configured: Sequence[Neighbour], bridge: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each neighbour: its session as ExaBGP describes it, and the routes that ExaBGP has for it."""
+    sessions = {row["neighbour"]: row for row in bridge.get("sessions", [])}
+    ribs = bridge.get("exabgp_rib", {})
+    return [
+        {
+            "address": str(neighbour.address),
+            "as": neighbour.autonomous_system,
+            "state": sessions.get(str(neighbour.address), {}).get("state", "unknown"),
+            "since_s": sessions.get(str(neighbour.address), {}).get("since_s"),
+            "rib_out": ribs.get(str(neighbour.address), []),
+        }
+        for neighbour in configured
+    ]
+
+
+def complaints(
+    rows: Sequence[Mapping[str, Any]], bridge: Mapping[str, Any], bfd: Sequence[Mapping[str, Any]] | None
+) -> list[str]:
+    """What is wrong, a sentence each. `bfd`: the sessions, None where there is no BFD."""
+    if not bridge:
+        return ["the bridge does not answer"]
+    found = [f"the session with {row['address']} is not established" for row in rows if row["state"] != "established"]
+    if bridge.get("holder") is None:
+        found.append("nobody holds the lease")
+    if not bridge.get("settled"):
+        found.append("ExaBGP has not confirmed everything yet")
+    if bfd is not None and not bfd:
+        found.append("bfdd does not answer")
+    found += [f"BFD with {row['address']} is {row['state']}" for row in bfd or () if row["state"] != "up"]
+    return found

@@ -1,0 +1,191 @@
+"""Three sites as far as announcing goes: readiness, speaker and fellows unchanged, on a clock of the test's own.
+
+What is real: `ha.readiness`, `ha.serving`, `bgp.speaker`, `bgp.hold_down`, `bgp.fellows`. What is played: the processes
+(killed, started), the kernel's verdicts, the operator, and the network between the sites, which delays and cuts.
+ExaBGP obeys at once.
+"""
+
+import random
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+from bgp.events import (
+    AskNeighbours,
+    AskRoutes,
+    CommandAnswered,
+    Event,
+    HolderLost,
+    LeaseRenewed,
+    Note,
+    OthersHeard,
+    Session,
+    TimeReached,
+    Wanted,
+)
+from bgp.fellows import SAY_S, Fellows, Said
+from bgp.hold_down import HoldDown
+from bgp.route import Announce, Prefix, Route, Withdraw
+from bgp.speaker import Speaker
+from bgp.states import State
+from ha.frames import Hello
+from ha.readiness import SERVE, Mode, Wish
+from ha.serving import Serving
+from ha.undo import Undo
+from mip6 import ntp
+
+STEP_S = 0.05
+TICK_S = 0.1
+START_S = 1.0  # of a home agent
+ORPHAN_HOLD_S = 300.0
+HOLD_DOWN_MAX_S = 8.0
+AGGREGATE = ip_network("2001:db8:f000::/36")
+ROUTES = (Route(AGGREGATE),)
+SITES = ("site1", "site2", "site3")
+UNIX = 1_800_000_000.0
+
+
+@dataclass
+class HomeAgent:
+    """One life of a home agent, as far as readiness goes."""
+
+    serving: Serving
+    ready_at: float
+    next_tick: float
+    clock_off_s: float = 0.0
+
+
+@dataclass
+class Site:
+    """What stands at one site. `faults`: hard ones, of the machine."""
+
+    name: str
+    speaker: Speaker
+    fellows: Fellows
+    agent: HomeAgent | None
+    rib: dict[Prefix, Route] = field(default_factory=dict)
+    egress: bool = True
+    wish: Wish = SERVE
+    number: int = 0
+    told_at: float = 0.0
+    renewed_at: float = float("-inf")
+    hard_since: float | None = None
+
+
+class World:
+    """Three sites, and what lies between them."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.now = 1000.0
+        self.sites: dict[str, Site] = {}
+        self.cut: set[frozenset[str]] = set()  # pairs of sites that do not hear each other
+        self.delay_s = self.random.choice((0.0, 0.05, 0.2))
+        self.posts: list[tuple[float, str, str, object]] = []
+        for name in SITES:
+            self.sites[name] = Site(name, self.speaker(), Fellows(set(SITES) - {name}), None)
+            self.start(name)
+
+    # -- what may happen
+
+    def speaker(self) -> Speaker:
+        return Speaker((AGGREGATE,), self.now, ORPHAN_HOLD_S, HoldDown(HOLD_DOWN_MAX_S))
+
+    def start(self, name: str) -> None:
+        site = self.sites[name]
+        if site.agent is None:
+            serving = Serving(name, set(SITES) - {name}, self.now, 0.0, ORPHAN_HOLD_S, 300.0)
+            serving.recovered = True
+            site.agent = HomeAgent(serving, self.now + START_S, self.now + self.random.random() * TICK_S)
+            serving.operator_asked(site.wish, Undo())
+
+    def kill(self, name: str) -> None:
+        site = self.sites[name]
+        if site.agent is not None:
+            site.agent = None
+            self.feed(site, HolderLost())
+
+    def kill_bridge(self, name: str) -> None:
+        """ExaBGP starts a new one at once; its first act is to withdraw."""
+        site = self.sites[name]
+        site.speaker = self.speaker()
+        self.feed(site, TimeReached())
+
+    def ask(self, name: str, mode: Mode) -> None:
+        site = self.sites[name]
+        site.wish = Wish(mode, self.now)
+        if site.agent is not None:
+            site.agent.serving.operator_asked(site.wish, Undo())
+
+    # -- time
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += STEP_S
+            self._deliver()
+            for site in self.sites.values():
+                self._site_turn(site)
+
+    def _site_turn(self, site: Site) -> None:
+        agent = site.agent
+        if agent is not None and self.now >= agent.next_tick:
+            agent.next_tick = self.now + TICK_S
+            self._tick(site, agent)
+        if self.now >= site.told_at + SAY_S:
+            site.told_at, site.number = self.now, site.number + 1
+            announces = site.speaker.state is State.ANNOUNCED and bool(site.rib)
+            self._send(site, Said(site.name, site.number, UNIX + self.now, announces))
+            self.feed(site, OthersHeard(site.fellows.said_s_ago(self.now)))
+        self.feed(site, TimeReached())
+
+    def _tick(self, site: Site, agent: HomeAgent) -> None:
+        serving, undo = agent.serving, Undo()
+        if self.now >= agent.ready_at:
+            serving.reconciled = True
+            serving.data_plane(site.egress, True, undo)
+        serving.lease_answered(str(site.speaker.state), 1, undo)
+        serving.decide([], self.now, undo)
+        clock = ntp.to_timestamp(UNIX + self.now + agent.clock_off_s)
+        self._send(site, Hello(clock, serving.state, serving.announcing, serving.reconciled, 0))
+        for renewal in serving.renewals():
+            site.renewed_at = self.now
+            self.feed(site, LeaseRenewed(Wanted(renewal.wanted), renewal.reason, renewal.linger_ms, ROUTES))
+
+    # -- between the sites
+
+    def _send(self, site: Site, what: object) -> None:
+        for other in SITES:
+            if other != site.name:
+                self.posts.append((self.now + self.delay_s, site.name, other, what))
+
+    def _deliver(self) -> None:
+        due = [post for post in self.posts if post[0] <= self.now]
+        self.posts = [post for post in self.posts if post[0] > self.now]
+        for _, sender, receiver, what in due:
+            site = self.sites[receiver]
+            if frozenset((sender, receiver)) in self.cut:
+                continue
+            if isinstance(what, Said):
+                site.fellows.take(what, UNIX + self.now, self.now)
+            elif isinstance(what, Hello) and site.agent is not None:
+                clock = ntp.to_timestamp(UNIX + self.now + site.agent.clock_off_s)
+                site.agent.serving.hello(sender, what, clock, self.now, Undo())
+
+    # -- ExaBGP
+
+    def feed(self, site: Site, event: Event) -> None:
+        effects = site.speaker.handle(event, self.now)
+        while commands := [effect for effect in effects if not isinstance(effect, Note)]:
+            effects = site.speaker.handle(self._obey(site, commands[0]), self.now)
+
+    def _obey(self, site: Site, command: object) -> CommandAnswered:
+        match command:
+            case Announce(route=route):
+                site.rib[route.prefix] = route
+            case Withdraw(prefix=prefix):
+                site.rib.pop(prefix, None)
+            case AskNeighbours():
+                return CommandAnswered(True, sessions=(Session("2001:db8:1:a::1", "established", 7.0, 64500),))
+            case AskRoutes():
+                return CommandAnswered(True, rib={"2001:db8:1:a::1": tuple(map(str, site.rib))})
+        return CommandAnswered(True)

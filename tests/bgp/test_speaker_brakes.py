@@ -1,0 +1,103 @@
+"""The speaker's brakes: what comes and goes is held back; who may be the last stays without a lease, too."""
+
+import pytest
+
+from bgp.events import NeighbourChanged, OthersHeard, TimeReached, Wanted
+from bgp.hold_down import FORGET_S, HoldDown
+from bgp.speaker import LEASE_S
+from bgp.states import State
+from tests.bgp.test_speaker import LINGER_MS, ROUTES, Exabgp, in_state
+
+
+def test_an_announcement_that_comes_and_goes_is_held_back_longer_each_time() -> None:
+    exabgp = Exabgp(hold_max_s=3.0)
+    exabgp.feed(TimeReached())
+    exabgp.renew(Wanted.ANNOUNCE)
+    held_s = []
+    for _ in range(5):
+        exabgp.wait(LEASE_S + LINGER_MS / 1000)
+        assert exabgp.rib == {}
+        began = exabgp.now
+        while exabgp.rib != {route.prefix: route for route in ROUTES}:
+            exabgp.renew(Wanted.ANNOUNCE)
+            assert len(exabgp.rib) == 2, "held back means depreferenced, not withdrawn"
+            exabgp.wait(0.1)
+        held_s.append(exabgp.now - began)
+    assert held_s == pytest.approx([0.5, 1.0, 2.0, 3.0, 3.0], abs=0.11)
+
+
+def test_failures_are_forgotten() -> None:
+    hold_down = HoldDown(60.0)
+    for at in (0.0, 1.0, 2.0):
+        hold_down.given_up(at)
+    assert hold_down.seconds(2.0) == 2.0
+    assert hold_down.seconds(FORGET_S + 1.5) == 0.5
+    assert hold_down.seconds(FORGET_S + 2.0) == 0.0
+    for at in range(1000):
+        hold_down.given_up(float(at))
+    assert hold_down.seconds(1000.0) == 60.0
+
+
+def orphan() -> Exabgp:
+    """Announced, and its lease about to run out."""
+    exabgp = Exabgp(orphan_hold_s=300.0)
+    exabgp.feed(TimeReached())
+    exabgp.renew(Wanted.ANNOUNCE)
+    return exabgp
+
+
+def test_without_word_of_another_site_the_aggregate_outlives_its_lease_for_the_orphan_hold() -> None:
+    exabgp = orphan()
+    exabgp.wait(LEASE_S + 299.9)
+    assert exabgp.rib == {route.prefix: route.depreferenced() for route in ROUTES}
+    assert "brake" in exabgp.speaker.reason
+    exabgp.wait(0.2)
+    assert exabgp.rib == {}
+    assert exabgp.speaker.history()[-1].reason.endswith("the brake was held long enough")
+
+
+def test_it_goes_after_the_linger_while_another_site_is_known_to_announce() -> None:
+    exabgp = orphan()
+    for _ in range(12):
+        exabgp.feed(OthersHeard(0.0))
+        exabgp.wait(0.2)
+    assert exabgp.rib == {}
+    assert "brake" not in exabgp.speaker.reason
+
+
+def test_what_was_said_before_our_lease_ended_or_just_after_does_not_count() -> None:
+    """Of sites whose leases end together, none believes another."""
+    exabgp = orphan()
+    exabgp.wait(LEASE_S + 0.55)
+    exabgp.feed(OthersHeard(0.0))
+    exabgp.wait(LINGER_MS / 1000)
+    assert len(exabgp.rib) == 2
+    exabgp.feed(OthersHeard(2.1))
+    assert len(exabgp.rib) == 2
+    exabgp.feed(OthersHeard(0.2))
+    assert exabgp.rib == {}
+
+
+def test_word_of_another_site_ends_the_brake_and_old_word_does_not_count() -> None:
+    exabgp = orphan()
+    exabgp.feed(OthersHeard(0.0))
+    exabgp.wait(20.0)
+    assert len(exabgp.rib) == 2
+    exabgp.feed(OthersHeard(None))
+    assert len(exabgp.rib) == 2
+    exabgp.feed(OthersHeard(0.0))
+    assert exabgp.rib == {}
+
+
+def test_the_history_tells_what_changed_why_how_long_it_was_and_who_asked() -> None:
+    exabgp = in_state(State.ANNOUNCED)
+    exabgp.wait(1.0)
+    exabgp.feed(NeighbourChanged("2001:db8:1:a::1", "down"))
+    told = [(one.what, one.before, one.after, one.by, one.lasted_s) for one in exabgp.speaker.history()]
+    assert told == [
+        ("announcement", "starting", "withdrawn", "ExaBGP", 0.0),
+        ("announcement", "withdrawn", "announced", "xsp-ha", 0.0),
+        ("announcement", "announced", "lingering", "bridge", 0.3),
+        ("2001:db8:1:a::1", "up", "down", "ExaBGP", 8.0),
+    ]
+    assert [one.number for one in exabgp.speaker.history(after=2)] == [3, 4]
