@@ -62,6 +62,16 @@ def raise_up(
     return Ready(lab, office)
 
 
+def without_hold_down(lab: Lab) -> None:
+    """For `prepare`: a site that failed is preferred again as soon as it is back, however often it failed.
+
+    Who fails the same site again and again, to measure it, would otherwise wait longer each time.
+    """
+    for site in SITES:
+        file = lab.layout.etc(site) / "bgp.toml"
+        file.write_text("hold_down_max_s = 0\n" + file.read_text())
+
+
 def prober(lab: Lab, probes: tuple[ProbeStream, ...]) -> Prober:
     """A prober for these streams, its flows spread over both lines. Raises: LabError if nothing gets through."""
     streams = [
@@ -75,7 +85,7 @@ def prober(lab: Lab, probes: tuple[ProbeStream, ...]) -> Prober:
         )
         for probe in probes
     ]
-    return Prober(lab.network, calibrated(lab.network, streams), SITES, LINES)
+    return Prober(lab.network, calibrated(lab.network, streams, lab.patience_s), SITES, LINES)
 
 
 def _address(lab: Lab, host: str) -> str:

@@ -112,6 +112,8 @@ def frr_words(daemon: str, directory: Path, configuration: Path) -> list[str]:
     """The command line of one FRR daemon with everything it writes in `directory`."""
     words = [str(FRR / daemon), "-f", str(configuration), "-i", str(directory / f"{daemon}.pid")]
     words += ["-z", str(directory / "zserv.api"), "--vty_socket", str(directory), "-P", "0", "--log", "stdout"]
+    if daemon == "zebra":
+        words.append("--v6-rr-semantics")  # a changed route is replaced at once, not removed and put in again
     if daemon == "bfdd":
         words += ["--bfdctl", str(directory / "bfdd.sock")]
     return words

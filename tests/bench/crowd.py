@@ -13,6 +13,7 @@ from pathlib import Path
 from ha import customer_table, snapshot
 from ha.frames import WireCell, WireRecord
 from ha.snapshot import Snapshot
+from lab import build
 from lab.errors import LabError
 from lab.lab import Lab
 from lab.topology import SITES
@@ -24,6 +25,7 @@ LIFETIME_S = 86_400  # longer than any measurement: nobody refreshes them
 
 def load(lab: Lab) -> None:
     """Give every site the table and the snapshot, before anything runs."""
+    build.without_hold_down(lab)
     records = [_record(customer) for customer in range(CUSTOMERS)]
     for site in SITES:
         table = lab.layout.customer_table(site)

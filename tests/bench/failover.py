@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _list(text: str) -> list[str]:
-    return [word.strip() for word in text.split(";" if ";" in text else ",") if word.strip()]
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def judged(played: Played) -> dict[str, Any]:
@@ -105,6 +105,7 @@ def judged(played: Played) -> dict[str, Any]:
         "n": len(runs),
         "min": min(values, default=None),
         "max": max(values, default=None),
+        "shift_ms": [min(shifts), round(statistics.median(shifts), 1), max(shifts)] if shifts else None,
         "lost": [min(lost), statistics.median(lost), max(lost)] if lost else None,
         "ratio_to": None,
         "ratio": None,
@@ -146,9 +147,7 @@ def _line(row: dict[str, Any], beside: dict[str, Any] | None) -> str:
 
 
 def _shift(row: dict[str, Any]) -> str:
-    if row["unit"] != "ms" or row["value"] is None:
-        return "-"
-    return f"{row['min']:.0f}/{row['value']:.0f}/{row['max']:.0f}"
+    return "/".join(f"{number:.0f}" for number in row["shift_ms"]) if row["shift_ms"] else "-"
 
 
 def _lost(row: dict[str, Any]) -> str:

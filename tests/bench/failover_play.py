@@ -86,7 +86,7 @@ def _stage(setting: Setting, say: Say, logs: Path | None) -> Iterator["_Stage"]:
         if setting.crowd:
             lab.patience_s = CROWD_PATIENCE_S
         ready = build.raise_up(
-            lab, _say_nothing, _say_nothing, prepare=crowd.load if setting.crowd else _prepare_nothing
+            lab, _say_nothing, _say_nothing, prepare=crowd.load if setting.crowd else build.without_hold_down
         )
         hands = ready.hands
         if setting.healthcheck:
@@ -107,10 +107,6 @@ def _stage(setting: Setting, say: Say, logs: Path | None) -> Iterator["_Stage"]:
 
 def _say_nothing(text: str) -> None:
     """The story of the building is not told."""
-
-
-def _prepare_nothing(lab: Lab) -> None:
-    """The files are good as they were rendered."""
 
 
 class _Stage:

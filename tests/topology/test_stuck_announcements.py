@@ -50,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def running() -> Iterator[tuple[Lab, Ledger]]:
     """A lab in which probes run towards the customer through the nearest site."""
     with Lab("failover") as lab:
-        build.raise_up(lab, lambda text: None, lambda text: None)
+        build.raise_up(lab, lambda text: None, lambda text: None, prepare=build.without_hold_down)
         prober = build.prober(lab, (ProbeStream("cn4", "lan1", 100.0),))
         prober.start()
         try:
