@@ -17,6 +17,7 @@ from typing import Any
 from lab.errors import LabError
 from tests.bench.failover_play import Played, play
 from tests.bench.failover_rows import ROWS, SETTINGS, SHIFT, rows_of
+from tests.bench.failover_table import markdown, show
 from tests.bench.result import LATEST, RESULTS, Result, commit, keep, machine
 
 LAB_LOCK = Path("/run/anycast-xsp-lab.lock")  # one lab at a time on a machine
@@ -31,6 +32,9 @@ def main() -> int:
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:7.1f} s {text}", flush=True)
 
+    if chosen.markdown:
+        markdown(RESULTS)
+        return 0
     rows = []
     with LAB_LOCK.open("w") as lock:
         say("waiting for the lab's lock")
@@ -66,6 +70,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--settings", type=_list, default=[], help="; ".join(one.name for one in SETTINGS))
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--keep", action="store_true", help="also into bench/results.jsonl, which is tracked")
+    parser.add_argument("--markdown", action="store_true", help="measure nothing; print what was kept, for the README")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep the logs of every lab there")
     chosen = parser.parse_args()
     unknown = (set(chosen.rows) - set(names)) | (set(chosen.settings) - {one.name for one in SETTINGS})
@@ -109,7 +114,7 @@ def judged(played: Played) -> dict[str, Any]:
         "lost": [min(lost), statistics.median(lost), max(lost)] if lost else None,
         "ratio_to": None,
         "ratio": None,
-        "target": None if played.setting.healthcheck else row.bound_ms if row.bound_ms is not None else 0,
+        "target": None if played.setting.healthcheck else row.bound_ms if values is shifts else 0,
         "loss_allowed": None
         if played.setting.healthcheck
         else "the shift"
@@ -120,38 +125,6 @@ def judged(played: Played) -> dict[str, Any]:
         "commit": commit(),
         "machine": machine(),
     }
-
-
-def show(rows: Sequence[dict[str, Any]]) -> None:
-    """The table, each row beside what the healthcheck did in the same run."""
-    baseline = {row["event"]: row for row in rows if row["setting"] == "healthcheck"}
-    if rows and len(baseline) == len(rows):
-        rows = [row | {"setting": "healthcheck alone", "loss_allowed": "-"} for row in rows]
-    heads = f"{'shift ms':>19} {'bound':>6} {'lost':>13} {'allowed':>9}  met  {'healthcheck ms':>19} {'lost':>13}"
-    for setting in dict.fromkeys(row["setting"] for row in rows if row["setting"] != "healthcheck"):
-        print(f"\n{setting:<36}{heads}")
-        for row in rows:
-            if row["setting"] == setting:
-                beside = baseline.get(row["event"]) if setting == "plain" else None
-                print(_line(row, beside))
-                if row["why"]:
-                    print(f"    {row['why']}")
-    print("minimum/median/maximum; lost probes of both directions together, 500 a second each")
-
-
-def _line(row: dict[str, Any], beside: dict[str, Any] | None) -> str:
-    bound = f"{row['target']:g}" if row["unit"] == "ms" and row["target"] is not None else "-"
-    words = f"{row['event']:<36}{_shift(row):>19} {bound:>6} {_lost(row):>13} {row['loss_allowed']:>9}"
-    words += f"  {'yes' if row['met'] else 'NO ':<3}"
-    return words + (f"  {_shift(beside):>19} {_lost(beside):>13}" if beside else "")
-
-
-def _shift(row: dict[str, Any]) -> str:
-    return "/".join(f"{number:.0f}" for number in row["shift_ms"]) if row["shift_ms"] else "-"
-
-
-def _lost(row: dict[str, Any]) -> str:
-    return "/".join(f"{number:g}" for number in row["lost"]) if row["lost"] else "-"
 
 
 if __name__ == "__main__":
