@@ -7,12 +7,14 @@ the row does not allow, in any run. Exit status 1 if a row missed.
 
 import argparse
 import fcntl
+import signal
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from lab.errors import LabError
 from tests.bench.failover_play import Played, play
@@ -27,6 +29,8 @@ SPREAD = 2.0  # the maximum may be so many times the median
 def main() -> int:
     """Play, show, keep."""
     chosen = _arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # by the way of Ctrl-C: the lab is taken down
     began = time.monotonic()
 
     def say(text: str) -> None:
@@ -61,6 +65,10 @@ def main() -> int:
     show(rows)
     print(f"{machine()}, commit {commit()}; {(time.monotonic() - began) / 60:.0f} minutes")
     return 0 if all(row["met"] for row in rows if row["target"] is not None) else 1
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _arguments() -> argparse.Namespace:
