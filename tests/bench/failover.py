@@ -96,7 +96,8 @@ def judged(played: Played) -> dict[str, Any]:
     row, runs = played.row, played.runs
     shifts = [run.shift_ms for run in runs if run.shift_ms is not None]
     lost = [run.lost for run in runs]
-    wrong = list(dict.fromkeys(run.why for run in runs if run.why))
+    bad = [run.why for run in runs if run.why]
+    wrong = [f"in {len(bad)} of {len(runs)} runs: {bad[0]}"] if bad else []
     moves = row.bound_ms is not None or played.setting.healthcheck
     if moves and len(shifts) < len(runs) and not row.may_stay:
         wrong.append(f"in {len(runs) - len(shifts)} of {len(runs)} runs not everything moved")

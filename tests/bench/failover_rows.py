@@ -69,8 +69,8 @@ def _back(do: str, on: tuple[str, ...] = (NEAREST,), process: str = "xsp-ha", wi
 
 
 def _stays(do: str, on: tuple[str, ...], window_s: float) -> Step:
-    """Something that must not make these sites withdraw."""
-    return _step(do, on, window_s, announced=on)
+    """Something that must make these sites less preferred, and no more than that."""
+    return _step(do, on, window_s, announced=on, preferred=tuple(f"!{site}" for site in on))
 
 
 _KILLED = Row("xsp-ha SIGKILL", _failing("kill"), (_back("start"),), 450, 0)
