@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help demo test check bench soak mutants lock clean
+.PHONY: help demo test check bench lab-bench soak mutants lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
 LAB_LOCK := /run/anycast-xsp-lab.lock
@@ -15,8 +15,9 @@ help:
 	echo 'make test    install what is missing, then run every test; not root: all but those in network namespaces'
 	echo 'make check   format, lint, types, import rules'
 	echo 'make bench   measure all rows of bench/results.jsonl, or NAME=one; KEEP=1 keeps what was measured there'
+	echo 'make lab-bench  the failover table (root): RUNS=10 of every event, or ROWS=name,name SETTINGS=name,name; KEEP=1'
 	echo 'make mutants take each rule out in turn and see a test fail'
-	echo 'make soak    fuzzing, with other inputs each time: SOAK=minutes, default 10'
+	echo 'make soak    every pair of processes killed or stopped (root), then fuzzing, with other inputs each time: SOAK=minutes'
 	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
 	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
 
@@ -51,6 +52,16 @@ bench:
 	$(prepare)
 	"$$python" -m tests.bench $(NAME) $(if $(KEEP),--keep)
 
+# Takes the lab's lock for as long as it runs, some 85 minutes with 10 runs of everything.
+lab-bench:
+	if [ "$$(id -u)" != 0 ]; then
+		echo 'The failover table needs network namespaces, which only root may build.' >&2
+		echo 'Run: sudo make lab-bench' >&2
+		exit 4
+	fi
+	$(prepare)
+	"$$python" -m tests.bench.failover --runs $(or $(RUNS),10) --rows "$(ROWS)" --settings "$(SETTINGS)" $(if $(KEEP),--keep)
+
 mutants:
 	$(prepare)
 	"$$python" -m tests.mutants
@@ -58,6 +69,9 @@ mutants:
 # What fails is written to the current folder. With atheris in the environment the fuzzing is guided by coverage.
 soak:
 	$(prepare)
+	if [ "$$(id -u)" = 0 ]; then
+		"$$python" -m pytest -q tests/topology/test_stuck_announcements.py --every-combination --lab-lock $(LAB_LOCK)
+	fi
 	for target in decode handle; do "$$python" -m tests.fuzz "$$target" "$$(( $(or $(SOAK),10) * 30 ))"; done
 
 # --allow-unsafe: setuptools is locked too, it builds the installed copy. No option or index of this machine is written.

@@ -32,19 +32,25 @@ class Ready:
         return Hands(self.lab, self.office)
 
 
-def raise_up(lab: Lab, say: Say, on_command: Say, fault: Fault = Fault.NONE) -> Ready:
-    """Build, provision, start; returns when every site is announced and the router was started. Raises: LabError."""
+def raise_up(
+    lab: Lab, say: Say, on_command: Say, fault: Fault = Fault.NONE, prepare: Callable[[Lab], None] = lambda lab: None
+) -> Ready:
+    """Build, provision, start; returns when every site is announced and the router was started.
+
+    `prepare` is called when all files are rendered and nothing runs yet. Raises: LabError.
+    """
     office = Office(lab.layout, lab.programs, on_command)
     topology = lab.network.topology
     say(f"building {len(topology.nodes)} namespaces and {len(topology.links)} links (lab {lab.folder.id})")
     lab.build()
     prerequisites.check_kernel(lab.network)
     say("the operator registers the aggregate, the sites and a customer with two lines")
-    office.register()
+    office.register(topology, lab.mrai_s)
     office.render()
     office.publish(SITES)
     faults.before_start(fault, lab)
-    say("starting three ISPs (FRR), and at each a site: ExaBGP, BFD, home agent")
+    prepare(lab)
+    say("starting the ISPs (FRR), and at three of them a site: ExaBGP, BFD, home agent")
     lab.start_isps(lambda site: faults.neighbour_block(fault, site, office.neighbour_block(site)))
     for site in SITES:
         lab.start_site(site, lambda site=site: faults.before_home_agent(fault, lab, site))  # type: ignore[misc]
@@ -54,6 +60,16 @@ def raise_up(lab: Lab, say: Say, on_command: Say, fault: Fault = Fault.NONE) -> 
     say("every site announces the aggregate; the customer's mobile router starts")
     lab.start_router()
     return Ready(lab, office)
+
+
+def without_hold_down(lab: Lab) -> None:
+    """For `prepare`: a site that failed is preferred again as soon as it is back, however often it failed.
+
+    Who fails the same site again and again, to measure it, would otherwise wait longer each time.
+    """
+    for site in SITES:
+        file = lab.layout.etc(site) / "bgp.toml"
+        file.write_text("hold_down_max_s = 0\n" + file.read_text())
 
 
 def prober(lab: Lab, probes: tuple[ProbeStream, ...]) -> Prober:
@@ -69,7 +85,7 @@ def prober(lab: Lab, probes: tuple[ProbeStream, ...]) -> Prober:
         )
         for probe in probes
     ]
-    return Prober(lab.network, calibrated(lab.network, streams), SITES, LINES)
+    return Prober(lab.network, calibrated(lab.network, streams, lab.patience_s), SITES, LINES)
 
 
 def _address(lab: Lab, host: str) -> str:

@@ -23,13 +23,13 @@ TRIAL_S = 0.3
 PATIENCE_S = 20.0
 
 
-def calibrated(network: Network, streams: Sequence[Stream]) -> list[Stream]:
+def calibrated(network: Network, streams: Sequence[Stream], patience_s: float = PATIENCE_S) -> list[Stream]:
     """The same streams with chosen ports. Raises: LabError if a direction does not use every line in time."""
     trial = [
         replace(stream, source_ports=tuple(range(first, first + TRIAL_PORTS)), rate_hz=TRIAL_HZ)
         for first, stream in zip(range(FIRST_PORT, FIRST_PORT + 1000, 100), streams, strict=False)
     ]
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while True:
         prober = Prober(network, trial, SITES, LINES)
         prober.start()
@@ -42,7 +42,7 @@ def calibrated(network: Network, streams: Sequence[Stream]) -> list[Stream]:
         if not short:
             return [replace(stream, source_ports=chosen[stream.direction] or ()) for stream in streams]
         if time.monotonic() > deadline:
-            what = f"the probes of {short[0]} do not use both lines after {PATIENCE_S:.0f} s"
+            what = f"the probes of {short[0]} do not use both lines after {patience_s:.0f} s"
             raise LabError(what, "read the logs of xsp-mr and xsp-ha in the run folder")
 
 

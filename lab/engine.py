@@ -13,13 +13,14 @@ from lab.events import Hands
 from lab.lab import Lab
 from lab.ledger import UNDER_WAY_S, Ledger, Shift
 from lab.scenario import FAILING, RETURNING, Scenario, Step
-from lab.topology import SITES
+from lab.topology import SITES, locator
 
 ARRIVAL_S = 0.25  # a probe that is not here after so long is lost; the lab's paths take under a millisecond
 GLANCE_S = 0.4  # the end of a stretch, by which it is said who serves now
 PATIENCE_S = 5.0  # for a failure to be noticed; the demo's bounds are a tenth of it
 RETURN_PATIENCE_S = 20.0  # BFD, BGP and a restarted daemon are back well within it
 PAUSE_S = 0.1
+GRACEFUL_SHUTDOWN = "gracefulShutdown"  # 65535:0 (RFC 8326) as FRR writes it
 CALM_S = 0.15  # judging the last step kept the sender from its beat; the next event finds an even one
 
 
@@ -47,6 +48,7 @@ class Outcome:
     at: float
     end: float
     rows: tuple[Row, ...]
+    missing: str = ""  # what was not as expected in the end, by the packets and the RIBs
 
     @property
     def ok(self) -> bool:
@@ -57,7 +59,8 @@ class Outcome:
 class Engine:
     """One run of one scenario on one lab, with the prober already running."""
 
-    def __init__(self, lab: Lab, hands: Hands, ledger: Ledger) -> None:
+    def __init__(self, lab: Lab, hands: Hands, ledger: Ledger, return_patience_s: float = RETURN_PATIENCE_S) -> None:
+        self._return_patience_s = return_patience_s
         self._lab = lab
         self._hands = hands
         self._ledger = ledger
@@ -77,7 +80,7 @@ class Engine:
             complaint = self._settle(step, at)
             time.sleep(ARRIVAL_S)
             end = time.monotonic() - ARRIVAL_S
-            outcome = Outcome(step, at, end, tuple(self._rows(step, stretch_start, at, end, complaint)))
+            outcome = Outcome(step, at, end, tuple(self._rows(step, stretch_start, at, end, complaint)), complaint)
             outcomes.append(outcome)
             after(outcome)
             stretch_start = end
@@ -88,7 +91,7 @@ class Engine:
     def _settle(self, step: Step, at: float) -> str:
         """Wait until what the step expects is so and stays so, at least its window; what is missing at the deadline."""
         time.sleep(step.window_s)
-        patience_s = RETURN_PATIENCE_S if step.do in RETURNING else PATIENCE_S
+        patience_s = PATIENCE_S if step.do in FAILING else self._return_patience_s
         deadline = at + step.window_s + patience_s
         so_since: float | None = None
         while True:
@@ -113,11 +116,20 @@ class Engine:
         return wrong or self._rib_differs(step)
 
     def _rib_differs(self, step: Step) -> str:
-        for name in step.expect.serves:
-            site = name.removeprefix("!")
-            if self._lab.directly_reachable(site) == name.startswith("!"):
-                verb = "still chooses" if name.startswith("!") else "does not choose"
-                return f"the ISP of {site} {verb} it"
+        expect = step.expect
+        sites = {name.removeprefix("!") for name in (*expect.serves, *expect.announced, *expect.preferred)}
+        ribs = {site: self._lab.seen_from(site) for site in sites}
+        offers = {site: rib.offers.get(locator(site)) for site, rib in ribs.items()}
+        questions: tuple[tuple[tuple[str, ...], Callable[[str], bool], str, str], ...] = (
+            (expect.serves, lambda site: ribs[site].neighbour == locator(site), "chooses", "choose"),
+            (expect.announced, lambda site: offers[site] is not None, "has a way through", "have a way through"),
+            (expect.preferred, lambda site: GRACEFUL_SHUTDOWN not in (offers[site] or ()), "prefers", "prefer"),
+        )
+        for names, question, does, do in questions:
+            for name in names:
+                site = name.removeprefix("!")
+                if question(site) == name.startswith("!"):
+                    return f"the ISP of {site} " + (f"still {does} it" if name != site else f"does not {do} it")
         return ""
 
     # -- judging
@@ -125,7 +137,7 @@ class Engine:
     def _rows(self, step: Step, start: float, at: float, end: float, complaint: str) -> list[Row]:
         shifts = {direction: self._shift(step, direction, at, end) for direction in self._ledger.directions}
         if step.do in FAILING and not any(shift.affected for shift in shifts.values()):
-            complaint = complaint or f"nothing was served by {step.on} before"
+            complaint = complaint or f"nothing was served by {step.where} before"
         return [self._row(step, direction, shift, (start, at, end), complaint) for direction, shift in shifts.items()]
 
     def _shift(self, step: Step, direction: str, at: float, end: float) -> Shift:
@@ -150,7 +162,7 @@ class Engine:
         reasons += _loss_reasons(step, len(lost), shift.lost_outside + early)
         return Row(
             do=step.do,
-            on=step.on,
+            on=step.where,
             direction=direction,
             shift_ms=shift_ms,
             sent=len(probes),
@@ -176,7 +188,7 @@ def _shift_reasons(step: Step, shift: Shift, shift_ms: float | None) -> list[str
     if bound is None or not shift.affected:
         return []
     if shift_ms is None:
-        return [f"not every flow left {step.on}"]
+        return [f"not every flow left {step.where}"]
     return [f"the shift took {shift_ms:.0f} ms, allowed are {bound:.0f}"] if shift_ms > bound else []
 
 

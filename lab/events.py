@@ -1,13 +1,18 @@
 """The verbs of a scenario, done to a running lab.
 
-    cut, restore      the ISP's end of a line goes down, comes up: the router loses carrier
-    freeze, thaw      a site silently drops everything, links stay up
-    kill, start       SIGKILL of a program of a site, and a new start
-    stop, cont        SIGSTOP and SIGCONT of it
-    drain, undrain    the operator's command `xsp-ha drain`
-    delay             netem on a line, where the kernel has it
-    publish           a new customer table to every site
-    wait              nothing
+    cut, restore          the ISP's end of a line or of a site's link goes down, comes up: the other end loses carrier
+    freeze, thaw          a site silently drops everything, links stay up
+    kill, start           SIGKILL of processes of a site, and a new start
+    stop, cont            SIGSTOP and SIGCONT of them
+    drain, undrain        the operator's commands `xsp-ha drain` and `undrain`
+    depreference          the operator's `depreference`, straight to the control socket: no program's start is measured
+    break, mend           the site's kernel forwards no more, while every socket lives; forwards again
+    power-off, power-on   the whole machine crashes; boots, and starts what it started before
+    separate, join        home agents do not hear each other (TCP 6275 is dropped), the Internet is intact
+    bfd-off, bfd-on       the ISP does not offer BFD to a site; offers it again
+    delay                 netem on a line, where the kernel has it
+    publish               a new customer table to every site
+    wait                  nothing
 
 Owns how each is done. Returns the moment at which it began to be true: the clock of everything measured after it.
 """
@@ -17,11 +22,14 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from lab import family, power
+from lab import isp as provider
 from lab.errors import LabError
 from lab.lab import Lab
 from lab.office import Office
 from lab.scenario import Step
-from lab.topology import SITES
+from lab.topology import SITES, locator
+from runtime import control
 from runtime.exits import Exit
 
 FREEZE_TABLE = "lab_freeze"
@@ -31,6 +39,14 @@ table inet {FREEZE_TABLE} {{
  chain out {{ type filter hook postrouting priority 400; policy drop; oif "lo" accept; }}
 }}
 """
+SEPARATE_TABLE = "lab_separate"
+_SEPARATE = f"""
+table inet {SEPARATE_TABLE} {{
+ chain in {{ type filter hook input priority -400; tcp dport 6275 drop; tcp sport 6275 drop; }}
+ chain out {{ type filter hook output priority -400; tcp dport 6275 drop; tcp sport 6275 drop; }}
+}}
+"""
+FORWARDING = "net.ipv6.conf.all.forwarding"
 COMMAND_S = 20.0
 
 
@@ -43,14 +59,23 @@ class Hands:
         self._verbs: dict[str, Callable[[Step], None]] = {
             "cut": lambda step: self._line(step, "down"),
             "restore": lambda step: self._line(step, "up"),
-            "freeze": self._freeze,
-            "thaw": self._thaw,
-            "kill": lambda step: lab.processes.kill(f"{step.on}-{step.process}"),
-            "start": lambda step: lab.start_program(step.on, step.process),
-            "stop": lambda step: lab.processes.send(f"{step.on}-{step.process}", signal.SIGSTOP),
-            "cont": lambda step: lab.processes.send(f"{step.on}-{step.process}", signal.SIGCONT),
+            "freeze": lambda step: self._filter(step, _FREEZE),
+            "thaw": lambda step: self._unfilter(step, FREEZE_TABLE),
+            "kill": lambda step: self._signal(step, signal.SIGKILL),
+            "start": self._start,
+            "stop": lambda step: self._signal(step, signal.SIGSTOP),
+            "cont": lambda step: self._signal(step, signal.SIGCONT),
             "drain": self._operator,
             "undrain": self._operator,
+            "depreference": self._ask,
+            "break": lambda step: self._forwarding(step, 0),
+            "mend": lambda step: self._forwarding(step, 1),
+            "power-off": lambda step: power.off(lab, step.on),
+            "power-on": lambda step: power.on(lab, step.on),
+            "separate": lambda step: self._filter(step, _SEPARATE),
+            "join": lambda step: self._unfilter(step, SEPARATE_TABLE),
+            "bfd-off": lambda step: self._bfd(step, "no neighbor {} bfd"),
+            "bfd-on": lambda step: self._bfd(step, "neighbor {} bfd profile XSP"),
             "delay": self._delay,
             "publish": lambda step: self._office.publish(SITES),
             "wait": lambda step: None,
@@ -63,27 +88,63 @@ class Hands:
         return at
 
     def _line(self, step: Step, state: str) -> None:
-        isp = self._lab.network.topology.isp_of(step.on)
-        self._lab.network.configure(isp.name, [f"link set {step.on} {state}"])
+        for interface in step.on:
+            isp = self._lab.network.topology.isp_of(interface)
+            self._lab.network.configure(isp.name, [f"link set {interface} {state}"])
 
-    def _freeze(self, step: Step) -> None:
-        self._lab.network.run(step.on, "nft", "-f", "-", stdin=_FREEZE)
+    def _filter(self, step: Step, rules: str) -> None:
+        for site in step.on:
+            self._lab.network.run(site, "nft", "-f", "-", stdin=rules)
 
-    def _thaw(self, step: Step) -> None:
-        self._lab.network.run(step.on, "nft", "delete", "table", "inet", FREEZE_TABLE)
+    def _unfilter(self, step: Step, table: str) -> None:
+        for site in step.on:
+            self._lab.network.run(site, "nft", "delete", "table", "inet", table)
+
+    def _signal(self, step: Step, number: signal.Signals) -> None:
+        processes = self._lab.processes
+        pids = family.send(processes, [(site, process, number) for site in step.on for process in step.process])
+        if number is signal.SIGKILL:
+            family.wait_until_gone(processes, pids)
+
+    def _start(self, step: Step) -> None:
+        for site in step.on:
+            for process in step.process:
+                self._lab.start_program(site, family.program(process))
 
     def _operator(self, step: Step) -> None:
-        file = self._lab.layout.etc(step.on) / "ha.toml"
-        words = [self._lab.programs.path("xsp-ha"), "--config", str(file), step.do]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=COMMAND_S)
-        if done.returncode:
-            raise LabError(f"{' '.join(words)} failed: {done.stderr.strip()}", "read the log of xsp-ha")
+        for site in step.on:
+            file = self._lab.layout.etc(site) / "ha.toml"
+            words = [self._lab.programs.path("xsp-ha"), "--config", str(file), step.do]
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=COMMAND_S)
+            if done.returncode:
+                raise LabError(f"{' '.join(words)} failed: {done.stderr.strip()}", "read the log of xsp-ha")
+
+    def _ask(self, step: Step) -> None:
+        for site in step.on:
+            path = self._lab.layout.run_root / site / "control-ha.sock"
+            try:
+                answer = control.ask(path, step.do)
+            except control.Unreachable as error:
+                raise LabError(f"xsp-ha of {site} cannot be asked: {error.reason}", "start it first") from error
+            if not answer.get("ok"):
+                raise LabError(f"xsp-ha of {site} refuses {step.do}: {answer.get('error')}", str(answer.get("remedy")))
+
+    def _forwarding(self, step: Step, value: int) -> None:
+        for site in step.on:
+            self._lab.network.run(site, "sysctl", "-qw", f"{FORWARDING}={value}")
+
+    def _bfd(self, step: Step, command: str) -> None:
+        for site in step.on:
+            isp = self._lab.network.topology.isp_of(site)
+            router = f"router bgp {isp.autonomous_system}"
+            provider.configure(self._lab.layout.frr(isp.name), router, command.format(locator(site)))
 
     def _delay(self, step: Step) -> None:
-        isp = self._lab.network.topology.isp_of(step.on)
-        words = ["tc", "qdisc", "replace", "dev", step.on, "root", "netem", "delay", f"{step.delay_ms:g}ms"]
-        try:
-            self._lab.network.run(isp.name, *words)
-        except LabError as error:
-            what = f"this kernel cannot delay packets ({error.what})"
-            raise LabError(what, "use a kernel with sch_netem, or leave out the step", Exit.MISSING) from error
+        for line in step.on:
+            isp = self._lab.network.topology.isp_of(line)
+            words = ["tc", "qdisc", "replace", "dev", line, "root", "netem", "delay", f"{step.delay_ms:g}ms"]
+            try:
+                self._lab.network.run(isp.name, *words)
+            except LabError as error:
+                what = f"this kernel cannot delay packets ({error.what})"
+                raise LabError(what, "use a kernel with sch_netem, or leave out the step", Exit.MISSING) from error

@@ -6,12 +6,14 @@ rendered. The ISPs apply BCP 38: from a customer's line only that line's address
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from lab.errors import LabError
 from lab.netns import command
-from lab.topology import ISPS, Isp, locator
+from lab.topology import SITES, Isp, locator
 from runtime.exits import Exit
 
 FRR = Path("/usr/lib/frr")
@@ -19,9 +21,18 @@ FILTER_TABLE = "lab_ingress"
 _BASE = """\
 hostname {name}
 bgp route-map delay-timer 0
-route-map MESH permit 10
+bgp community-list standard SHUTDOWN seq 5 permit 65535:0
+route-map MESH-IN permit 10
+ match community SHUTDOWN
+ set local-preference 0
+exit
+route-map MESH-IN permit 20
+exit
+route-map MESH-OUT permit 10
+exit
 router bgp {asn}
  bgp router-id 192.0.2.{host}
+ bgp bestpath compare-routerid
  no bgp default ipv4-unicast
  no bgp network import-check
 {neighbours}
@@ -32,13 +43,13 @@ router bgp {asn}
 """
 _NEIGHBOUR = """\
  neighbor {address} remote-as {asn}
- neighbor {address} advertisement-interval 0
+ neighbor {address} advertisement-interval {mrai_s}
  neighbor {address} timers 1 3
  neighbor {address} timers connect 1"""
 _ACTIVATION = """\
   neighbor {address} activate
-  neighbor {address} route-map MESH in
-  neighbor {address} route-map MESH out"""
+  neighbor {address} route-map MESH-IN in
+  neighbor {address} route-map MESH-OUT out"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +58,20 @@ class Best:
 
     neighbour: str | None
     communities: tuple[str, ...] = ()
-    paths: int = 0
+    offers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # every neighbour with a way -> its communities
 
     @property
     def site(self) -> str | None:
         """The site itself, if the ISP hands packets to it directly."""
-        return next((f"site{n}" for n in ISPS if locator(f"site{n}") == self.neighbour), None)
+        return next((site for site in SITES if locator(site) == self.neighbour), None)
 
 
-def frr_configuration(isp: Isp) -> str:
-    """The ISP's own part: its prefix and its neighbours, each update at once."""
-    mesh = [other for other in ISPS if other != isp.number]
-    peers = [{"address": _peer(isp, other), "asn": 64500 + other} for other in mesh]
+def frr_configuration(isp: Isp, mrai_s: int = 0) -> str:
+    """The ISP's own part: its prefix and its neighbours, to which it sends updates `mrai_s` seconds apart at least.
+
+    It honours GRACEFUL_SHUTDOWN on every EBGP session, as RFC 8326 4.1 asks.
+    """
+    peers = [{"address": _peer(isp, other), "asn": 64500 + other, "mrai_s": mrai_s} for other in isp.peers]
     return _BASE.format(
         name=isp.name,
         asn=isp.autonomous_system,
@@ -99,6 +112,8 @@ def frr_words(daemon: str, directory: Path, configuration: Path) -> list[str]:
     """The command line of one FRR daemon with everything it writes in `directory`."""
     words = [str(FRR / daemon), "-f", str(configuration), "-i", str(directory / f"{daemon}.pid")]
     words += ["-z", str(directory / "zserv.api"), "--vty_socket", str(directory), "-P", "0", "--log", "stdout"]
+    if daemon == "zebra":
+        words.append("--v6-rr-semantics")  # a changed route is replaced at once, not removed and put in again
     if daemon == "bfdd":
         words += ["--bfdctl", str(directory / "bfdd.sock")]
     return words
@@ -120,6 +135,12 @@ def load(directory: Path, configuration: Path) -> None:
     command("vtysh", "--vty_socket", str(directory), "-f", str(configuration))
 
 
+def configure(directory: Path, *lines: str) -> None:
+    """Change the running configuration, as an administrator at its console would. Raises: LabError."""
+    words = [word for line in ("configure terminal", *lines) for word in ("-c", line)]
+    command("vtysh", "--vty_socket", str(directory), *words)
+
+
 def best(directory: Path, prefix: str) -> Best:
     """What the ISP's RIB holds for `prefix`."""
     try:
@@ -127,11 +148,15 @@ def best(directory: Path, prefix: str) -> Best:
     except ValueError:
         return Best(None)
     paths = document.get("paths", [])
+    offers = {str(path.get("peer", {}).get("peerId")): _communities(path) for path in paths}
     for path in paths:
         if path.get("bestpath", {}).get("overall"):
-            communities = path.get("community", {}).get("list", [])
-            return Best(path.get("peer", {}).get("peerId"), tuple(communities), len(paths))
-    return Best(None, (), len(paths))
+            return Best(path.get("peer", {}).get("peerId"), _communities(path), offers)
+    return Best(None, (), offers)
+
+
+def _communities(path: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(path.get("community", {}).get("list", []))
 
 
 def bfd_state(directory: Path, peer: str) -> str:

@@ -22,15 +22,17 @@ from lab.poll import wait_until
 from lab.processes import Processes
 from lab.programs import Programs
 from lab.runfolder import PLACE, RunFolder, this_process
-from lab.topology import AGGREGATE, CUSTOMER, LAN_HOST, ROUTER, SITES, TOPOLOGIES, Isp, lan_ends, locator
+from lab.topology import AGGREGATE, CUSTOMER, LAN_HOST, LINES, ROUTER, SITES, TOPOLOGIES, Isp, lan_ends, locator
 
-SESSIONS_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
+PATIENCE_S = 20.0  # FRR and ExaBGP are up within 2 s on an idle machine
 
 
 class Lab:
     """A running lab. Use it as a context; `keep()` leaves it up when the block ends."""
 
-    def __init__(self, topology: str = "reference", place: Path = PLACE) -> None:
+    def __init__(self, topology: str = "reference", place: Path = PLACE, mrai_s: int = 0) -> None:
+        self.patience_s = PATIENCE_S  # for what was started to be there
+        self.mrai_s = mrai_s  # the ISPs' advertisement interval, which the office is told, too
         self.folder = RunFolder.create(place)
         self.layout = Layout(self.folder.path)
         self.network = Network(self.folder.id, TOPOLOGIES[topology]())
@@ -95,9 +97,10 @@ class Lab:
                 self._wait_for_vty(isp.name, daemons)
         for isp in self.network.topology.isps:
             directory = self.layout.frr(isp.name)
-            wait_until(partial(provider.not_yet_ready, directory), SESSIONS_S)
+            wait_until(partial(provider.not_yet_ready, directory), self.patience_s)
             configuration = directory / "frr.conf"
-            configuration.write_text(provider.frr_configuration(isp) + neighbour_block(f"site{isp.number}"))
+            block = neighbour_block(isp.site) if isp.site else ""
+            configuration.write_text(provider.frr_configuration(isp, self.mrai_s) + block)
             provider.load(directory, configuration)
 
     def start_bfd(self, site: str, configuration: Path) -> None:
@@ -128,7 +131,8 @@ class Lab:
         self.network.configure(LAN_HOST, [f"address add {host} dev eth0 nodad", f"route add default via {router.ip}"])
         self.folder.write(lan_host=str(host.ip))
         # Each line's own default route, as an ISP's router advertisement would install it.
-        lines = [f"route add default via 2001:db8:{n}:c::1 dev line{n} metric {1024 + n}" for n in (1, 2)]
+        net = self.network.topology.line_net
+        lines = [f"route add default via {net(line)}::1 dev {line} metric {1024 + n}" for n, line in enumerate(LINES)]
         self.network.configure(ROUTER, lines)
         self.processes.start("mr-xsp-mr", ROUTER, [self.programs.path("xsp-mr"), "--config", str(file), "run"])
 
@@ -147,6 +151,10 @@ class Lab:
         """Whether the site's ISP hands packets for the aggregate to the site itself."""
         return self.best(self._isp(site)).neighbour == locator(site)
 
+    def seen_from(self, site: str) -> Best:
+        """What the site's ISP would do with a packet for the aggregate."""
+        return self.best(self._isp(site))
+
     def wait_for_mesh(self) -> None:
         """Until every ISP has a route to every other one."""
 
@@ -154,11 +162,12 @@ class Lab:
             for isp in self.network.topology.isps:
                 for other in self.network.topology.isps:
                     found = provider.best(self.layout.frr(isp.name), other.prefix)
-                    if other != isp and found.neighbour != other.mesh_address(isp.number):
+                    direct = other.mesh_address(isp.number) if other.number in isp.peers else found.neighbour
+                    if other != isp and (found.neighbour is None or found.neighbour != direct):
                         return f"{isp.name} has no route to {other.name}"
             return None
 
-        wait_until(missing, SESSIONS_S)
+        wait_until(missing, self.patience_s)
 
     def wait_for_sites(self, sites: tuple[str, ...] = SITES, bfd: bool = True) -> None:
         """Until every site is announced, chosen by its own ISP, and (unless it is off on purpose) BFD is up."""
@@ -174,7 +183,7 @@ class Lab:
                     return f"BFD between {isp.name} and {site} is not up"
             return None
 
-        wait_until(missing, SESSIONS_S)
+        wait_until(missing, self.patience_s)
 
     def _isp(self, site: str) -> Isp:
         return self.network.topology.isp_of(site)
@@ -185,7 +194,7 @@ class Lab:
             gone = [daemon for daemon in daemons if not (self.layout.frr(node) / f"{daemon}.vty").exists()]
             return f"{gone[0]} of {node} does not answer" if gone else None
 
-        wait_until(missing, SESSIONS_S)
+        wait_until(missing, self.patience_s)
 
 
 @contextlib.contextmanager

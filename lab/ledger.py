@@ -126,14 +126,14 @@ def servers(probes: Iterator[Probe]) -> tuple[set[str], set[str]]:
     return {probe.site for probe in delivered if probe.site}, {probe.line for probe in delivered if probe.line}
 
 
-def serves(probe: Probe, what: str) -> bool:
-    """Whether `what` (a site or a line) carried this probe."""
-    return what in (probe.site, probe.line)
+def serves(probe: Probe, what: Sequence[str]) -> bool:
+    """Whether one of `what` (sites or lines) carried this probe."""
+    return probe.site in what or probe.line in what
 
 
-def away_from(ledger: Ledger, direction: str, failed: str, event_at: float, end: float) -> Shift:
-    """How the flows of a direction left `failed` (a site or a line) after `event_at`."""
-    is_site = failed in ledger.sites
+def away_from(ledger: Ledger, direction: str, failed: Sequence[str], event_at: float, end: float) -> Shift:
+    """How the flows of a direction left all of `failed` (sites or lines) after `event_at`."""
+    is_site = failed[0] in ledger.sites
     before: dict[int, bool] = {}
     for probe in ledger.between(event_at - RECENT_S, event_at - UNDER_WAY_S, direction):
         if probe.received_at is not None and (probe.site if is_site else probe.line):
@@ -153,7 +153,7 @@ def away_from(ledger: Ledger, direction: str, failed: str, event_at: float, end:
     return Shift(len(affected), shift_s, outside)
 
 
-def back_to(ledger: Ledger, direction: str, returned: str, event_at: float, end: float) -> Shift:
+def back_to(ledger: Ledger, direction: str, returned: Sequence[str], event_at: float, end: float) -> Shift:
     """When the first probe of a direction was served by `returned` again; every loss counts as outside."""
     probes = list(ledger.between(event_at - UNDER_WAY_S, end, direction))
     arrivals = [

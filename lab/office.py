@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lab.errors import LabError
 from lab.layout import Layout
 from lab.programs import Programs
-from lab.topology import AGGREGATE, CUSTOMER, ISPS, LINES, SITES, XSP_AS, locator
+from lab.topology import AGGREGATE, CUSTOMER, ISPS, LINES, SITES, XSP_AS, Topology, locator
 
 COMMAND_S = 60.0
 AT_ONCE = 2  # renderings change nothing, so they need not wait for one another
@@ -25,14 +25,14 @@ class Office:
         self._programs = programs
         self._on_command = on_command
 
-    def register(self) -> None:
-        """The xSP, its aggregate, its sites, and a customer with two lines."""
+    def register(self, topology: Topology, mrai_s: int = 0) -> None:
+        """The xSP, its aggregate, its sites behind ISPs of that advertisement interval, a customer with two lines."""
         self.xsp("init", "--as", str(XSP_AS))
         self.xsp("aggregate", "add", AGGREGATE)
         for number, site in zip(ISPS, SITES, strict=True):
             where = ["--locator", locator(site), "--gateway", f"2001:db8:{number}:a::1"]
-            self.xsp("site", "add", site, *where, "--neighbour-as", str(XSP_AS + number))
-        lines = [word for line in LINES for word in ("--uplink", f"{line}:allowed=2001:db8:{line[-1]}:c::/64")]
+            self.xsp("site", "add", site, *where, "--neighbour-as", str(XSP_AS + number), "--mrai", str(mrai_s))
+        lines = [word for line in LINES for word in ("--uplink", f"{line}:allowed={topology.line_net(line)}::/64")]
         self.xsp("customer", "add", CUSTOMER, *lines)
 
     def render(self) -> None:

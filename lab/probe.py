@@ -5,7 +5,7 @@ Owns two threads: one sends, one reads every receiving and capturing socket. Arr
 decide what a loss means: the ledger counts.
 """
 
-import contextlib
+import errno
 import selectors
 import socket
 import struct
@@ -184,12 +184,16 @@ class Prober:
         note: Callable[[int, float], None],
         to_monotonic: float,
     ) -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            for _ in range(READ_AT_ONCE):
+        for _ in range(READ_AT_ONCE):
+            try:
                 octets, ancillary, _, _ = one.recvmsg(probe_packet.CAPTURE_BYTES, _ANCILLARY_BYTES)
-                number = decode(octets)
-                if number is not None:
-                    note(number, _kernel_time(ancillary) + to_monotonic)
+            except OSError as error:
+                if isinstance(error, BlockingIOError | ConnectionError) or error.errno == errno.ENETDOWN:
+                    return  # nothing more; a refused probe's ICMP error; the interface went down, and may come back
+                raise
+            number = decode(octets)
+            if number is not None:
+                note(number, _kernel_time(ancillary) + to_monotonic)
 
 
 def _mark(note: Callable[[int, int], None], index: int) -> Callable[[int, float], None]:

@@ -55,6 +55,15 @@ class Processes:
         process = self._running.get(name)
         return process is not None and process.poll() is None
 
+    def pid(self, name: str) -> int | None:
+        """The process id of what runs under this name, None if it does not."""
+        return self._running[name].pid if self.runs(name) else None
+
+    def reap(self) -> None:
+        """Take notice of everything that has ended."""
+        for process in self._running.values():
+            process.poll()
+
     def names(self) -> list[str]:
         """Everything ever started, in order."""
         return list(self._running)

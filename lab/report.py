@@ -96,7 +96,7 @@ def table(outcomes: Sequence[Outcome]) -> Table:
 
 def event_name(outcome: Outcome) -> str:
     """How an event is called in table and picture."""
-    return f"{outcome.step.do} {outcome.step.on}".strip()
+    return f"{outcome.step.do} {outcome.step.where}".strip()
 
 
 def shift_text(row: Row) -> str:

@@ -9,13 +9,15 @@
     [[step]]
     at_s = 1.0              # not before; a step also waits until the one before has been judged
     do = "cut"
-    on = "line1"
+    on = "line1"            # or several at once: ["site1", "site2"]
     expect = { shift_ms_max = 300, loss_max = "shift", serves = "site1", line = ["line2", "!line1"] }
 
 `shift_ms_max` bounds the time in which every affected flow moved; `loss_max` is a number of probes per direction, or
 "shift": only probes sent before their flow had moved may be lost. `serves` and `line` name who must (`!`: must not)
 be seen carrying probes at the end of the step; a site named without `!` must also be its own ISP's choice, by that
-ISP's RIB. Owns the format and refuses unknown keys, verbs and names.
+ISP's RIB. `announced` names sites whose ISP must (`!`: must not) hold their announcement, chosen or not; `preferred`
+those whose announcement there must (`!`: must not) be free of GRACEFUL_SHUTDOWN. Owns the format and refuses unknown
+keys, verbs and names.
 """
 
 import tomllib
@@ -28,12 +30,14 @@ from lab.topology import LINES, SITES, TOPOLOGIES
 from runtime.exits import Exit
 
 SCENARIOS = Path(__file__).with_name("scenarios")
-FAILING = frozenset({"cut", "freeze", "kill", "stop", "drain"})
-RETURNING = frozenset({"restore", "thaw", "start", "cont", "undrain"})
-VERBS = FAILING | RETURNING | {"delay", "publish", "wait"}
-_ON_LINES = frozenset({"cut", "restore"})
-_ON_SITES = VERBS - _ON_LINES - {"wait", "publish", "delay"}
-HOSTS = ("cn1", "cn3", "lan1")
+FAILING = frozenset({"cut", "freeze", "kill", "stop", "drain", "depreference", "break", "power-off"})
+RETURNING = frozenset({"restore", "thaw", "start", "cont", "undrain", "mend", "power-on"})
+NEITHER = frozenset({"delay", "publish", "wait", "separate", "join", "bfd-off", "bfd-on"})
+VERBS = FAILING | RETURNING | NEITHER
+_ON_LINES_OR_SITES = frozenset({"cut", "restore"})
+_ON_SITES = VERBS - _ON_LINES_OR_SITES - {"wait", "publish", "delay"}
+PROCESSES = ("xsp-ha", "bridge", "exabgp", "supervisor")
+STARTED = ("xsp-ha", "supervisor")  # by us; the supervisor starts ExaBGP, which starts the bridge
 DEFAULT_WINDOW_S = 1.6
 
 
@@ -55,23 +59,31 @@ class Expectation:
     loss_in_shift_only: bool = False
     serves: tuple[str, ...] = ()
     line: tuple[str, ...] = ()
+    announced: tuple[str, ...] = ()
+    preferred: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """`[[step]]`.
 
-    `process`: which program of a site, for kill, stop, cont and start; `window_s`: watch at least so long.
+    `on`: what it is done to, all at once; `process`: which processes of each site, for kill, stop, cont and start;
+    `window_s`: watch at least so long.
     """
 
     at_s: float
     do: str
-    on: str
+    on: tuple[str, ...]
     expect: Expectation
-    process: str = "xsp-ha"
+    process: tuple[str, ...] = ("xsp-ha",)
     window_s: float = DEFAULT_WINDOW_S
     delay_ms: float = 0.0
     say: str = ""
+
+    @property
+    def where(self) -> str:
+        """What it is done to, for people and reports."""
+        return ", ".join(self.on)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +129,13 @@ def parse(document: dict[str, Any], where: str) -> Scenario:
     """Check a parsed document. Raises: LabError naming the place."""
     keys = _Keys(document, where)
     name, topology, title = keys.take("name", str), keys.take("topology", str, "reference"), keys.take("title", str, "")
-    probes = tuple(_probe(_Keys(row, f"{where}: probe {n}")) for n, row in enumerate(keys.take("probe", list), 1))
-    steps = tuple(_step(_Keys(row, f"{where}: step {n}")) for n, row in enumerate(keys.take("step", list), 1))
-    keys.done()
     if topology not in TOPOLOGIES:
         raise keys.wrong(f"topology {topology!r} is unknown")
+    hosts = TOPOLOGIES[topology]().hosts
+    rows = enumerate(keys.take("probe", list), 1)
+    probes = tuple(_probe(_Keys(row, f"{where}: probe {n}"), hosts) for n, row in rows)
+    steps = tuple(_step(_Keys(row, f"{where}: step {n}")) for n, row in enumerate(keys.take("step", list), 1))
+    keys.done()
     if not probes or not steps:
         raise keys.wrong("at least one probe and one step are needed")
     if list(steps) != sorted(steps, key=lambda step: step.at_s):
@@ -129,11 +143,11 @@ def parse(document: dict[str, Any], where: str) -> Scenario:
     return Scenario(name, topology, probes, steps, title)
 
 
-def _probe(keys: "_Keys") -> ProbeStream:
+def _probe(keys: "_Keys", hosts: tuple[str, ...]) -> ProbeStream:
     stream = ProbeStream(keys.take("from", str), keys.take("to", str), float(keys.take("rate_hz", (int, float))))
     keys.done()
-    if {stream.source, stream.destination} - set(HOSTS) or stream.source == stream.destination:
-        raise keys.wrong(f"from and to are two of {', '.join(HOSTS)}")
+    if {stream.source, stream.destination} - set(hosts) or stream.source == stream.destination:
+        raise keys.wrong(f"from and to are two of {', '.join(hosts)}")
     if not 1 <= stream.rate_hz <= 1000:
         raise keys.wrong("rate_hz lies outside 1 to 1000")
     return stream
@@ -143,9 +157,9 @@ def _step(keys: "_Keys") -> Step:
     step = Step(
         at_s=float(keys.take("at_s", (int, float), 0)),
         do=keys.take("do", str),
-        on=keys.take("on", str, ""),
+        on=_texts(keys, "on", ()),
         expect=_expectation(_Keys(keys.take("expect", dict, {}), f"{keys.where}: expect")),
-        process=keys.take("process", str, "xsp-ha"),
+        process=_texts(keys, "process", ("xsp-ha",)),
         window_s=float(keys.take("window_s", (int, float), DEFAULT_WINDOW_S)),
         delay_ms=float(keys.take("delay_ms", (int, float), 0)),
         say=keys.take("say", str, ""),
@@ -153,13 +167,31 @@ def _step(keys: "_Keys") -> Step:
     keys.done()
     if step.do not in VERBS:
         raise keys.wrong(f"do = {step.do!r} is none of {', '.join(sorted(VERBS))}")
-    if (step.do in _ON_LINES and step.on not in LINES) or (step.do in _ON_SITES and step.on not in SITES):
-        raise keys.wrong(f"{step.do} does not work on {step.on!r}")
-    if step.do == "delay" and step.on not in LINES:
-        raise keys.wrong(f"delay works on a line, not on {step.on!r}")
-    if step.process not in ("xsp-ha", "xsp-bgp"):
-        raise keys.wrong(f"process {step.process!r} is none of xsp-ha, xsp-bgp")
+    known = _targets(step.do)
+    if known and not (step.on and set(step.on) <= set(known) and len(set(step.on)) == len(step.on)):
+        raise keys.wrong(f"{step.do} does not work on {step.where!r}, but on one or more of {', '.join(known)}")
+    processes = STARTED if step.do == "start" else PROCESSES
+    if not step.process or set(step.process) - set(processes):
+        raise keys.wrong(f"process {', '.join(step.process)!r} is none of {', '.join(processes)}")
     return step
+
+
+def _targets(verb: str) -> tuple[str, ...]:
+    """What a verb works on; nothing if it does not matter."""
+    if verb == "delay":
+        return LINES
+    if verb in _ON_LINES_OR_SITES:
+        return (*LINES, *SITES)
+    return SITES if verb in _ON_SITES else ()
+
+
+def _texts(keys: "_Keys", key: str, default: tuple[str, ...]) -> tuple[str, ...]:
+    """One text, or a list of them."""
+    value = keys.take(key, (str, list), default)
+    found = (value,) if isinstance(value, str) else tuple(value)
+    if not all(isinstance(text, str) for text in found):
+        raise keys.wrong(f"{key} = {value!r} has the wrong type")
+    return found
 
 
 def _expectation(keys: "_Keys") -> Expectation:
@@ -173,16 +205,17 @@ def _expectation(keys: "_Keys") -> Expectation:
         loss_in_shift_only=loss == "shift",
         serves=_names(keys, "serves", SITES),
         line=_names(keys, "line", LINES),
+        announced=_names(keys, "announced", SITES),
+        preferred=_names(keys, "preferred", SITES),
     )
     keys.done()
     return found
 
 
 def _names(keys: "_Keys", key: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    value = keys.take(key, (str, list), [])
-    names = (value,) if isinstance(value, str) else tuple(value)
+    names = _texts(keys, key, ())
     for name in names:
-        if not isinstance(name, str) or name.removeprefix("!") not in known:
+        if name.removeprefix("!") not in known:
             raise keys.wrong(f"{key} = {name!r} is none of {', '.join(known)}, with or without !")
     return names
 

@@ -77,8 +77,8 @@ class Story:
         return prober.ledger, outcomes
 
     def _before(self, step: Step) -> None:
-        text = step.say or f"{step.do} {step.on}".strip()
-        self.say(f"[bold]{text}[/bold] [dim]({step.do} {step.on})[/dim]" if step.on else f"[bold]{text}[/bold]")
+        text = step.say or f"{step.do} {step.where}".strip()
+        self.say(f"[bold]{text}[/bold] [dim]({step.do} {step.where})[/dim]" if step.on else f"[bold]{text}[/bold]")
 
     def _after(self, outcome: Outcome) -> None:
         for row in outcome.rows:

@@ -33,6 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="hold this lock throughout: no other lab runs, so any new namespace of a lab is ours",
     )
+    parser.addoption(
+        "--every-combination", action="store_true", help="kill and stop every pair of processes, not a few"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

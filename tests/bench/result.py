@@ -88,10 +88,14 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
         print(f"{rows[0]['machine']}, commit {rows[0]['commit']}")
 
 
+def _identity(row: dict[str, Any]) -> tuple[str, ...]:
+    return row["name"], row.get("event", ""), row.get("setting", "")
+
+
 def keep(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Put rows into a file of JSON lines, each in the place of the older one of its name."""
+    """Put rows into a file of JSON lines, each in the place of the older one of its name (and event, if it has one)."""
     lines = path.read_text().splitlines() if path.exists() else []
-    kept = {json.loads(line)["name"]: line for line in lines}
-    kept |= {row["name"]: json.dumps(row) for row in rows}
+    kept = {_identity(json.loads(line)): line for line in lines}
+    kept |= {_identity(row): json.dumps(row) for row in rows}
     path.parent.mkdir(exist_ok=True)
     path.write_text("".join(line + "\n" for line in kept.values()))

@@ -42,7 +42,7 @@ def test_servers_are_those_of_delivered_probes() -> None:
 def test_a_flow_shifts_when_the_first_probe_served_by_another_arrives() -> None:
     ledger = run({0: list("1111111111xxx222"), 1: list("1111111111111222"), 2: list("2222222222222222")})
     event_at = 9.5 * STEP_S
-    shift = books.away_from(ledger, DIRECTION, "site1", event_at, 1.0)
+    shift = books.away_from(ledger, DIRECTION, ("site1",), event_at, 1.0)
     assert shift.affected == 2
     assert shift.lost_outside == 0
     assert shift.shift_s is not None
@@ -51,31 +51,31 @@ def test_a_flow_shifts_when_the_first_probe_served_by_another_arrives() -> None:
 
 def test_a_loss_after_the_flow_had_moved_is_outside_the_shift() -> None:
     ledger = run({0: list("1111111111x22x22"), 1: list("222222222222x222")})
-    shift = books.away_from(ledger, DIRECTION, "site1", 9.5 * STEP_S, 1.0)
+    shift = books.away_from(ledger, DIRECTION, ("site1",), 9.5 * STEP_S, 1.0)
     assert (shift.affected, shift.lost_outside) == (1, 2)
 
 
 def test_a_probe_of_which_no_site_was_seen_does_not_tell_where_its_flow_is() -> None:
     """A busy machine's sniffer missed one: its flow counted as moved at once, and the shift's losses as outside it."""
     ledger = run({0: list("1111111111?xxx22"), 1: list("111111111?xxxx22")})
-    shift = books.away_from(ledger, DIRECTION, "site1", 9.5 * STEP_S, 1.0)
+    shift = books.away_from(ledger, DIRECTION, ("site1",), 9.5 * STEP_S, 1.0)
     assert (shift.affected, shift.lost_outside) == (2, 0)
 
 
 def test_a_flow_that_never_moves_has_no_shift() -> None:
     ledger = run({0: list("1111111111222222"), 1: list("1111111111111111")})
-    shift = books.away_from(ledger, DIRECTION, "site1", 9.5 * STEP_S, 1.0)
+    shift = books.away_from(ledger, DIRECTION, ("site1",), 9.5 * STEP_S, 1.0)
     assert (shift.affected, shift.shift_s) == (2, None)
 
 
 def test_a_direction_that_was_served_by_another_is_not_affected() -> None:
     ledger = run({0: list("2222222222222222")})
-    assert books.away_from(ledger, DIRECTION, "site1", 9.5 * STEP_S, 1.0) == Shift(0, None, 0)
+    assert books.away_from(ledger, DIRECTION, ("site1",), 9.5 * STEP_S, 1.0) == Shift(0, None, 0)
 
 
 def test_coming_back_is_the_first_arrival_served_by_what_returned() -> None:
     ledger = run({0: list("22222222222x1111"), 1: list("2222222222222211")})
-    shift = books.back_to(ledger, DIRECTION, "site1", 9.5 * STEP_S, 1.0)
+    shift = books.back_to(ledger, DIRECTION, ("site1",), 9.5 * STEP_S, 1.0)
     assert shift.lost_outside == 1
     assert shift.shift_s is not None
     assert abs(shift.shift_s - (12 * STEP_S + 0.001 - 9.5 * STEP_S)) < 1e-9

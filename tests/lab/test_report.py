@@ -15,7 +15,7 @@ KEYS = {"do", "on", "shift_ms", "sent", "lost", "direction", "served_by", "lines
 
 
 def outcome(ok: bool) -> Outcome:
-    step = Step(0.0, "cut", "line1", Expectation())
+    step = Step(0.0, "cut", ("line1",), Expectation())
     why = "" if ok else "3 probes were lost, allowed are 0"
     row = Row("cut", "line1", "cn1->lan1", 42.0, 100, 0 if ok else 3, ("site1",), ("line2",), ok, why)
     return Outcome(step, 1.0, 3.0, (row,))

@@ -20,7 +20,7 @@ def test_a_scenario_is_parsed_to_values() -> None:
     found = parse(document(step=[{"do": "cut", "on": "line1", "at_s": 1.5, "expect": expect}]), "test")
     assert found.probes == (ProbeStream("cn1", "lan1", 200.0),)
     expected = Expectation(300.0, None, True, ("site1",), ("!line1", "line2"))
-    assert found.steps == (Step(1.5, "cut", "line1", expected),)
+    assert found.steps == (Step(1.5, "cut", ("line1",), expected),)
 
 
 @pytest.mark.parametrize("path", sorted(SCENARIOS.glob("*.toml")), ids=lambda path: path.stem)
@@ -39,10 +39,17 @@ def test_every_scenario_of_the_lab_is_valid_and_named_like_its_file(path: Any) -
         ({"probe": [{**PROBE, "to": "cn1"}]}, "probe 1: from and to"),
         ({"probe": [{**PROBE, "rate_hz": 0}]}, "rate_hz"),
         ({"step": [{"do": "explode", "on": "site1"}]}, "step 1: do = 'explode'"),
-        ({"step": [{"do": "cut", "on": "site1"}]}, "cut does not work on 'site1'"),
+        ({"step": [{"do": "cut", "on": "cn1"}]}, "cut does not work on 'cn1'"),
+        ({"step": [{"do": "cut", "on": ["site1", "site1"]}]}, "cut does not work on 'site1, site1'"),
+        ({"step": [{"do": "kill"}]}, "kill does not work on ''"),
+        ({"step": [{"do": "kill", "on": [1]}]}, "wrong type"),
+        ({"step": [{"do": "start", "on": "site1", "process": "bridge"}]}, "process 'bridge'"),
+        ({"step": [{"do": "kill", "on": "site1", "process": ["xsp-ha", "init"]}]}, "process 'xsp-ha, init'"),
+        ({"step": [{"do": "wait", "expect": {"announced": "cn1"}}]}, "announced = 'cn1'"),
+        ({"topology": "failover"}, "probe 1: from and to are two of cn4, lan1"),
         ({"step": [{"do": "kill", "on": "line1"}]}, "kill does not work on 'line1'"),
         ({"step": [{"do": "kill", "on": "site1", "process": "init"}]}, "process 'init'"),
-        ({"step": [{"do": "delay", "on": "site1"}]}, "delay works on a line"),
+        ({"step": [{"do": "delay", "on": "site1"}]}, "delay does not work on 'site1'"),
         ({"step": [{"do": "wait", "at_s": 2}, {"do": "wait", "at_s": 1}]}, "order of at_s"),
         ({"step": [{"do": "wait", "expect": {"loss_max": "none"}}]}, 'a number or "shift"'),
         ({"step": [{"do": "wait", "expect": {"serves": "site9"}}]}, "serves = 'site9'"),

@@ -1,0 +1,71 @@
+"""A crowd in the lab: 100,000 customers in every site's table, all of them bound, beside the one that is watched.
+
+Nobody registers them: the sites find them in the snapshot that each believes to have written itself. Owns these two
+files and the two settings that belong to them. That all are in is read from the kernel.
+"""
+
+import base64
+import hashlib
+import json
+import time
+from pathlib import Path
+
+from ha import customer_table, snapshot
+from ha.frames import WireCell, WireRecord
+from ha.snapshot import Snapshot
+from lab import build
+from lab.errors import LabError
+from lab.lab import Lab
+from lab.topology import SITES
+from mip6 import ntp
+from tests.bench.population import CUSTOMERS, OFFICE, OFFICE_PUBLIC, care_of, home, rows
+
+LIFETIME_S = 86_400  # longer than any measurement: nobody refreshes them
+
+
+def load(lab: Lab) -> None:
+    """Give every site the table and the snapshot, before anything runs."""
+    build.without_hold_down(lab)
+    records = [_record(customer) for customer in range(CUSTOMERS)]
+    for site in SITES:
+        table = lab.layout.customer_table(site)
+        table.write_bytes(_joined(table.read_bytes()))
+        _trust(lab.layout.etc(site) / "ha.toml")
+        state = lab.layout.state_root / site
+        state.mkdir(mode=0o700, exist_ok=True)
+        snapshot.save(state, Snapshot(time.time(), records))
+
+
+def _joined(published: bytes) -> bytes:
+    """What the office published and the crowd, in one table, signed with the key of the tests."""
+    head_line, _, mine = published.partition(b"\n")
+    rest = mine + b"".join(rows(CUSTOMERS))
+    head = json.loads(head_line) | {"count": CUSTOMERS + mine.count(b"\n"), "sha256": hashlib.sha256(rest).hexdigest()}
+    head.pop("signature")
+    signature = base64.b64encode(OFFICE.sign(customer_table.signed_octets(head))).decode()
+    return json.dumps(head | {"signature": signature}).encode() + b"\n" + rest
+
+
+def _trust(config: Path) -> None:
+    key = base64.b64encode(OFFICE_PUBLIC).decode()
+    lines = [
+        f'table_public_key = "{key}"\nlifetime_max_s = {LIFETIME_S}' if line.startswith("table_public_key") else line
+        for line in config.read_text().splitlines()
+    ]
+    config.write_text("\n".join(lines) + "\n")
+
+
+def _record(customer: int) -> WireRecord:
+    """Two verified lines, registered a moment ago."""
+    said = ntp.to_timestamp(time.time() - 60)
+    version = (said, SITES[0])
+    cells = {bid: WireCell(version, care_of(customer, bid), LIFETIME_S, 0) for bid in (1, 2)}
+    return WireRecord(home(customer), cells, (0, ""), (version, 1), (version, True, None), said, LIFETIME_S)
+
+
+def check_all_bound(lab: Lab, sites: tuple[str, ...]) -> None:
+    """Raises: LabError if a site's kernel does not hold a route for everybody."""
+    for site in sites:
+        routes = lab.network.run(site, "ip", "-6", "route", "show", "proto", "208").count("\n")
+        if routes < CUSTOMERS:
+            raise LabError(f"{site} is in service with {routes} routes for {CUSTOMERS} customers", "read its log")

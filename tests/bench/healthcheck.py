@@ -1,0 +1,77 @@
+"""The baseline: ExaBGP's own `healthcheck` application in its tight setting, where xsp-bgp would be.
+
+What somebody would use who does not have our bridge: it runs a check every 50 ms, and after one failure it withdraws.
+The check asks xsp-ha's control socket a question that costs nothing and waits for the answer: it notices both death
+and hanging, and at 5 ms a time is far cheaper than `xsp-ha status`. Owns its configuration and its start.
+"""
+
+import re
+import signal
+import sys
+import time
+
+from bgp.launch import SETTINGS
+from lab import family
+from lab.events import Hands
+from lab.lab import Lab
+from lab.scenario import Step
+from lab.topology import AGGREGATE, SITES
+
+CHECK = r"""use Socket;
+socket(my $s, PF_UNIX, SOCK_STREAM, 0) or exit 1;
+connect($s, sockaddr_un($ARGV[0])) or exit 1;
+syswrite($s, "{}\n") or exit 1;
+sysread($s, my $answer, 1) or exit 1;
+"""
+TIGHT = """\
+command = perl {check} {socket}
+interval = 0.05
+fast-interval = 0.05
+rise = 1
+fall = 1
+timeout = 1
+withdraw-on-down
+no-ip-setup
+no-syslog
+ip = {aggregate}
+"""
+
+
+def replace_speakers(lab: Lab) -> None:
+    """At every site: no xsp-bgp, instead ExaBGP with its own application."""
+    for site in SITES:
+        pid = family.find(lab.processes, site, "supervisor")
+        family.send(lab.processes, [(site, "supervisor", signal.SIGKILL)])
+        family.wait_until_gone(lab.processes, [pid])
+        _write(lab, site)
+        start(lab, site)
+
+
+def _write(lab: Lab, site: str) -> None:
+    etc = lab.layout.etc(site)
+    (etc / "check.pl").write_text(CHECK)
+    socket = lab.layout.run_root / site / "control-ha.sock"
+    (etc / "healthcheck.conf").write_text(TIGHT.format(check=etc / "check.pl", socket=socket, aggregate=AGGREGATE))
+    run = f"run {sys.executable} -m exabgp healthcheck --config {etc / 'healthcheck.conf'};"
+    rendered = (etc / "exabgp.conf").read_text()
+    (etc / "exabgp-healthcheck.conf").write_text(re.sub(r"^\s*run .*;", f"    {run}", rendered, flags=re.MULTILINE))
+
+
+def start(lab: Lab, site: str) -> None:
+    """Start it; as root, because xsp-ha answers nobody else."""
+    words = [sys.executable, "-m", "exabgp", "server", str(lab.layout.etc(site) / "exabgp-healthcheck.conf")]
+    environment = {**SETTINGS, "exabgp_daemon_user": "root", "exabgp_api_ack": "true"}
+    lab.processes.start(f"{site}-exabgp", site, words, environment)
+
+
+class BaselineHands(Hands):
+    """As with xsp-bgp, but ExaBGP is started by us."""
+
+    def do(self, step: Step) -> float:
+        """Do it; the moment just before. Raises: LabError."""
+        if step.do != "start" or "exabgp" not in step.process:
+            return super().do(step)
+        at = time.monotonic()
+        for site in step.on:
+            start(self._lab, site)
+        return at

@@ -1,0 +1,80 @@
+"""Which processes of a site are killed or stopped together, how long its route may stay, and whether it stayed longer.
+
+The bounds are those of the failover table. A site serves as long as its xsp-ha lives: whatever happens to the others,
+its route may then stay if packets really pass. Without a living xsp-ha the site must not be chosen any more within the
+bound, and its route must be gone when the linger is over. Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+from signal import SIGKILL, SIGSTOP, Signals
+
+PROCESSES = ("xsp-ha", "bridge", "exabgp", "supervisor")
+BOUND_S = {
+    ("xsp-ha", SIGKILL): 0.45,
+    ("xsp-ha", SIGSTOP): 0.45,
+    ("bridge", SIGKILL): 0.2,
+    ("bridge", SIGSTOP): 1.0,
+    ("exabgp", SIGKILL): 0.15,
+    ("exabgp", SIGSTOP): 1.0,
+    ("supervisor", SIGKILL): 0.45,
+    ("supervisor", SIGSTOP): 1.0,  # not in the table: alone it harms nothing
+}
+LINGER_S = 1.0  # `ha.readiness.linger` without an advertisement interval
+Harm = tuple[tuple[str, Signals], ...]
+
+SINGLES: tuple[Harm, ...] = tuple(((process, number),) for process, number in product(PROCESSES, (SIGKILL, SIGSTOP)))
+PAIRS: tuple[Harm, ...] = tuple(
+    ((first, one), (second, other))
+    for first, second in combinations(PROCESSES, 2)
+    for one, other in product((SIGKILL, SIGSTOP), repeat=2)
+)
+# Every pair of processes once, every process with either signal: what a run of all tests has time for.
+COVERING: tuple[Harm, ...] = (
+    (("xsp-ha", SIGKILL), ("bridge", SIGSTOP)),
+    (("xsp-ha", SIGSTOP), ("exabgp", SIGSTOP)),
+    (("xsp-ha", SIGSTOP), ("supervisor", SIGKILL)),
+    (("bridge", SIGKILL), ("exabgp", SIGSTOP)),
+    (("bridge", SIGSTOP), ("supervisor", SIGSTOP)),
+    (("exabgp", SIGKILL), ("supervisor", SIGSTOP)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the ISP's RIB said `after_s` the event: is the site chosen, is there any way through it."""
+
+    after_s: float
+    chosen: bool
+    offered: bool
+
+
+def name(harm: Harm) -> str:
+    """For people."""
+    return " and ".join(f"{number.name} {process}" for process, number in harm)
+
+
+def bound_s(harm: Harm) -> float:
+    """The larger of the bounds."""
+    return max(BOUND_S[one] for one in harm)
+
+
+def must_go(harm: Harm) -> bool:
+    """Whether this leaves a site that does not serve."""
+    return any(process == "xsp-ha" for process, _ in harm)
+
+
+def complaint(harm: Harm, looks: Sequence[Look], served: bool, relaxed: float) -> str:
+    """What is wrong, empty if nothing. `served`: probes passed through the site when the last look was taken."""
+    allowed_s = relaxed * bound_s(harm)
+    if not must_go(harm):
+        gone = any(not look.chosen for look in looks if look.after_s <= allowed_s)
+        return "" if gone or served else f"announced for {allowed_s:.2f} s although nothing passes"
+    left = [look.after_s for look in looks if not look.chosen]
+    if not left or left[0] > allowed_s:
+        return f"still chosen after {allowed_s:.2f} s"
+    if any(look.chosen for look in looks if look.after_s > allowed_s):
+        return "chosen again"
+    gone_by_s = relaxed * (bound_s(harm) + LINGER_S)
+    return f"still announced after {gone_by_s:.2f} s" if looks[-1].offered else ""
