@@ -118,12 +118,29 @@ def own_socket(config: Config) -> None:
             os.chown(config.bridge_socket, 0, 0, follow_symlinks=False)
 
 
+def lend_configuration(config: Config) -> None:
+    """Let ExaBGP's user read its configuration by its group when MD5 passwords closed it to others (0600 -> 0640).
+
+    Raises: BgpError.
+    """
+    file = config.exabgp_configuration
+    if os.geteuid() != 0:
+        return
+    try:
+        if not file.stat().st_mode & 0o004:
+            os.chown(file, -1, _account(config.user).pw_gid)
+            file.chmod(0o640)
+    except OSError as error:
+        raise BgpError(f"{file} cannot be opened to user {config.user}: {error}", "render it anew") from error
+
+
 def check(config: Config) -> str:
     """Everything that can be known before the first start; returns ExaBGP's version.
 
     Raises: BgpError.
     """
     version = exabgp_version()
+    lend_configuration(config)
     file = config.exabgp_configuration
     _try(config.user, exabgp("validate", str(file)), f"ExaBGP refuses {file}", "render it anew, or correct it")
     try:
