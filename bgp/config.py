@@ -1,7 +1,7 @@
 """bgp.toml: its format, its checks, its canonical form. The reader owns the format.
 
 Owns parsing to a frozen value in full before anything is touched. Refuses unknown keys, an aggregate written twice, and
-neighbours written twice. The bridge reads two of these keys itself, with the standard library only.
+neighbours written twice. The bridge reads some of these keys itself, with the standard library only.
 """
 
 import tomllib

@@ -14,12 +14,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from ipaddress import ip_address
 
 from bgp.config import Config
 from bgp.errors import BgpError
 
 MISSING = 4  # exit status: a prerequisite is missing
 CHECK_TIMEOUT_S = 30.0
+_NEIGHBOUR = re.compile(r"^[ \t]*neighbor[ \t]+([0-9A-Fa-f:.]+)[ \t]*\{", re.MULTILINE)
 _BRIDGE = re.compile(r"^[^#\n]*\brun\s+([^;#\n]*\bbridge\b[^;#\n]*);", re.MULTILINE)
 
 # What decides how ExaBGP behaves, whatever stands in an exabgp.env beside the interpreter.
@@ -149,10 +151,21 @@ def check(config: Config) -> str:
         raise BgpError(f"{file} cannot be read: {error}", "make it readable") from error
     if run is None:
         raise BgpError(f"{file} starts no bridge", "add a process with `run .../xsp-bgp bridge --config FILE;`")
+    _compare_neighbours(config, run.string)
     words = run.group(1).split()
     remedy = f"make the interpreter and bgp.toml readable for user {config.user}"
     _try(config.user, [*words, "-n"], f"user {config.user} cannot run {words[0]} bridge", remedy)
     return version
+
+
+def _compare_neighbours(config: Config, text: str) -> None:
+    """A neighbour in one file only would be told nothing, or nothing be known of it. Raises: BgpError."""
+    here = {str(neighbour.address) for neighbour in config.neighbour}
+    there = {str(ip_address(word)) for word in _NEIGHBOUR.findall(text)}
+    if here != there:
+        files = f"{config.exabgp_configuration} and bgp.toml"
+        odd = ", ".join(sorted(here ^ there))
+        raise BgpError(f"{files} differ about the neighbour {odd}", "render both files anew")
 
 
 def _try(user: str, command: Sequence[str], what: str, remedy: str) -> None:
