@@ -8,7 +8,7 @@
     depreference          the operator's `depreference`, straight to the control socket: no program's start is measured
     break, mend           the site's kernel forwards no more, while every socket lives; forwards again
     power-off, power-on   the whole machine crashes; boots, and starts what it started before
-    separate, join        home agents do not hear each other (TCP 6275 is dropped), the Internet is intact
+    separate, join        home agents do not hear each other (port 6275 is dropped), the Internet is intact
     bfd-off, bfd-on       the ISP does not offer BFD to a site; offers it again
     delay                 netem on a line, where the kernel has it
     publish               a new customer table to every site
@@ -40,10 +40,11 @@ table inet {FREEZE_TABLE} {{
 }}
 """
 SEPARATE_TABLE = "lab_separate"
+_PORT_6275 = "meta l4proto { tcp, udp } th dport 6275 drop; meta l4proto { tcp, udp } th sport 6275 drop;"
 _SEPARATE = f"""
 table inet {SEPARATE_TABLE} {{
- chain in {{ type filter hook input priority -400; tcp dport 6275 drop; tcp sport 6275 drop; }}
- chain out {{ type filter hook output priority -400; tcp dport 6275 drop; tcp sport 6275 drop; }}
+ chain in {{ type filter hook input priority -400; {_PORT_6275} }}
+ chain out {{ type filter hook output priority -400; {_PORT_6275} }}
 }}
 """
 FORWARDING = "net.ipv6.conf.all.forwarding"
