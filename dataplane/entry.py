@@ -56,7 +56,8 @@ class SitePlan:
     """What a home agent's data plane is built around.
 
     `answers_at`: more addresses that are ours, but end no tunnel. `signalling`: mobility headers a second that may
-    reach the daemon from one /48 and in all; the rest is dropped.
+    reach the daemon from one /48 and in all; the rest is dropped. `self_test`: the interface that the self-test's
+    addresses lead to, empty without one.
     """
 
     home_agent_address: bytes
@@ -64,6 +65,7 @@ class SitePlan:
     egresses: tuple[Egress, ...]
     answers_at: tuple[bytes, ...] = ()
     signalling: tuple[int, int] = (1000, 20000)
+    self_test: str = ""
 
 
 class UplinkPath(NamedTuple):

@@ -4,6 +4,7 @@ Owns the tables `ip6 xsp_ha` and `ip6 xsp_mr`. The source check (RFC 6275 10.4.5
 be a care-of address of the customer that owns the inner source. One hash set per prefix length in use, keyed by both,
 for packets with and without the encapsulation limit option (RFC 2473 4.1.1) that stock tunnels send; all else that is
 tunnelled to the home agent is counted and dropped, outer fragments too: the kernel would decapsulate each by itself.
+What the self-test sends to see it dropped is not counted.
 Signalling is limited for each /48 and in all, before anybody looks at it.
 Who can send with a customer's care-of address as source can pass the check; it is no authentication.
 
@@ -23,6 +24,7 @@ from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
 from dataplane.plan import Element
 from dataplane.port import CHECK_LINGER_S
+from dataplane.self_test import CARE_OF
 
 HOME_AGENT_TABLE, ROUTER_TABLE, _TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
 TUNNEL_HOP_LIMIT = 64  # RFC 2473 6.3: that of a router's own packets; the kernel would copy the inner one
@@ -53,7 +55,8 @@ table ip6 xsp_ha {{
         ip6 daddr {address} ip6 nexthdr 41 jump tunnelled
         ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x2900 jump tunnelled_limit
         ip6 daddr {address} meta l4proto 41 exthdr frag exists counter name fragment drop
-        ip6 daddr {address} meta l4proto 41 counter name source_check drop
+        ip6 daddr {address} meta l4proto 41 ip6 saddr != {self_test} counter name source_check
+        ip6 daddr {address} meta l4proto 41 drop
         ip6 daddr {address} meta l4proto {{ 4, 47, 137 }} counter name tunnel_payload drop
         ip6 daddr {address} meta l4proto 135 jump signalling
     }}
@@ -246,7 +249,10 @@ def trial() -> None:
 
 def _home_agent_table(address: str, signalling: tuple[int, int]) -> str:
     of_one, of_all = signalling
-    return _HOME_AGENT.format(address=address, hop_limit=TUNNEL_HOP_LIMIT, of_one=of_one, of_all=of_all)
+    tested = ipaddress.IPv6Address(CARE_OF)
+    return _HOME_AGENT.format(
+        address=address, hop_limit=TUNNEL_HOP_LIMIT, of_one=of_one, of_all=of_all, self_test=tested
+    )
 
 
 def _lengths(sets: SetElements) -> set[int]:

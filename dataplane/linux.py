@@ -43,6 +43,7 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
+from dataplane.self_test import CARE_OF, HOST
 from dataplane.tunnel_errors import TunnelError
 from dataplane.watch import KernelWatch
 
@@ -86,6 +87,10 @@ class LinuxHomeAgent:
         for place, egress in enumerate(plan.egresses):
             if _index(egress):
                 self._put_egress(place, egress)
+        if plan.self_test:
+            index = socket.if_nametoindex(plan.self_test)
+            ways = [Route((address, 128), HOME_AGENT_PROTOCOL, interface=index) for address in (CARE_OF, HOST)]
+            self._netlink.settle(list(map(put_route, ways)), "routes of the self-test")
 
     def egress_present(self) -> bool:
         """See the port."""

@@ -7,6 +7,7 @@ is.
 
 import asyncio
 import base64
+import contextlib
 import gc
 import os
 import secrets
@@ -181,6 +182,7 @@ class Daemon:
     async def _close(self, server: asyncio.Server) -> None:
         """Leave the kernel forwarding: the peers carry on, and a restart finds everything in place."""
         self._loop.stop()
+        self._kernel.stop()
         await self._lease.close()
         await self._peerlink.stop()
         server.close()
@@ -210,10 +212,12 @@ class Daemon:
         self._loop.feed(events.LeaseAnswered("unreachable", 0))
 
     async def _look(self) -> None:
-        """Once a second: the kernel's egress, the clock, the table; now and then a snapshot."""
+        """Once a second, and on the self-test's alarm: the kernel, the clock, the table; now and then a snapshot."""
         save_at = time.monotonic()
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._kernel.alarm.wait(), LOOK_EVERY_S)
+            self._kernel.alarm.clear()
             self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
             if (share := self._meter.read(time.monotonic())) != self.agent.serving.load:
                 self._loop.feed(events.LoadMeasured(share))

@@ -204,6 +204,13 @@ class LeaseAnswered:
 
 
 @dataclass(frozen=True, slots=True)
+class SelfTested:
+    """The self-test's verdict has changed: why it failed, or None."""
+
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorAsked:
     """What an operator wants of the site: `mode` one of `readiness.Mode`; who, and why.
 
@@ -254,6 +261,7 @@ Event = (
     | RecordsAcknowledged
     | HelloReceived
     | LeaseAnswered
+    | SelfTested
     | OperatorAsked
     | LoadMeasured
     | RevokeAsked

@@ -40,6 +40,7 @@ from ha.events import (
     RecordsReceived,
     RevocationReceived,
     RevokeAsked,
+    SelfTested,
     TableLoaded,
     TimeReached,
 )
@@ -194,6 +195,8 @@ class HomeAgent:
             case DataPlaneChecked(egress_present, intact):
                 state.serving.data_plane(egress_present, intact, undo)
                 return []
+            case SelfTested(failure):
+                return self._self_tested(failure, now)
             case ForwardingRepaired():
                 return updates.repaired(state, event, now)
             case ClockRead(offset_s):
@@ -231,6 +234,13 @@ class HomeAgent:
             prepending=state.serving.decision.prepend,
         )
         return [*effects, SendHello(hello), *state.serving.renewals()]
+
+    def _self_tested(self, failure: str | None, now: float) -> list[Effect]:
+        self.serving.self_tested(failure, self._undo)
+        self._undo.assign(self, "_tick_at", now)  # the lease says so at once
+        if failure is None:
+            return [Note("info", "self-test passed", {})]
+        return [Note("error", "self-test failed", {"why": failure})]
 
     # --- operator ---------------------------------------------------------------------------------------------------
 

@@ -1,27 +1,26 @@
 """The data plane at work: orders in batches, errors relayed, what others change repaired. An edge; decides nothing.
 
 While a repair or a dump runs in a thread, because either takes seconds with many customers, the loop goes on; orders
-wait until it is done.
+wait until it is done. The self-test's customer is one more for the driver, and none for anybody above.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
+from dataplane import self_test
 from dataplane.entry import ForwardingEntry, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.port import DataPlane
 from dataplane.probe import probe
 from dataplane.relay import ErrorRelay
-from ha.events import (
-    DataPlaneChecked,
-    Event,
-    ForwardingRepaired,
-    ForwardingReported,
-)
+from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
+from ha.self_test import SelfTest
 from runtime import log
 from runtime.counters import Counters
 
+TUNNELLED_IN = "tunnel_packets{tunnelled_in}"  # as the driver calls it
 Entries = Mapping[bytes, ForwardingEntry]
 
 
@@ -47,6 +46,10 @@ class Kernel:
         self._in_use = asyncio.Lock()
         self._intact = True
         self._relay: ErrorRelay | None = None
+        self._self_test: SelfTest | None = None
+        self._tested = self_test.home_address(plan.home_agent_address)
+        self._egress_present = self._alarmed = False
+        self.alarm = asyncio.Event()  # somebody should look now
 
     def prepare(self) -> Entries:
         """Before anything else: is there a driver, the site's foundation, and what the kernel holds of customers.
@@ -54,23 +57,40 @@ class Kernel:
         Raises: DataPlaneError.
         """
         probe()
+        self._self_test = SelfTest(self._plan.home_agent_address, self._judged, self._look_out, self._counters)
+        self._plan = replace(self._plan, self_test=self_test.DEVICE)
         self._plane.prepare(self._plan)
-        return self._plane.read()
+        return self._without_test(self._plane.read())
 
     def reconcile(self, wanted: Entries) -> Mapping[bytes, str | None]:
-        """Make the kernel hold exactly this. Raises: DataPlaneError."""
-        return self._plane.reconcile(wanted)
+        """Make the kernel hold exactly this, and the self-test's customer. Raises: DataPlaneError."""
+        tested = self_test.entry(self._plan.home_agent_address)
+        results = self._plane.reconcile({self._tested: tested, **wanted})
+        if why := results.pop(self._tested):
+            raise DataPlaneError("the self-test's customer", why)
+        return results
 
     def start(self) -> None:
-        """From now on errors about our tunnels are relayed. Raises: DataPlaneError."""
+        """From now on errors about our tunnels are relayed, and the data plane is tested. Raises: DataPlaneError."""
         self._relay = ErrorRelay(self._plan.home_agent_address, self._plane.owns)
         asyncio.get_running_loop().add_reader(self._relay.socket, self._relay.relay)
-        self._feed(DataPlaneChecked(self._plane.egress_present()))
+        self._egress_present = self._plane.egress_present()
+        self._feed(DataPlaneChecked(self._egress_present))
+        if self._self_test is not None:
+            self._self_test.start()
+
+    def stop(self) -> None:
+        """Test no more; the kernel forwards on."""
+        if self._self_test is not None:
+            self._self_test.stop()
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
     def order(self, home_address: bytes, entry: ForwardingEntry | None, generation: int) -> None:
         """Carry out with whatever else is ordered in this turn of the loop; a report follows."""
+        if home_address == self._tested:
+            self._feed(ForwardingReported({home_address: (generation, "this home address is the self-test's")}))
+            return
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._apply)
         self._waiting[home_address] = (generation, entry)
@@ -101,11 +121,37 @@ class Kernel:
             self._intact = egress_present = False
         finally:
             asyncio.get_running_loop().call_soon(self._apply)  # what waited meanwhile
+        self._egress_present = egress_present
         self._feed(DataPlaneChecked(egress_present, self._intact))
+
+    def _judged(self, failure: str | None) -> None:
+        self._feed(SelfTested(failure))
+        if failure is not None:
+            self._alarmed = True
+            self.alarm.set()
+
+    def _look_out(self) -> None:
+        """Ten times a second: is there an egress? A driver that is in use for seconds looks itself when it is done."""
+        if self._in_use.locked() or not self._intact:
+            return
+        try:
+            egress_present = self._plane.egress_present()
+        except DataPlaneError:
+            self.alarm.set()
+            return
+        if egress_present != self._egress_present:
+            self._egress_present = egress_present
+            self._feed(DataPlaneChecked(egress_present))
+
+    def _without_test(self, entries: Entries) -> Entries:
+        return {home: entry for home, entry in entries.items() if home != self._tested}
 
     async def _look(self) -> bool:
         """Is there an egress? Raises: DataPlaneError."""
         disturbed = self._plane.disturbances()
+        if self._alarmed:
+            disturbed.add("self-test")  # what nobody announces, such as the tunnels' source, may have changed as well
+            self._alarmed = False
         if disturbed or not self._intact:
             log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
             wanted = dict(self._installed())
@@ -116,20 +162,21 @@ class Kernel:
 
     def _repair(self, wanted: Entries) -> dict[bytes, str | None]:
         self._plane.prepare(self._plan)
-        return self._plane.reconcile(wanted)
+        return dict(self.reconcile(wanted))
 
     async def read(self) -> tuple[Entries, dict[str, int]]:
         """What the kernel holds, by its own dump, and its counters. Raises: DataPlaneError."""
         try:
             async with self._in_use:
-                return await asyncio.to_thread(lambda: (self._plane.read(), self._plane.counters()))
+                entries, counters = await asyncio.to_thread(lambda: (self._plane.read(), self._plane.counters()))
+                return self._without_test(entries), counters | {"customers_installed": len(entries) - 1}
         finally:
             asyncio.get_running_loop().call_soon(self._apply)
 
     async def tunnelled_in(self) -> int:
         """Packets taken out of tunnels so far. Raises: DataPlaneError."""
         async with self._in_use:
-            return self._plane.counters().get("tunnelled_in", 0)
+            return self._plane.counters().get(TUNNELLED_IN, 0)
 
     def relay_counters(self) -> dict[str, int]:
         """What became of errors about our tunnels."""

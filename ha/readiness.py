@@ -76,10 +76,11 @@ class PeerSeen:
 class Facts:
     """All that the decision rests on.
 
-    `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start; `wish`:
-    the operator's; `drained`: it was decided that its drain is over; `synced`: the first synchronisation is done or was
-    given up; `cold`: it was given up and nothing was on disk; `peers`: every configured peer -> what was heard, or
-    None; `load`: the share of this site's capacity in use, `prepending`: what was decided about it last.
+    `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start;
+    `self_test`: why it failed, empty if it passed, None before its first round; `wish`: the operator's; `drained`: it
+    was decided that its drain is over; `synced`: the first synchronisation is done or was given up; `cold`: it was
+    given up and nothing was on disk; `peers`: every configured peer -> what was heard, or None; `load`: the share of
+    this site's capacity in use, `prepending`: what was decided about it last.
     """
 
     site: str
@@ -87,6 +88,7 @@ class Facts:
     looked: bool
     egress_present: bool
     data_plane_intact: bool
+    self_test: str | None
     synced: bool
     cold: bool
     wish: Wish
@@ -120,6 +122,8 @@ def decide(facts: Facts, now: float) -> Decision:
         return Decision(WITHDRAW, "WITHDRAWN", hard, linger_s)
     if not facts.forwarding_reconciled or not facts.looked:
         return Decision(WITHDRAW, "INIT", ("forwarding is not reconciled with the kernel",), linger_s, starting=True)
+    if facts.self_test is None:
+        return Decision(WITHDRAW, "INIT", ("the self-test has not passed yet",), linger_s, starting=True)
     if not facts.synced:
         reasons = ("first synchronisation with the peers is not done",)
         return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
@@ -150,6 +154,8 @@ def _hard_reasons(facts: Facts) -> tuple[str, ...]:
         reasons.append("somebody changed the data plane and it cannot be repaired")
     if facts.looked and not facts.egress_present:
         reasons.append("no default route is left")
+    if facts.self_test:
+        reasons.append(f"self-test: {facts.self_test}")
     return tuple(reasons)
 
 

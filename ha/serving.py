@@ -46,6 +46,7 @@ class Serving:
         self.recovered = False
         self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(sites)
         self.wish = readiness.SERVE
+        self.self_test: str | None = None
         self.load = 0.0
         self.history: tuple[Transition, ...] = ()
         self._looked = self._egress_present = False
@@ -69,6 +70,10 @@ class Serving:
         undo.assign(self, "_looked", True)
         undo.assign(self, "_egress_present", egress_present)
         undo.assign(self, "_intact", intact)
+
+    def self_tested(self, failure: str | None, undo: Undo) -> None:
+        """What the self-test found: nothing, or why a packet would be lost here."""
+        undo.assign(self, "self_test", failure or "")
 
     def operator_asked(self, wish: readiness.Wish, undo: Undo) -> None:
         """An operator's wish; asking twice for the same keeps the first time."""
@@ -131,6 +136,7 @@ class Serving:
             looked=self._looked,
             egress_present=self._egress_present,
             data_plane_intact=self._intact,
+            self_test=self.self_test,
             synced=self.synced(peers, now),
             cold=cold and young_s < self._cold_s,
             wish=self.wish,

@@ -42,10 +42,10 @@ class Net:
         self.run(left, "ip", "link", "set", left_name, "up")
         self.run(right, "ip", "link", "set", right_name, "up")
 
-    def run(self, node: str, *words: str, check: bool = True) -> str:
+    def run(self, node: str, *words: str, check: bool = True, stdin: str | None = None) -> str:
         """Run a command in a node; its output."""
         command = ["ip", "netns", "exec", self.name(node), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30, input=stdin)
         if check and done.returncode:
             raise AssertionError(f"{' '.join(words)} in {node}: {done.stderr or done.stdout}")
         return done.stdout

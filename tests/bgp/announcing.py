@@ -143,6 +143,7 @@ class World:
         if self.now >= agent.ready_at:
             serving.reconciled = True
             serving.data_plane(site.egress, True, undo)
+            serving.self_tested(None, undo)
         serving.lease_answered(str(site.speaker.state), 1, undo)
         serving.decide([], self.now, undo)
         clock = ntp.to_timestamp(UNIX + self.now + agent.clock_off_s)

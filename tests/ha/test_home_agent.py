@@ -5,7 +5,7 @@ import random
 import pytest
 
 from ha.effects import SendBindingAck, SetForwarding
-from ha.events import DataPlaneChecked, OperatorAsked, TimeReached
+from ha.events import DataPlaneChecked, OperatorAsked, SelfTested, TimeReached
 from ha.home_agent import HomeAgent
 from ha.readiness import Mode
 from mip6 import auth
@@ -138,7 +138,8 @@ def test_the_lease_asks_for_an_announcement_and_draining_for_depreference() -> N
     assert "RenewLease" not in repr(site.feed(TimeReached(), 1.0))  # it has not looked yet
     site.feed(DataPlaneChecked(egress_present=False), 1.02)
     assert "RenewLease(wanted='withdraw'" in repr(site.feed(TimeReached(), 1.1))
-    site.feed(DataPlaneChecked(egress_present=True), 1.05)
+    site.feed(DataPlaneChecked(egress_present=True), 1.15)
+    site.feed(SelfTested(None), 1.15)
     assert "RenewLease(wanted='announce'" in repr(site.feed(TimeReached(), 1.21))
     site.feed(OperatorAsked(Mode.DRAIN), 1.25)
     assert "RenewLease(wanted='depreference'" in repr(site.feed(TimeReached(), 1.32))

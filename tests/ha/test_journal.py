@@ -32,6 +32,7 @@ from ha.events import (
     RecordsAcknowledged,
     RecordsReceived,
     RevokeAsked,
+    SelfTested,
     TableLoaded,
     TimeReached,
 )
@@ -96,6 +97,7 @@ def everything() -> list[tuple[Event, float]]:
         (router.update(105.3, (BindingIdentifier(2),), lifetime_s=0), 105.3),
         (RevokeAsked(HOME, (1,)), 105.4),
         (LoadMeasured(0.9), 105.4),
+        (SelfTested("a packet is lost"), 105.45),
         (OperatorAsked(Mode.DRAIN, "alice", "upgrade"), 105.5),
         (PeerUnreachable("site2"), 105.6),
         (TimeReached(), 107.0),

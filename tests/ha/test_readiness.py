@@ -19,6 +19,7 @@ FIT = Facts(
     looked=True,
     egress_present=True,
     data_plane_intact=True,
+    self_test="",
     synced=True,
     cold=False,
     wish=SERVE,
@@ -38,6 +39,7 @@ any_facts = st.builds(
     looked=st.booleans(),
     egress_present=st.booleans(),
     data_plane_intact=st.booleans(),
+    self_test=st.sampled_from([None, "", "a packet is lost"]),
     synced=st.booleans(),
     cold=st.booleans(),
     wish=st.builds(Wish, st.sampled_from(Mode), st.floats(0, NOW)),
@@ -59,9 +61,19 @@ def test_no_egress_withdraws_at_once_even_alone() -> None:
     assert decide(alone, NOW).wanted == WITHDRAW
 
 
+def test_a_failed_self_test_withdraws_at_once_and_says_what_is_lost() -> None:
+    decision = decide(replace(FIT, self_test="a packet is lost"), NOW)
+    assert (decision.wanted, decision.reasons) == (WITHDRAW, ("self-test: a packet is lost",))
+
+
 def test_a_site_that_starts_asks_for_nothing_until_it_knows_enough() -> None:
     """Its predecessor's announcement may still stand, at all sites at once, before kernels that forward on."""
-    for unknown in ({"forwarding_reconciled": False}, {"looked": False, "egress_present": False}, {"synced": False}):
+    for unknown in (
+        {"forwarding_reconciled": False},
+        {"looked": False, "egress_present": False},
+        {"self_test": None},
+        {"synced": False},
+    ):
         decision = decide(replace(FIT, **unknown), NOW)
         assert (decision.wanted, decision.starting) == (WITHDRAW, True)
     known = decide(replace(FIT, synced=False, egress_present=False), NOW)
@@ -149,10 +161,10 @@ def test_a_site_that_hears_no_majority_stays_announced_depreferenced() -> None:
 @given(any_facts)
 def test_a_soft_reason_never_withdraws_the_last_announcement(facts: Facts) -> None:
     decision = decide(facts, NOW)
-    hard = facts.looked and not (facts.egress_present and facts.data_plane_intact)
+    hard = bool(facts.self_test) or (facts.looked and not (facts.egress_present and facts.data_plane_intact))
     if hard:
         assert (decision.wanted, decision.starting) == (WITHDRAW, False)
-    elif not (facts.forwarding_reconciled and facts.looked and facts.synced):
+    elif not (facts.forwarding_reconciled and facts.looked and facts.synced) or facts.self_test is None:
         assert decision.starting
     elif all(seen is None or seen is SILENT or seen.announcing != "announced" for seen in facts.peers.values()):
         assert decision.wanted != WITHDRAW

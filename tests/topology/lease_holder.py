@@ -1,0 +1,59 @@
+"""The lease socket as a bridge would have it, to hear what a home agent wants, and when it said so first."""
+
+import contextlib
+import json
+import socket
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+
+class LeaseListener:
+    """Answers every renewal as if all were announced."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._heard: list[tuple[float, str, str]] = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def since(self, at: float, wanted: str) -> float | None:
+        """How long after `at` it was first wanted, in seconds; None if not yet."""
+        return next((heard - at for heard, what, _ in self._heard if what == wanted and heard > at), None)
+
+    def reasons(self, at: float) -> set[str]:
+        """Every reason given after `at`."""
+        return {why for heard, _, why in self._heard if heard > at}
+
+    def latest(self) -> tuple[str, str]:
+        """What is wanted now, and why."""
+        return self._heard[-1][1:] if self._heard else ("nothing", "")
+
+    def longest_gap_s(self) -> float:
+        """Between two renewals."""
+        times = [at for at, _, _ in self._heard]
+        return max((b - a for a, b in pairwise(times)), default=0.0)
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._listener.close()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                stream, _ = self._listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), stream, stream.makefile("rwb", buffering=0) as lines:
+                for line in lines:
+                    renewal: dict[str, Any] = json.loads(line)
+                    self._heard.append((time.monotonic(), renewal["wanted"], renewal["reason"]))
+                    state = {"announce": "announced", "depreference": "depreferenced"}.get(
+                        renewal["wanted"], "withdrawn"
+                    )
+                    sessions = [{"neighbour": "2001:db8:a::1", "state": "established", "since_s": 1}]
+                    answer = {"v": 1, "seq": renewal["seq"], "state": state, "sent": [], "sessions": sessions}
+                    lines.write(json.dumps(answer).encode() + b"\n")
