@@ -6,7 +6,7 @@
     stop, cont            SIGSTOP and SIGCONT of them
     drain, undrain        the operator's commands `xsp-ha drain` and `undrain`
     depreference          the operator's `depreference`, straight to the control socket: no program's start is measured
-    break, mend           the site's kernel forwards no more, while every socket lives; forwards again
+    break, mend           somebody's filter drops what the site forwards, while every socket lives; is gone again
     power-off, power-on   the whole machine crashes; boots, and starts what it started before
     separate, join        home agents do not hear each other (port 6275 is dropped), the Internet is intact
     bfd-off, bfd-on       the ISP does not offer BFD to a site; offers it again
@@ -47,7 +47,12 @@ table inet {SEPARATE_TABLE} {{
  chain out {{ type filter hook output priority -400; {_PORT_6275} }}
 }}
 """
-FORWARDING = "net.ipv6.conf.all.forwarding"
+BREAK_TABLE = "lab_break"
+_BREAK = f"""
+table inet {BREAK_TABLE} {{
+ chain forward {{ type filter hook forward priority 500; policy drop; }}
+}}
+"""
 COMMAND_S = 20.0
 
 
@@ -69,8 +74,8 @@ class Hands:
             "drain": self._operator,
             "undrain": self._operator,
             "depreference": self._ask,
-            "break": lambda step: self._forwarding(step, 0),
-            "mend": lambda step: self._forwarding(step, 1),
+            "break": lambda step: self._filter(step, _BREAK),
+            "mend": lambda step: self._unfilter(step, BREAK_TABLE),
             "power-off": lambda step: power.off(lab, step.on),
             "power-on": lambda step: power.on(lab, step.on),
             "separate": lambda step: self._filter(step, _SEPARATE),
@@ -129,10 +134,6 @@ class Hands:
                 raise LabError(f"xsp-ha of {site} cannot be asked: {error.reason}", "start it first") from error
             if not answer.get("ok"):
                 raise LabError(f"xsp-ha of {site} refuses {step.do}: {answer.get('error')}", str(answer.get("remedy")))
-
-    def _forwarding(self, step: Step, value: int) -> None:
-        for site in step.on:
-            self._lab.network.run(site, "sysctl", "-qw", f"{FORWARDING}={value}")
 
     def _bfd(self, step: Step, command: str) -> None:
         for site in step.on:
