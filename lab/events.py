@@ -6,9 +6,9 @@
     stop, cont            SIGSTOP and SIGCONT of them
     drain, undrain        the operator's commands `xsp-ha drain` and `undrain`
     depreference          the operator's `depreference`, straight to the control socket: no program's start is measured
-    break, mend           the site's kernel forwards no more, while every socket lives; forwards again
+    break, mend           somebody's filter drops what the site forwards, while every socket lives; is gone again
     power-off, power-on   the whole machine crashes; boots, and starts what it started before
-    separate, join        home agents do not hear each other (TCP 6275 is dropped), the Internet is intact
+    separate, join        home agents do not hear each other (port 6275 is dropped), the Internet is intact
     bfd-off, bfd-on       the ISP does not offer BFD to a site; offers it again
     delay                 netem on a line, where the kernel has it
     publish               a new customer table to every site
@@ -40,13 +40,19 @@ table inet {FREEZE_TABLE} {{
 }}
 """
 SEPARATE_TABLE = "lab_separate"
+_PORT_6275 = "meta l4proto { tcp, udp } th dport 6275 drop; meta l4proto { tcp, udp } th sport 6275 drop;"
 _SEPARATE = f"""
 table inet {SEPARATE_TABLE} {{
- chain in {{ type filter hook input priority -400; tcp dport 6275 drop; tcp sport 6275 drop; }}
- chain out {{ type filter hook output priority -400; tcp dport 6275 drop; tcp sport 6275 drop; }}
+ chain in {{ type filter hook input priority -400; {_PORT_6275} }}
+ chain out {{ type filter hook output priority -400; {_PORT_6275} }}
 }}
 """
-FORWARDING = "net.ipv6.conf.all.forwarding"
+BREAK_TABLE = "lab_break"
+_BREAK = f"""
+table inet {BREAK_TABLE} {{
+ chain forward {{ type filter hook forward priority 500; policy drop; }}
+}}
+"""
 COMMAND_S = 20.0
 
 
@@ -68,8 +74,8 @@ class Hands:
             "drain": self._operator,
             "undrain": self._operator,
             "depreference": self._ask,
-            "break": lambda step: self._forwarding(step, 0),
-            "mend": lambda step: self._forwarding(step, 1),
+            "break": lambda step: self._filter(step, _BREAK),
+            "mend": lambda step: self._unfilter(step, BREAK_TABLE),
             "power-off": lambda step: power.off(lab, step.on),
             "power-on": lambda step: power.on(lab, step.on),
             "separate": lambda step: self._filter(step, _SEPARATE),
@@ -128,10 +134,6 @@ class Hands:
                 raise LabError(f"xsp-ha of {site} cannot be asked: {error.reason}", "start it first") from error
             if not answer.get("ok"):
                 raise LabError(f"xsp-ha of {site} refuses {step.do}: {answer.get('error')}", str(answer.get("remedy")))
-
-    def _forwarding(self, step: Step, value: int) -> None:
-        for site in step.on:
-            self._lab.network.run(site, "sysctl", "-qw", f"{FORWARDING}={value}")
 
     def _bfd(self, step: Step, command: str) -> None:
         for site in step.on:

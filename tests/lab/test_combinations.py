@@ -46,5 +46,10 @@ def test_a_route_that_stays_too_long_is_seen(harm: Harm, looks: list[Look], serv
     assert words in found and bool(words) == bool(found)
 
 
+def test_who_hears_of_no_other_may_stay_depreferenced() -> None:
+    looks = [Look(0.5, False, True), Look(6.0, False, True)]
+    assert complaint(DEAD, looks, False, 3.0, withdraws=False) == ""
+
+
 def test_of_two_bounds_the_larger_counts() -> None:
     assert bound_s(DEAD) == 1.0

@@ -2,7 +2,8 @@
 
 The bounds are those of the failover table. A site serves as long as its xsp-ha lives: whatever happens to the others,
 its route may then stay if packets really pass. Without a living xsp-ha the site must not be chosen any more within the
-bound, and its route must be gone when the linger is over. Pure.
+bound; and its route must be gone when the linger is over, if its speaker can hear that others announce (without such
+word it stays, depreferenced, for the orphan hold: what killed this xsp-ha may have killed all). Pure.
 """
 
 from collections.abc import Sequence
@@ -65,8 +66,11 @@ def must_go(harm: Harm) -> bool:
     return any(process == "xsp-ha" for process, _ in harm)
 
 
-def complaint(harm: Harm, looks: Sequence[Look], served: bool, relaxed: float) -> str:
-    """What is wrong, empty if nothing. `served`: probes passed through the site when the last look was taken."""
+def complaint(harm: Harm, looks: Sequence[Look], served: bool, relaxed: float, withdraws: bool = True) -> str:
+    """What is wrong, empty if nothing. `served`: probes passed through the site when the last look was taken.
+
+    `withdraws`: the site's speaker hears of the others.
+    """
     allowed_s = relaxed * bound_s(harm)
     if not must_go(harm):
         gone = any(not look.chosen for look in looks if look.after_s <= allowed_s)
@@ -77,4 +81,4 @@ def complaint(harm: Harm, looks: Sequence[Look], served: bool, relaxed: float) -
     if any(look.chosen for look in looks if look.after_s > allowed_s):
         return "chosen again"
     gone_by_s = relaxed * (bound_s(harm) + LINGER_S)
-    return f"still announced after {gone_by_s:.2f} s" if looks[-1].offered else ""
+    return f"still announced after {gone_by_s:.2f} s" if withdraws and looks[-1].offered else ""

@@ -68,7 +68,8 @@ def test_no_route_stays_while_its_site_does_not_serve(running: tuple[Lab, Ledger
     try:
         looks = watch(lab, harm, at)
         time.sleep(ARRIVAL_S)
-        wrong = complaint(harm, looks, serves(ledger), RELAXED)
+        hears_others = "[fellows]" in (lab.layout.etc(SITE) / "bgp.toml").read_text()
+        wrong = complaint(harm, looks, serves(ledger), RELAXED, hears_others)
     finally:
         put_back(lab, marks)
     assert wrong == "", looks
