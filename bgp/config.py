@@ -80,7 +80,7 @@ class Config(BaseModel):
     exabgp_configuration: Path
     aggregates: tuple[Annotated[str, AfterValidator(_prefix)], ...] = Field(min_length=1)
     user: str = "nobody"
-    deaf_after_s: float = Field(default=1.0, ge=0.5, le=60)
+    deaf_after_s: float = Field(default=0.5, ge=0.5, le=60)
     orphan_hold_s: float = Field(default=DEFAULT_ORPHAN_HOLD_S, ge=0, le=86400)
     hold_down_max_s: float = Field(default=DEFAULT_MAX_S, ge=0, le=3600)
     bfd_configuration: Path | None = None

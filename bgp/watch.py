@@ -5,7 +5,7 @@ migration, must not come back by killing its BGP session.
 """
 
 AWAY_S = 8.0  # a bridge that is not there yet, or is being respawned: Python starting on a busy small machine
-LOOK_S = 0.2  # between two questions
+LOOK_S = 0.1  # between two questions
 MAX_STEP_S = 0.5  # what one look may add; more than LOOK_S and its answer's timeout together
 
 

@@ -13,7 +13,8 @@ from ha.replication import Peer
 from ha.undo import Undo
 from mip6 import ntp
 
-SYNC_GRACE_S = 5.0  # a peer that does not answer by then is not waited for at start
+SYNC_GRACE_S = 5.0  # a peer that is not heard by then is not waited for at start
+SYNC_MAX_S = 60.0  # ... nor by then one that lives and does not finish
 REMEMBERED = 50  # transitions
 
 
@@ -52,6 +53,7 @@ class Serving:
         self._looked = self._egress_present = False
         self._intact = True
         self._started_at = now
+        self._able_since: float | None = None
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -86,6 +88,8 @@ class Serving:
 
     def decide(self, peers: Iterable[Peer], now: float, undo: Undo) -> list[Effect]:
         """Decide anew; a note if the wish or its reasons changed."""
+        if self.reconciled and self._able_since is None:
+            undo.assign(self, "_able_since", now)
         decision = readiness.decide(self._facts(list(peers), now), now)
         before = self.decision
         undo.assign(self, "decision", decision)
@@ -124,8 +128,19 @@ class Serving:
         return self.lease_state if self.sessions_up else "unheard"
 
     def synced(self, peers: Iterable[Peer], now: float) -> bool:
-        """The first synchronisation with every peer is done, or was given up."""
-        return all(peer.complete for peer in peers) or now - self._started_at > SYNC_GRACE_S
+        """The first synchronisation with every peer is done, or was given up.
+
+        The time counts from when we were able to hear them: reading a large table and comparing it with the kernel
+        takes longer than any peer is waited for.
+        """
+        if self._able_since is None:
+            return False
+        waited_s = now - self._able_since
+        missing = [self.seen[peer.site] for peer in peers if not peer.complete]
+        if waited_s <= SYNC_GRACE_S:
+            return not missing
+        alive = any(seen is not None and now - seen.heard_at < readiness.PEER_LOST_S for seen in missing)
+        return not alive or waited_s > SYNC_MAX_S
 
     def _facts(self, peers: list[Peer], now: float) -> readiness.Facts:
         young_s = now - self._started_at

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from ha.effects import SendBindingAck, SetForwarding
-from ha.events import DataPlaneChecked, OperatorAsked, SelfTested, TimeReached
+from ha.events import DataPlaneChecked, HelloReceived, OperatorAsked, SelfTested, TimeReached
+from ha.frames import Hello
 from ha.home_agent import HomeAgent
 from ha.readiness import Mode
 from mip6 import auth
@@ -200,5 +201,20 @@ def test_what_the_kernel_holds_without_a_record_stays_until_the_peers_were_asked
     new.agent.reconciled(wanted, new.plane.reconcile(wanted))
     new.feed(TimeReached(), 1.0)
     assert new.plane.read() == present
-    new.feed(TimeReached(), 6.0)  # nobody vouched for it within the grace
+    new.feed(TimeReached(), 6.5)  # nobody vouched for it within the grace
     assert new.plane.read() == {}
+
+
+def test_a_peer_that_lives_is_waited_for_beyond_the_grace_and_one_that_is_silent_is_not() -> None:
+    """Who announces before it knows what it missed has no tunnels for those that registered elsewhere meanwhile."""
+    site = Site(sites=["site2"])
+    site.feed(DataPlaneChecked(egress_present=True), 1.0)
+    site.feed(SelfTested(None), 1.0)
+    site.feed(TimeReached(), 1.05)
+    hello = Hello(site.agent.state.clock(1.1), "ANNOUNCED", "announced", True, 100_000)
+    for tenth in range(11, 100):
+        site.feed(HelloReceived("site2", hello), tenth / 10)
+        site.feed(TimeReached(), tenth / 10 + 0.05)
+    assert site.agent.serving.state == "SYNCING"
+    site.feed(TimeReached(), 13.5)
+    assert site.agent.serving.state != "SYNCING"
