@@ -28,8 +28,8 @@ work= # scratch folder while packages are installed
 
 # What must be there, and the Debian package that brings it.
 PROGRAMS=(
-    "ip iproute2" "nft nftables" "/usr/lib/frr/bgpd frr" "vtysh frr" "tcpdump tcpdump" "tshark tshark" "setpriv util-linux"
-    "flock util-linux" "sysctl procps" "$PYTHON python3" "/etc/ssl/certs/ca-certificates.crt ca-certificates"
+    "ip iproute2" "nft nftables" "/usr/lib/frr/bgpd frr" "vtysh frr" "bird bird2" "tcpdump tcpdump" "tshark tshark"
+    "setpriv util-linux" "flock util-linux" "sysctl procps" "$PYTHON python3" "/etc/ssl/certs/ca-certificates.crt ca-certificates"
 )
 
 say() { printf 'bootstrap: %s\n' "$*" >&2; }

@@ -16,7 +16,7 @@ import time
 import tomllib
 from collections import Counter
 from dataclasses import asdict, dataclass
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,7 +24,7 @@ from bgp import exabgp, lease
 from bgp.errors import BgpError, MalformedLine
 from bgp.events import Command, CommandAnswered, Event, HolderLost, NeighbourChanged, Note, StopAsked, TimeReached
 from bgp.hold_down import DEFAULT_MAX_S, HoldDown
-from bgp.route import Prefix
+from bgp.route import Prefix, Terms
 from bgp.speaker import DEFAULT_ORPHAN_HOLD_S, Speaker
 
 STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
@@ -40,6 +40,7 @@ class Settings:
 
     lease_socket: Path
     aggregates: tuple[Prefix, ...]
+    neighbours: tuple[Terms, ...]
     orphan_hold_s: float
     hold_down_max_s: float
 
@@ -54,6 +55,7 @@ def read_settings(file: Path) -> Settings:
         return Settings(
             lease_socket=file.parent / str(document["lease_socket"]),
             aggregates=tuple(ip_network(text) for text in document["aggregates"]),
+            neighbours=tuple(map(_terms, document["neighbour"])),
             orphan_hold_s=float(document.get("orphan_hold_s", DEFAULT_ORPHAN_HOLD_S)),
             hold_down_max_s=float(document.get("hold_down_max_s", DEFAULT_MAX_S)),
         )
@@ -63,6 +65,17 @@ def read_settings(file: Path) -> Settings:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise BgpError(f"{file} is not a usable bgp.toml ({error})", f"run xsp-bgp -n --config {file}") from error
+
+
+def _terms(table: dict[str, Any]) -> Terms:
+    return Terms(
+        neighbour=str(ip_address(table["address"])),
+        autonomous_system=int(table["as"]),
+        communities=tuple(table.get("communities", ())),
+        prepend=int(table.get("prepend", 0)),
+        med=table.get("med"),
+        next_hop=table.get("next_hop"),
+    )
 
 
 class Connection:
@@ -94,8 +107,13 @@ class Bridge:
         self._settings = settings
         self._log = log
         self._speaker = Speaker(
-            settings.aggregates, time.monotonic(), settings.orphan_hold_s, HoldDown(settings.hold_down_max_s)
+            settings.aggregates,
+            settings.neighbours,
+            time.monotonic(),
+            settings.orphan_hold_s,
+            HoldDown(settings.hold_down_max_s),
         )
+        self._neighbours = {terms.neighbour: terms for terms in settings.neighbours}
         self._selector = selectors.DefaultSelector()
         self._listener = listen(settings.lease_socket)
         self._clients: dict[int, Connection] = {}
@@ -125,7 +143,7 @@ class Bridge:
             else:
                 self._command = effect
                 self._counters[f"commands_total{{{type(effect).__name__}}}"] += 1
-                text = exabgp.command_line(effect, self._speaker.local_as)
+                text = exabgp.command_line(effect, self._speaker.local_as, self._neighbours)
                 os.write(STANDARD_OUTPUT, text.encode("ascii") + b"\n")
 
     def _note(self, note: Note) -> None:

@@ -1,7 +1,7 @@
 """bgp.toml: its format, its checks, its canonical form. The reader owns the format.
 
 Owns parsing to a frozen value in full before anything is touched. Refuses unknown keys, an aggregate written twice, and
-neighbours written twice. The bridge reads two of these keys itself, with the standard library only.
+neighbours written twice. The bridge reads some of these keys itself, with the standard library only.
 """
 
 import tomllib
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bgp.errors import BgpError
 from bgp.hold_down import DEFAULT_MAX_S
-from bgp.route import Prefix
+from bgp.route import MAX_COMMUNITIES, MAX_PREPEND, Prefix, is_community
 from bgp.speaker import DEFAULT_ORPHAN_HOLD_S
 
 MAX_SOCKET_PATH = 107  # sun_path without its NUL, unix(7)
@@ -27,13 +27,26 @@ def _prefix(text: str) -> str:
     return text
 
 
+def _community(text: str) -> str:
+    if not is_community(text):
+        raise ValueError(f"{text!r} is no BGP community: write it as 64500:1 or, large, as 64500:1:2")
+    return text
+
+
 class Neighbour(BaseModel):
-    """One BGP neighbour; its session stands in ExaBGP's configuration, here it is named for the status."""
+    """One BGP neighbour, whose session stands in ExaBGP's configuration; and what it is told beyond what all are told.
+
+    `med` wins over a route's own. `next_hop`: for prefixes of the other address family than the session's.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     address: IPv6Address | IPv4Address
     autonomous_system: int = Field(alias="as", ge=1, lt=2**32)
+    communities: tuple[Annotated[str, AfterValidator(_community)], ...] = Field(default=(), max_length=MAX_COMMUNITIES)
+    prepend: int = Field(default=0, ge=0, le=MAX_PREPEND)
+    med: int | None = Field(default=None, ge=0, lt=2**32)
+    next_hop: IPv6Address | IPv4Address | None = None
 
 
 class FellowSite(BaseModel):
@@ -80,6 +93,7 @@ class Config(BaseModel):
             raise ValueError("an aggregate stands there twice")
         if len({neighbour.address for neighbour in self.neighbour}) != len(self.neighbour):
             raise ValueError("a neighbour stands there twice")
+        self._check_families()
         names = [site.name for site in self.fellows.site] if self.fellows else []
         if self.instance in names or len(set(names)) != len(names):
             raise ValueError("fellows: every other site stands there once, and not this one")
@@ -87,6 +101,17 @@ class Config(BaseModel):
         if longest > MAX_SOCKET_PATH:
             raise ValueError(f"a socket path of {longest} octets is too long for a Unix socket ({MAX_SOCKET_PATH})")
         return self
+
+    def _check_families(self) -> None:
+        """`next-hop self` is our end of the session: of no use to a prefix of the other family."""
+        for neighbour in self.neighbour:
+            for prefix in self.prefixes:
+                hop = neighbour.next_hop
+                if prefix.version != neighbour.address.version and (hop is None or hop.version != prefix.version):
+                    needed = f"give it next_hop, an IPv{prefix.version} address of ours that it can reach"
+                    raise ValueError(
+                        f"{prefix} cannot be announced over the session with {neighbour.address}: {needed}"
+                    )
 
     @property
     def prefixes(self) -> tuple[Prefix, ...]:
@@ -155,6 +180,10 @@ def show(config: Config) -> str:
         lines.append(f"bfd_configuration = {_quoted(config.bfd_configuration)}")
     for neighbour in config.neighbour:
         lines += ["", "[[neighbour]]", f"address = {_quoted(neighbour.address)}", f"as = {neighbour.autonomous_system}"]
+        lines.append("communities = [" + ", ".join(map(_quoted, neighbour.communities)) + "]")
+        lines.append(f"prepend = {neighbour.prepend}")
+        lines += [f"med = {neighbour.med}"] if neighbour.med is not None else []
+        lines += [f"next_hop = {_quoted(neighbour.next_hop)}"] if neighbour.next_hop is not None else []
     if config.fellows is not None:
         lines += ["", "[fellows]", f"locator = {_quoted(config.fellows.locator)}"]
         lines.append(f"key_file = {_quoted(config.fellows.key_file)}")

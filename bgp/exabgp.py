@@ -4,8 +4,8 @@ Owns the wording of commands and the shapes of answers (measured with 5.0.15). R
 writes: what it cannot read is `Noise`. RFC 4271 4.3 (path attributes), RFC 1997 and RFC 8092 (communities).
 
     command                                     answer, one line each, then `done` or `error`
-    announce route P next-hop self ...          -
-    withdraw route P                            -
+    neighbor X announce route P next-hop self ...  -
+    neighbor X withdraw route P                 -
     version                                     exabgp 5.0.15
     show neighbor json                          [{"state": "up", "duration": 7, "peer": {"address": A}, ...}]
     show adj-rib out json                       {"<neighbour>": {"routes": [{"prefix": P, "family": ...}]}}
@@ -15,6 +15,7 @@ Between them, at any moment, events stand on lines of their own:
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -28,7 +29,7 @@ from bgp.events import (
     NeighbourChanged,
     Session,
 )
-from bgp.route import Announce, Route, Withdraw
+from bgp.route import Announce, Prefix, Route, Terms, Withdraw
 
 # RFC 4271 8.2.2 names the state that matters; ExaBGP's `connected` (TCP only) and `down` are none of its names.
 _RFC_NAMES = {"up": "established"}
@@ -63,13 +64,13 @@ class Noise:
 Line = Verdict | AnswerText | NeighbourChanged | ShutdownBegun | Noise
 
 
-def command_line(command: Command, local_as: int) -> str:
+def command_line(command: Command, local_as: int, neighbours: Mapping[str, Terms]) -> str:
     """One command without its newline; plain ASCII, as ExaBGP restarts a child that writes anything else."""
     match command:
-        case Announce(route):
-            return _announce(route, local_as)
-        case Withdraw(prefix):
-            return f"withdraw route {prefix}"
+        case Announce(neighbour, route):
+            return _announce(route, local_as, neighbours.get(neighbour) or Terms(neighbour))
+        case Withdraw(neighbour, prefix):
+            return f"neighbor {neighbour} withdraw route {prefix}"
         case AskVersion():
             return "version"
         case AskNeighbours():
@@ -78,11 +79,13 @@ def command_line(command: Command, local_as: int) -> str:
             return "show adj-rib out json"
 
 
-def _announce(route: Route, local_as: int) -> str:
-    words = [f"announce route {route.prefix} next-hop self"]
+def _announce(route: Route, local_as: int, terms: Terms) -> str:
+    hop = _next_hop(route.prefix, terms) or " next-hop self"
+    words = [f"neighbor {terms.neighbour} announce route {route.prefix}{hop}"]
     if route.med is not None:
         words.append(f"med {route.med}")
-    if route.prepend and local_as:
+    # IBGP (RFC 4271 5.1.2): our own AS in the path would be a loop, so nothing is prepended.
+    if route.prepend and local_as and terms.autonomous_system != local_as:
         # ExaBGP sends the list verbatim, without adding our own AS: so it holds that one too.
         words.append(f"as-path [ {' '.join([str(local_as)] * (route.prepend + 1))} ]")
     standard = [community for community in route.communities if community.count(":") == 1]
@@ -92,6 +95,13 @@ def _announce(route: Route, local_as: int) -> str:
     if large:
         words.append(f"large-community [ {' '.join(large)} ]")
     return " ".join(words)
+
+
+def _next_hop(prefix: Prefix, terms: Terms) -> str:
+    """The explicit next hop that a prefix of the other family than the session's needs, with a blank before it."""
+    if terms.next_hop is None or ip_address(terms.neighbour).version == prefix.version:
+        return ""
+    return f" next-hop {terms.next_hop}"
 
 
 def read_line(text: str) -> Line:

@@ -65,7 +65,11 @@ def complaints(
     """What is wrong, a sentence each. `bfd`: the sessions, None where there is no BFD."""
     if not bridge:
         return ["the bridge does not answer"]
-    found = [f"the session with {row['address']} is not established" for row in rows if row["state"] != "established"]
+    found = [
+        f"the session with {row['address']} (AS {row['as']}) is not established"
+        for row in rows
+        if row["state"] != "established"
+    ]
     if bridge.get("holder") is None:
         found.append("nobody holds the lease")
     if not bridge.get("settled"):

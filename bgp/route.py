@@ -1,11 +1,11 @@
-"""A route to advertise, and the difference between what is wanted and what is advertised.
+"""A route to advertise, what each neighbour gets of it, and the difference between what is wanted and advertised.
 
-Owns the value `Route`, its limits, and the order of steps: what must go away goes first. Refuses communities and
-numbers that a BGP UPDATE cannot carry. RFC 4271 5.1.4 (MULTI_EXIT_DISC), RFC 1997 and RFC 8092 (communities), RFC
-8326 (GRACEFUL_SHUTDOWN).
+Owns the values `Route` and `Terms`, their limits, and the order of steps: what must go away goes first. Refuses
+communities and numbers that a BGP UPDATE cannot carry. RFC 4271 5.1.4 (MULTI_EXIT_DISC), RFC 1997 and RFC 8092
+(communities), RFC 8326 (GRACEFUL_SHUTDOWN).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 
@@ -48,6 +48,31 @@ class Route:
         return replace(self, communities=(GRACEFUL_SHUTDOWN, *self.communities))
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A neighbour, and what it is told beyond what is common to all.
+
+    `med` wins over the route's. `next_hop`: ours, for prefixes of the other family than the session's.
+    """
+
+    neighbour: str
+    autonomous_system: int = 0  # 0: not known, and then not ours
+    communities: tuple[str, ...] = ()
+    prepend: int = 0
+    med: int | None = None
+    next_hop: str | None = None
+
+    def applied(self, route: Route) -> Route:
+        """What this neighbour gets; what would be too much for an UPDATE is left out from the end."""
+        joined = tuple(dict.fromkeys((*route.communities, *self.communities)))
+        return replace(
+            route,
+            communities=joined[:MAX_COMMUNITIES],
+            prepend=min(route.prepend + self.prepend, MAX_PREPEND),
+            med=route.med if self.med is None else self.med,
+        )
+
+
 def is_community(text: str) -> bool:
     """Whether `text` is a standard (RFC 1997, two times 16 bits) or large (RFC 8092, three times 32 bits) community."""
     parts = text.split(":")
@@ -68,8 +93,9 @@ Advertised = Route | Unknown | None
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Advertise this route to every neighbour, replacing what is there for its prefix."""
+    """Advertise this route to one neighbour, replacing what is there for its prefix."""
 
+    neighbour: str
     route: Route
 
     @property
@@ -80,22 +106,29 @@ class Announce:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """Advertise nothing for this prefix to any neighbour."""
+    """Advertise nothing for this prefix to one neighbour."""
 
+    neighbour: str
     prefix: Prefix
 
 
 Step = Announce | Withdraw
+Place = tuple[str, Prefix]  # a neighbour's address and a prefix: where one route may stand
 
 
-def difference(wanted: Mapping[Prefix, Route], advertised: Mapping[Prefix, Advertised]) -> tuple[Step, ...]:
+def for_neighbours(routes: Iterable[Route], neighbours: Iterable[Terms]) -> dict[Place, Route]:
+    """What each of these neighbours is to be told, in their order."""
+    routes = tuple(routes)
+    return {(terms.neighbour, route.prefix): terms.applied(route) for terms in neighbours for route in routes}
+
+
+def difference(wanted: Mapping[Place, Route], advertised: Mapping[Place, Advertised]) -> tuple[Step, ...]:
     """The steps from `advertised` to `wanted`: withdrawals first, then announcements, each in order of prefix."""
-    withdrawals = [
-        Withdraw(prefix) for prefix, route in advertised.items() if route is not None and prefix not in wanted
-    ]
-    announcements = [Announce(route) for prefix, route in wanted.items() if advertised.get(prefix) != route]
+    withdrawals = [Withdraw(*place) for place, route in advertised.items() if route is not None and place not in wanted]
+    announcements = [Announce(place[0], route) for place, route in wanted.items() if advertised.get(place) != route]
     return (*sorted(withdrawals, key=_order), *sorted(announcements, key=_order))
 
 
 def _order(step: Step) -> tuple[int, int, int]:
+    """Neighbours stay in the order they came in: sorting is stable."""
     return (step.prefix.version, int(step.prefix.network_address), step.prefix.prefixlen)

@@ -21,12 +21,15 @@ Theory of operation
     UNKNOWN at first, is withdrawn, and nothing may be announced before ExaBGP confirmed that and described its
     sessions.
 
-    `done` from ExaBGP means "in the RIB". We keep per prefix what was confirmed last; the next step is always the first
-    step of the difference between that and what the state calls for, so a refused or late answer needs no special case.
+    `done` from ExaBGP means "in the RIB". We keep per neighbour and prefix what was confirmed last; the next step is
+    always the first step of the difference between that and what the state calls for, so a refused or late answer needs
+    no special case: a refused step waits for its next try while the others go on. A neighbour that ExaBGP does not know
+    (bgp.toml and exabgp.conf differ) has nothing of ours, and is left out.
 """
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import product
 from math import inf
 
 from bgp.events import (
@@ -48,7 +51,19 @@ from bgp.events import (
     Wanted,
 )
 from bgp.hold_down import HoldDown
-from bgp.route import UNKNOWN, Advertised, Announce, Prefix, Route, Step, Withdraw, difference
+from bgp.route import (
+    UNKNOWN,
+    Advertised,
+    Announce,
+    Place,
+    Prefix,
+    Route,
+    Step,
+    Terms,
+    Withdraw,
+    difference,
+    for_neighbours,
+)
 from bgp.states import ASKED_BY, DEPREFERRING, SELF_ENDING, TABLE, Cue, State
 
 LEASE_S = 0.3  # three renewals of 100 ms
@@ -75,19 +90,28 @@ class Speaker:
     `handle(event, now)` -> effects, at most one command among them; `next_deadline()` -> when to send `TimeReached`.
 
     Args:
+        neighbours: whom the aggregates are announced to.
         orphan_hold_s: how long the aggregate outlives its lease while no other site is known to announce.
         hold_down: what is remembered of failures.
     """
 
     def __init__(
-        self, aggregates: Iterable[Prefix], now: float, orphan_hold_s: float = 0.0, hold_down: HoldDown | None = None
+        self,
+        aggregates: Iterable[Prefix],
+        neighbours: Iterable[Terms],
+        now: float,
+        orphan_hold_s: float = 0.0,
+        hold_down: HoldDown | None = None,
     ) -> None:
         self.state = State.STARTING
         self.reason = "ExaBGP was told nothing yet"
         self.changed_at = now
         self.local_as = 0
         self.rib: dict[str, tuple[str, ...]] = {}
-        self._advertised: dict[Prefix, Advertised] = dict.fromkeys(aggregates, UNKNOWN)
+        self._neighbours = tuple(neighbours)
+        self._absent: frozenset[str] = frozenset()  # those that ExaBGP does not know
+        places = product((terms.neighbour for terms in self._neighbours), aggregates)
+        self._advertised: dict[Place, Advertised] = dict.fromkeys(places, UNKNOWN)
         self._routes: tuple[Route, ...] = ()
         self._linger_s = 0.0
         self._lease_until: float | None = None
@@ -117,8 +141,8 @@ class Speaker:
         return self._lease_until is not None and now < self._lease_until
 
     def sent(self) -> tuple[Prefix, ...]:
-        """The prefixes ExaBGP confirmed to hold in its RIB, and is not known to have dropped."""
-        return tuple(prefix for prefix, route in self._advertised.items() if isinstance(route, Route))
+        """The prefixes ExaBGP confirmed to hold for some neighbour, and is not known to have dropped."""
+        return tuple(dict.fromkeys(place[1] for place, route in self._advertised.items() if isinstance(route, Route)))
 
     def settled(self) -> bool:
         """Whether ExaBGP confirmed everything the state calls for."""
@@ -248,7 +272,7 @@ class Speaker:
     def _hold(self, reason: str, now: float) -> tuple[State, str]:
         """Where a wish to announce leads, and why. Who slept over lease and renewal has shown nobody a failure."""
         hold_s = self._hold_down.seconds(now)
-        unseen = not difference({route.prefix: route for route in self._routes}, self._advertised)
+        unseen = not difference(self._told(self._routes), self._advertised)
         if not hold_s or unseen:
             return State.ANNOUNCED, reason
         self._held_until, self._wish = now + hold_s, reason
@@ -277,7 +301,7 @@ class Speaker:
             case AskNeighbours():
                 self._described = True
                 if answer.sessions is not None:
-                    self._describe(answer.sessions, now)
+                    self._describe(answer.sessions, now, effects)
             case AskRoutes() if answer.rib is not None:
                 self.rib = answer.rib
             case None:
@@ -286,34 +310,50 @@ class Speaker:
             self._enter(Cue.CLEARED, "ExaBGP advertises nothing of ours", now, effects)
 
     def _confirm(self, step: Step, accepted: bool, now: float, effects: list[Effect]) -> None:
-        fields: dict[str, object] = {"prefix": str(step.prefix)}
+        fields: dict[str, object] = {"neighbour": step.neighbour, "prefix": str(step.prefix)}
         verb = "announce" if isinstance(step, Announce) else "withdraw"
+        place = (step.neighbour, step.prefix)
         if accepted:
-            self._advertised[step.prefix] = step.route if isinstance(step, Announce) else None
+            self._advertised[place] = step.route if isinstance(step, Announce) else None
             self._refused.pop(step, None)
             self._beats = DESCRIBE_EVERY - 1  # the next heartbeat reads the RIB
             if isinstance(step, Announce):
                 fields["communities"] = " ".join(step.route.communities)
             effects.append(Note("info", f"{verb} confirmed", fields))
             return
-        self._advertised[step.prefix] = UNKNOWN
+        self._advertised[place] = UNKNOWN
         self._refused[step] = now + RETRY_S
         if isinstance(step, Withdraw) and self._failing_since is None:
             self._failing_since = now
         effects.append(Note("error", f"{verb} refused by ExaBGP", fields))
 
-    def _describe(self, sessions: tuple[Session, ...], now: float) -> None:
+    def _describe(self, sessions: tuple[Session, ...], now: float, effects: list[Effect]) -> None:
         self._sessions = {s.neighbour: (s.state, now - s.since_s) for s in sessions}
         self.local_as = next((s.local_as for s in sessions if s.local_as), self.local_as)
+        if not sessions:  # a description of nothing proves nothing
+            return
+        absent = frozenset(terms.neighbour for terms in self._neighbours) - self._sessions.keys()
+        for neighbour in absent - self._absent:
+            effects.append(Note("error", "ExaBGP has no such neighbour", {"neighbour": neighbour}))
+        for place in self._advertised:
+            if place[0] in absent:
+                self._advertised[place] = None
+            elif place[0] in self._absent:
+                self._advertised[place] = UNKNOWN
+        self._absent = absent
 
     # -- commands
 
-    def _wanted(self) -> dict[Prefix, Route]:
+    def _wanted(self) -> dict[Place, Route]:
         if self.state is State.ANNOUNCED:
-            return {route.prefix: route for route in self._routes}
+            return self._told(self._routes)
         if self.state in DEPREFERRING:
-            return {route.prefix: route.depreferenced() for route in self._routes}
+            return self._told(route.depreferenced() for route in self._routes)
         return {}
+
+    def _told(self, routes: Iterable[Route]) -> dict[Place, Route]:
+        present = (terms for terms in self._neighbours if terms.neighbour not in self._absent)
+        return for_neighbours(routes, present)
 
     def _next_command(self, now: float) -> Command | None:
         if self._in_flight is not None:

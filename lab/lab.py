@@ -103,17 +103,8 @@ class Lab:
             configuration.write_text(provider.frr_configuration(isp, self.mrai_s) + block)
             provider.load(directory, configuration)
 
-    def start_bfd(self, site: str, configuration: Path) -> None:
-        """The site's bfdd, beside ExaBGP, which speaks no BFD itself; zebra, for it, to know the interfaces."""
-        directory = provider.frr_directory(self.layout.folder / "frr", site)
-        self.processes.start(f"{site}-zebra", site, provider.frr_words("zebra", directory, Path("/dev/null")))
-        self._wait_for_vty(site, ("zebra",))
-        self.processes.start(f"{site}-bfdd", site, provider.frr_words("bfdd", directory, configuration))
-        self._wait_for_vty(site, ("bfdd",))
-
     def start_site(self, site: str, before_home_agent: Callable[[], None] = lambda: None) -> None:
-        """BFD, the BGP speaker and the home agent of a site, with the files rendered for it."""
-        self.start_bfd(site, self.layout.etc(site) / "bfdd.conf")
+        """The BGP speaker, which starts BFD, and the home agent of a site, with the files rendered for it."""
         self.start_program(site, "xsp-bgp")
         before_home_agent()
         self.start_program(site, "xsp-ha")
@@ -173,7 +164,7 @@ class Lab:
         """Until every site is announced, chosen by its own ISP, and (unless it is off on purpose) BFD is up."""
 
         def missing() -> str | None:
-            names = [f"{site}-{program}" for site in sites for program in ("xsp-bgp", "xsp-ha", "bfdd")]
+            names = [f"{site}-{program}" for site in sites for program in ("xsp-bgp", "xsp-ha")]
             self.processes.check(*names)
             for site in sites:
                 isp = self._isp(site)

@@ -54,7 +54,8 @@ class Office:
 
     def neighbour_block(self, site: str) -> str:
         """What the site's ISP is given to configure."""
-        return (self._layout.etc(site) / "neighbour-frr.conf").read_text()
+        [file] = self._layout.etc(site).glob("neighbour-*-frr.conf")
+        return file.read_text()
 
     def xsp(self, *words: str) -> str:
         """One command of the operator; what it printed. Raises: LabError with what it said."""

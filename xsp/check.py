@@ -3,27 +3,32 @@
 Owns which file is read by what. The only file of this folder that knows the daemons' configuration.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatch
 from pathlib import Path
 
 import bgp.config
 import ha.config
 import mr.config
 from bgp.errors import BgpError
+from xsp import references
 from xsp.errors import Refused
 from xsp.model import File
 
 EXABGP_TIMEOUT_S = 20
+PROGRAM_TIMEOUT_S = 10
 
 
 def check(files: Mapping[str, File]) -> None:
     """Read each file as its program will. Raises: Refused naming the first that its reader does not accept."""
     with tempfile.TemporaryDirectory(prefix="xsp-check-") as directory:
         for name, file in files.items():
-            reader = _READERS.get(name)
+            reader = next((reader for pattern, reader in _READERS.items() if fnmatch(name, pattern)), None)
             if reader is None:
                 continue
             path = Path(directory) / name
@@ -49,6 +54,38 @@ def _exabgp(path: Path) -> None:
         raise _NotValid(said[-1] if said else f"exabgp validate exited {done.returncode}")
 
 
+def _frr(path: Path) -> None:
+    missing = references.undefined(path.read_text())
+    if missing:
+        raise _NotValid(f"it refers to {', '.join(missing)}, which it does not define")
+    # A private socket directory: nothing of an FRR that runs on this machine is asked or told.
+    _run_if_there("vtysh", "--vty_socket", str(path.parent), "-C", "-f", str(path))
+
+
+def _bird(path: Path) -> None:
+    whole = path.with_name(path.name + ".whole")
+    whole.write_text("router id 192.0.2.1;\n" + path.read_text())  # what a configuration of its own would have
+    _run_if_there("bird", "-p", "-c", str(whole))
+
+
+def _run_if_there(name: str, *words: str) -> None:
+    """The neighbour's program is not needed at the office, but where it is it must understand us."""
+    program = shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin")
+    if program is None:
+        return
+    done = subprocess.run(
+        [program, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PROGRAM_TIMEOUT_S,
+        stdin=subprocess.DEVNULL,
+    )
+    if done.returncode:
+        said = " / ".join((done.stderr + done.stdout).split("\n"))
+        raise _NotValid(said.strip(" /")[-300:] or f"{name} exited {done.returncode}")
+
+
 def _home_agent(path: Path) -> None:
     ha.config.load(path)
 
@@ -66,4 +103,6 @@ _READERS: dict[str, Callable[[Path], None]] = {
     "bgp.toml": _speaker,
     "exabgp.conf": _exabgp,
     "mr.toml": _router,
+    "neighbour-*-frr.conf": _frr,
+    "neighbour-*-bird.conf": _bird,
 }

@@ -1,6 +1,7 @@
 """What the office knows, as values: aggregates, sites, customers, uplinks. NetBox's words for addresses."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv6Address, IPv6Network
 
 
@@ -12,19 +13,49 @@ class Office:
     home_agent_address: IPv6Address | None
 
 
+class Kind(StrEnum):
+    """Whose router a BGP neighbour is: an ISP's (EBGP), or one of our own (IBGP if it has our AS number)."""
+
+    ISP = "isp"
+    OWN_ROUTER = "own-router"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A BGP neighbour of a site, and what the aggregates are announced to it with, beyond what is common to all.
+
+    `md5`: whether a password is kept for it (RFC 2385). `gtsm`: packets must come over one hop (RFC 5082). `mrai_s`:
+    how long it may hold back a change towards its own neighbours, seconds.
+    """
+
+    address: IPv6Address
+    autonomous_system: int
+    kind: Kind = Kind.ISP
+    communities: tuple[str, ...] = ()
+    prepend: int = 0
+    med: int | None = None
+    md5: bool = False
+    gtsm: bool = False
+    bfd: bool = True
+    mrai_s: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A home agent's site. `mrai_s`: the neighbour's advertisement interval, seconds."""
+    """A home agent's site, its neighbours in order of address."""
 
     name: str
     home_agent_set: str
     locator: IPv6Address
     interface: str
     gateway: IPv6Address
-    neighbour: IPv6Address
-    neighbour_as: int
     router_id: str
-    mrai_s: int
+    neighbours: tuple[Neighbour, ...] = ()
+
+    @property
+    def mrai_s(self) -> int:
+        """The longest that a neighbour may hold back a change, seconds."""
+        return max((neighbour.mrai_s for neighbour in self.neighbours), default=0)
 
 
 @dataclass(frozen=True, slots=True)

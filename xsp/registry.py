@@ -20,6 +20,7 @@ from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
 from xsp.exits import Exit
 from xsp.model import AuditEntry, Customer, Office, Site, Uplink
+from xsp.neighbours import check_neighbour, neighbour_json, new_row, to_neighbour
 from xsp.signing import new_signing_key
 from xsp.tables import SCHEMA, AggregateRow, AuditRow, CustomerRow, PrefixRow, Setting, SiteRow, UplinkRow
 from xsp.vault import Vault
@@ -128,11 +129,11 @@ class Registry:
                 locator=str(site.locator),
                 interface=site.interface,
                 gateway=str(site.gateway),
-                neighbour=str(site.neighbour),
-                neighbour_as=site.neighbour_as,
                 router_id=router_id,
-                mrai_s=site.mrai_s,
             )
+            for neighbour in site.neighbours:
+                check_neighbour(neighbour, row, int(_setting(session, "local_as")))
+                row.neighbours.append(new_row(neighbour, ""))
             session.add(row)
             return site_json(_site(row))
 
@@ -315,10 +316,8 @@ def _site(row: SiteRow) -> Site:
         IPv6Address(row.locator),
         row.interface,
         IPv6Address(row.gateway),
-        IPv6Address(row.neighbour),
-        row.neighbour_as,
         row.router_id,
-        row.mrai_s,
+        tuple(sorted(map(to_neighbour, row.neighbours), key=lambda one: one.address)),
     )
 
 
@@ -339,10 +338,9 @@ def site_json(site: Site) -> Json:
         "locator": str(site.locator),
         "interface": site.interface,
         "gateway": str(site.gateway),
-        "neighbour": str(site.neighbour),
-        "neighbour_as": site.neighbour_as,
         "router_id": site.router_id,
         "mrai_s": site.mrai_s,
+        "neighbours": [neighbour_json(neighbour) for neighbour in site.neighbours],
     }
 
 

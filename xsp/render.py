@@ -4,9 +4,10 @@ Owns the decisions; the templates hold only text. Every name a template uses mus
 """
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Network
+from ipaddress import IPv6Address, IPv6Network
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,7 +15,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from xsp.errors import Refused
 from xsp.model import Customer, File, Office, Site
 
-SITE_FILES = ("ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", "neighbour-frr.conf")
+SITE_FILES = ("ha.toml", "bgp.toml")
+NEIGHBOUR_FILES = ("frr", "bird")  # of each neighbour, in the language of either program
 BFD = {"interval_ms": 50, "multiplier": 3}  # 10 ms x 3 flapped when measured, 50 ms x 3 never did
 # Where files and programs may lie: what stands in ExaBGP's `run` line is split on blanks.
 _BLANKS = " \t\n\"'"
@@ -30,18 +32,27 @@ class Places:
     programs: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a site's files hold beyond public data: the table's public key, the set's cookie key, MD5 passwords."""
+
+    public_key: bytes
+    cookie_key: bytes
+    passwords: Mapping[IPv6Address, str]
+
+
 def site_files(
     site: Site,
     peers: Sequence[Site],
     office: Office,
     aggregates: Sequence[IPv6Network],
-    public_key: bytes,
-    cookie_key: bytes,
+    secrets: Secrets,
     places: Places,
 ) -> dict[str, File]:
-    """Name -> file of everything a site needs, and what its ISP is to be given. Raises: Refused."""
+    """Name -> file of everything a site needs, and what its neighbours are to be given. Raises: Refused."""
     if not aggregates:
         raise Refused("there is no aggregate to announce", "Run 'xsp aggregate add PREFIX' first")
+    passwords = secrets.passwords
     values = {
         **_places(places, site.name),
         "site": site,
@@ -50,13 +61,40 @@ def site_files(
         "home_agent_address": office.home_agent_address,
         "aggregates": aggregates,
         "families": ["ipv6"],
-        "public_key": base64.b64encode(public_key).decode(),
+        "public_key": base64.b64encode(secrets.public_key).decode(),
         "program_directory": places.programs,
         "bfd": BFD,
+        "bfd_neighbours": [neighbour for neighbour in site.neighbours if neighbour.bfd],
+        "passwords": passwords,
     }
-    cookie = base64.b64encode(cookie_key).decode() + "\n"
     files = {name: File(_fill(f"{name}.j2", values)) for name in SITE_FILES}
-    return {**files, "cookie.key": File(cookie, secret=True)}
+    # xsp-bgp lets the user of ExaBGP read it.
+    files["exabgp.conf"] = File(_fill("exabgp.conf.j2", values), secret=bool(passwords))
+    if values["bfd_neighbours"]:
+        files["bfdd.conf"] = File(_fill("bfdd.conf.j2", values))
+    for neighbour in site.neighbours:
+        password = passwords.get(neighbour.address, "")
+        own = {**values, "neighbour": neighbour, "password": password, "identifier": site.name.replace("-", "_")}
+        for program in NEIGHBOUR_FILES:
+            text = _fill(f"neighbour-{program}.conf.j2", own)
+            files[neighbour_file(neighbour.address, program)] = File(text, secret=bool(password))
+    files["roa.json"] = File(_roas(aggregates, office.local_as))
+    files["irr.txt"] = File(_fill("irr.txt.j2", values))
+    files["cookie.key"] = File(base64.b64encode(secrets.cookie_key).decode() + "\n", secret=True)
+    return files
+
+
+def neighbour_file(address: IPv6Address, program: str) -> str:
+    """The name of the file that a neighbour is given: `neighbour-2001-db8--1-frr.conf`."""
+    return f"neighbour-{str(address).replace(':', '-')}-{program}.conf"
+
+
+def _roas(aggregates: Sequence[IPv6Network], local_as: int) -> str:
+    """What to enter at the resource registry: the aggregates and nothing longer (RFC 9319: no loose maxLength)."""
+    roas = [
+        {"asn": f"AS{local_as}", "prefix": str(aggregate), "maxLength": aggregate.prefixlen} for aggregate in aggregates
+    ]
+    return json.dumps({"roas": roas}, indent=2) + "\n"
 
 
 def customer_files(customer: Customer, secret: bytes, office: Office, places: Places) -> dict[str, File]:

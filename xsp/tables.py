@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = 1  # raised with every change of these tables; another number in the database is refused
+SCHEMA = 2  # raised with every change of these tables; another number in the database is refused
 
 
 class Table(DeclarativeBase):
@@ -34,9 +34,24 @@ class SiteRow(Table):
     locator: Mapped[str] = mapped_column(String(64), unique=True)
     interface: Mapped[str] = mapped_column(String(15))
     gateway: Mapped[str] = mapped_column(String(64))
-    neighbour: Mapped[str] = mapped_column(String(64))
-    neighbour_as: Mapped[int]
     router_id: Mapped[str] = mapped_column(String(15), unique=True)
+    neighbours: Mapped[list["NeighbourRow"]] = relationship(order_by="NeighbourRow.address")
+
+
+class NeighbourRow(Table):
+    """A BGP neighbour of a site; `communities` separated by blanks, `password` encrypted, empty if it has none."""
+
+    __tablename__ = "neighbour"
+    site: Mapped[str] = mapped_column(ForeignKey("site.name"), primary_key=True)
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    autonomous_system: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(16))
+    communities: Mapped[str]
+    prepend: Mapped[int]
+    med: Mapped[int | None]
+    password: Mapped[str]
+    gtsm: Mapped[bool]
+    bfd: Mapped[bool]
     mrai_s: Mapped[int]
 
 

@@ -24,7 +24,7 @@ from bgp.events import (
 )
 from bgp.fellows import SAY_S, Fellows, Said
 from bgp.hold_down import HoldDown
-from bgp.route import Announce, Prefix, Route, Withdraw
+from bgp.route import Announce, Prefix, Route, Terms, Withdraw
 from bgp.speaker import Speaker
 from bgp.states import State
 from ha.frames import Hello
@@ -39,6 +39,7 @@ START_S = 1.0  # of a home agent
 ORPHAN_HOLD_S = 300.0
 HOLD_DOWN_MAX_S = 8.0
 AGGREGATE = ip_network("2001:db8:f000::/36")
+ISP = "2001:db8:1:a::1"
 ROUTES = (Route(AGGREGATE),)
 SITES = ("site1", "site2", "site3")
 UNIX = 1_800_000_000.0
@@ -88,7 +89,7 @@ class World:
     # -- what may happen
 
     def speaker(self) -> Speaker:
-        return Speaker((AGGREGATE,), self.now, ORPHAN_HOLD_S, HoldDown(HOLD_DOWN_MAX_S))
+        return Speaker((AGGREGATE,), (Terms(ISP, 64501),), self.now, ORPHAN_HOLD_S, HoldDown(HOLD_DOWN_MAX_S))
 
     def start(self, name: str) -> None:
         site = self.sites[name]
@@ -186,7 +187,7 @@ class World:
             case Withdraw(prefix=prefix):
                 site.rib.pop(prefix, None)
             case AskNeighbours():
-                return CommandAnswered(True, sessions=(Session("2001:db8:1:a::1", "established", 7.0, 64500),))
+                return CommandAnswered(True, sessions=(Session(ISP, "established", 7.0, 64500),))
             case AskRoutes():
-                return CommandAnswered(True, rib={"2001:db8:1:a::1": tuple(map(str, site.rib))})
+                return CommandAnswered(True, rib={ISP: tuple(map(str, site.rib))})
         return CommandAnswered(True)

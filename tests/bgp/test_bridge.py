@@ -24,6 +24,8 @@ from bgp.route import Route
 ROOT = Path(__file__).resolve().parents[2]
 AGGREGATE = "2001:db8:f000::/36"
 ROUTES: list[dict[str, Any]] = [{"prefix": AGGREGATE, "communities": [], "med": None, "prepend": 0}]
+ISP = "2001:db8:1:a::1"
+NEIGHBOUR = f'[[neighbour]]\naddress = "{ISP}"\nas = 64501\n'
 DESCRIPTION = json.dumps(
     [{"state": "up", "duration": 1, "local": {"as": 64500}, "peer": {"address": "2001:db8:1:a::1"}}]
 )
@@ -36,7 +38,7 @@ class Exabgp:
         self.socket = directory / "lease.sock"
         config = directory / "bgp.toml"
         settings = f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n'
-        config.write_text(settings + "orphan_hold_s = 0\nhold_down_max_s = 0\n")
+        config.write_text(settings + "orphan_hold_s = 0\nhold_down_max_s = 0\n" + NEIGHBOUR)
         self.bridge = subprocess.Popen(
             [sys.executable, "-m", "bgp", "bridge", "--config", str(config)],
             cwd=ROOT,
@@ -68,11 +70,11 @@ class Exabgp:
         self.write("done")
 
     def obey_until(self, start: str) -> str:
-        """Obey commands up to and including the first that starts so."""
+        """Obey commands up to and including the first that starts so, the neighbour aside."""
         while True:
             command = self.command()
             self.obey(command)
-            if command.startswith(start):
+            if command.removeprefix(f"neighbor {ISP} ").startswith(start.removeprefix(f"neighbor {ISP} ")):
                 return command
 
     def start_up(self) -> None:
@@ -123,7 +125,7 @@ def exabgp(tmp_path: Path) -> Iterator[Exabgp]:
 
 
 def test_the_first_act_is_withdraw_and_the_second_a_look_at_the_sessions(exabgp: Exabgp) -> None:
-    assert exabgp.command() == f"withdraw route {AGGREGATE}"
+    assert exabgp.command() == f"neighbor {ISP} withdraw route {AGGREGATE}"
     exabgp.write("done")
     assert exabgp.command() == "show neighbor json"
 
@@ -139,7 +141,7 @@ def test_a_renewal_announces_and_the_answer_tells_only_what_was_confirmed(exabgp
         "sessions": [{"neighbour": "2001:db8:1:a::1", "state": "established", "since_s": pytest.approx(1, abs=10)}],
     }
     eventually(lambda: holder.renew(seq=41), expected)
-    exabgp.obey_until(f"announce route {AGGREGATE} next-hop self")
+    exabgp.obey_until(f"neighbor {ISP} announce route {AGGREGATE} next-hop self")
     eventually(lambda: holder.renew()["sent"], [AGGREGATE])
     holder.close()
 
@@ -203,7 +205,7 @@ def test_a_stranger_is_refused_even_if_the_file_lets_it_in(exabgp: Exabgp, tmp_p
 
 
 def test_a_flood_from_exabgp_is_drained_while_a_command_is_in_flight(exabgp: Exabgp) -> None:
-    assert exabgp.command().startswith("withdraw")
+    assert exabgp.command().startswith(f"neighbor {ISP} withdraw")
     noise = json.dumps({"exabgp": "5.0.0", "type": "update", "padding": "x" * 900})
     for _ in range(500):  # seven pipes full
         exabgp.write(noise)

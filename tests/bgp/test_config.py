@@ -103,3 +103,25 @@ def test_a_command_line_that_is_none_exits_with_2() -> None:
     with pytest.raises(SystemExit) as caught:
         main(["shout", "--config", "x"])
     assert caught.value.code == 2
+
+
+def test_a_neighbours_own_attributes_are_read_and_shown() -> None:
+    own = 'communities = ["64500:1", "64500:1:2"]\nprepend = 2\nmed = 7\n'
+    [neighbour] = config.parse(TEXT + own, Path("/etc")).neighbour
+    assert (neighbour.communities, neighbour.prepend, neighbour.med) == (("64500:1", "64500:1:2"), 2, 7)
+    parsed = config.parse(TEXT + own, Path("/etc"))
+    assert config.parse(config.show(parsed), Path("/etc")) == parsed
+    for wrong in ('communities = ["64500"]', "prepend = 17", "med = -1"):
+        with pytest.raises(BgpError):
+            config.parse(TEXT + wrong, Path("/etc"))
+
+
+def test_a_prefix_of_the_other_family_needs_a_next_hop() -> None:
+    over_v4 = TEXT.replace('address = "2001:db8:1:a::1"', 'address = "192.0.2.1"')
+    with pytest.raises(BgpError, match="next_hop") as refused:
+        config.parse(over_v4, Path("/etc"))
+    assert "192.0.2.1" in refused.value.what
+    with pytest.raises(BgpError, match="next_hop"):
+        config.parse(over_v4 + 'next_hop = "192.0.2.9"\n', Path("/etc"))
+    parsed = config.parse(over_v4 + 'next_hop = "2001:db8:1:a::10"\n', Path("/etc"))
+    assert config.parse(config.show(parsed), Path("/etc")) == parsed

@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 
 from bgp import exabgp
 from bgp.events import AskNeighbours, AskRoutes, AskVersion, Command, CommandAnswered, NeighbourChanged, Session
-from bgp.route import Announce, Route, Withdraw
+from bgp.route import Announce, Route, Terms, Withdraw
 
 AGGREGATE = ip_network("2001:db8:f000::/36")
+ISP, OWN, OVER_V4 = "2001:db8:1:a::1", "2001:db8:1:a::2", "192.0.2.1"
+NEIGHBOURS = {
+    ISP: Terms(ISP, 64501),
+    OWN: Terms(OWN, 64500),
+    OVER_V4: Terms(OVER_V4, 64501, next_hop="2001:db8:1:a::10"),
+}
 UP = (
     '{ "exabgp": "5.0.0", "time": 1795438928.1, "host" : "site", "pid" : 7, "ppid" : 6, "counter": 1, "type": "state", '
     '"neighbor": { "address": { "local": "2001:db8:1:a::10", "peer": "2001:db8:1:a::1" }, '
@@ -22,20 +28,28 @@ SHUTDOWN = '{ "exabgp": "5.0.0", "time": 1795438928.1, "type": "notification", "
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        (Announce(Route(AGGREGATE)), "announce route 2001:db8:f000::/36 next-hop self"),
+        (Announce(ISP, Route(AGGREGATE)), f"neighbor {ISP} announce route 2001:db8:f000::/36 next-hop self"),
         (
-            Announce(Route(AGGREGATE, ("64500:1", "64500:1:2"), med=50, prepend=1).depreferenced()),
-            "announce route 2001:db8:f000::/36 next-hop self med 50 as-path [ 64500 64500 ] "
+            Announce(ISP, Route(AGGREGATE, ("64500:1", "64500:1:2"), med=50, prepend=1).depreferenced()),
+            f"neighbor {ISP} announce route 2001:db8:f000::/36 next-hop self med 50 as-path [ 64500 64500 ] "
             "community [ 65535:0 64500:1 ] large-community [ 64500:1:2 ]",
         ),
-        (Withdraw(AGGREGATE), "withdraw route 2001:db8:f000::/36"),
+        (Withdraw(ISP, AGGREGATE), f"neighbor {ISP} withdraw route 2001:db8:f000::/36"),
+        (
+            Announce(OWN, Route(AGGREGATE, med=7, prepend=2)),
+            f"neighbor {OWN} announce route 2001:db8:f000::/36 next-hop self med 7",
+        ),
+        (
+            Announce(OVER_V4, Route(AGGREGATE)),
+            f"neighbor {OVER_V4} announce route 2001:db8:f000::/36 next-hop 2001:db8:1:a::10",
+        ),
         (AskVersion(), "version"),
         (AskNeighbours(), "show neighbor json"),
         (AskRoutes(), "show adj-rib out json"),
     ],
 )
 def test_a_command_is_one_line_of_ascii(command: Command, text: str) -> None:
-    assert exabgp.command_line(command, 64500) == text
+    assert exabgp.command_line(command, 64500, NEIGHBOURS) == text
     assert text.isascii()
 
 

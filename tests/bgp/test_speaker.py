@@ -25,13 +25,14 @@ from bgp.events import (
     Wanted,
 )
 from bgp.hold_down import HoldDown
-from bgp.route import Announce, Prefix, Route, Withdraw
+from bgp.route import Announce, Prefix, Route, Terms, Withdraw
 from bgp.speaker import LEASE_S, Speaker
 from bgp.states import DEPREFERRING, TABLE, Cue, State
 
 FIRST, SECOND = ip_network("2001:db8:f000::/36"), ip_network("2001:db8:e000::/36")
 ROUTES = (Route(FIRST, ("64500:1",)), Route(SECOND))
 LINGER_MS = 2000
+ISP = "2001:db8:1:a::1"
 
 EXPECTED = """
                cleared        announce       depreference   withdraw       lease-ended    linger-ended   hold-ended     stop
@@ -53,7 +54,7 @@ class Exabgp:
         self.now = now
         self.rib: dict[Prefix, Route] = {}
         self.commands: list[Effect] = []
-        self.speaker = Speaker((FIRST, SECOND), now, orphan_hold_s, HoldDown(hold_max_s))
+        self.speaker = Speaker((FIRST, SECOND), (Terms(ISP, 64501),), now, orphan_hold_s, HoldDown(hold_max_s))
 
     def feed(self, event: Event) -> None:
         effects = self.speaker.handle(event, self.now)
@@ -64,12 +65,12 @@ class Exabgp:
 
     def obey(self, command: Effect) -> CommandAnswered:
         match command:
-            case Announce(route):
+            case Announce(_, route):
                 self.rib[route.prefix] = route
-            case Withdraw(prefix):
+            case Withdraw(_, prefix):
                 self.rib.pop(prefix, None)
             case AskNeighbours():
-                return CommandAnswered(True, sessions=(Session("2001:db8:1:a::1", "up", 7.0, 64500),))
+                return CommandAnswered(True, sessions=(Session(ISP, "up", 7.0, 64500),))
             case AskRoutes():
                 return CommandAnswered(True, rib={"2001:db8:1:a::1": tuple(map(str, self.rib))})
         return CommandAnswered(True)
@@ -160,9 +161,9 @@ def test_time_alone_withdraws_in_every_state(state: State) -> None:
 def test_the_first_acts_are_withdraw_then_the_sessions_and_only_then_an_announcement() -> None:
     exabgp = Exabgp()
     exabgp.renew(Wanted.ANNOUNCE)
-    assert exabgp.commands == [Withdraw(SECOND), Withdraw(FIRST), AskNeighbours()]
+    assert exabgp.commands == [Withdraw(ISP, SECOND), Withdraw(ISP, FIRST), AskNeighbours()]
     exabgp.renew(Wanted.ANNOUNCE)
-    assert exabgp.commands[3:5] == [Announce(ROUTES[1]), Announce(ROUTES[0])]
+    assert exabgp.commands[3:5] == [Announce(ISP, ROUTES[1]), Announce(ISP, ROUTES[0])]
 
 
 def test_an_expired_lease_depreferences_at_once_and_withdraws_after_the_linger() -> None:
@@ -227,37 +228,37 @@ def test_changed_attributes_replace_the_route_without_a_withdraw() -> None:
     before = len(exabgp.commands)
     changed = (Route(FIRST, ("64500:1",), prepend=2), ROUTES[1])
     exabgp.feed(LeaseRenewed(Wanted.ANNOUNCE, "loaded", LINGER_MS, changed))
-    assert exabgp.commands[before:] == [Announce(changed[0])]
+    assert exabgp.commands[before:] == [Announce(ISP, changed[0])]
 
 
 def test_an_answer_that_does_not_come_is_overdue_and_nothing_else_is_sent() -> None:
-    speaker = Speaker((FIRST,), 0.0)
-    assert speaker.handle(TimeReached(), 0.0) == [Withdraw(FIRST)]
+    speaker = Speaker((FIRST,), (Terms(ISP, 64501),), 0.0)
+    assert speaker.handle(TimeReached(), 0.0) == [Withdraw(ISP, FIRST)]
     assert speaker.handle(TimeReached(), 5.0) == []
     assert speaker.overdue_s(5.0) == 5.0
     assert not speaker.settled()
 
 
 def test_a_refused_withdraw_is_tried_again_and_is_overdue_from_its_first_refusal() -> None:
-    speaker = Speaker((FIRST,), 0.0)
+    speaker = Speaker((FIRST,), (Terms(ISP, 64501),), 0.0)
     speaker.handle(TimeReached(), 0.0)
     effects = speaker.handle(CommandAnswered(False), 0.1)
     assert [type(effect) for effect in effects] == [Note, AskNeighbours]
     speaker.handle(CommandAnswered(True, sessions=()), 0.2)
     assert speaker.state is State.STARTING
     assert speaker.next_deadline() <= 0.35
-    assert speaker.handle(TimeReached(), 0.35) == [Withdraw(FIRST)]
+    assert speaker.handle(TimeReached(), 0.35) == [Withdraw(ISP, FIRST)]
     assert speaker.overdue_s(1.3) >= 1.1
 
 
 def test_a_refused_announcement_is_not_reported_as_sent_and_does_not_hold_up_the_withdraw() -> None:
     exabgp = in_state(State.WITHDRAWN)
     speaker = exabgp.speaker
-    assert speaker.handle(LeaseRenewed(Wanted.ANNOUNCE, "go", 1000, ROUTES[:1]), 0.01)[-1] == Announce(ROUTES[0])
+    assert speaker.handle(LeaseRenewed(Wanted.ANNOUNCE, "go", 1000, ROUTES[:1]), 0.01)[-1] == Announce(ISP, ROUTES[0])
     speaker.handle(CommandAnswered(False), 0.02)
     assert speaker.sent() == ()
     effects = speaker.handle(LeaseRenewed(Wanted.WITHDRAW, "dead", 1000, ()), 0.03)
-    assert effects[-1] == Withdraw(FIRST)
+    assert effects[-1] == Withdraw(ISP, FIRST)
 
 
 def test_sessions_come_from_the_description_and_from_events() -> None:

@@ -98,7 +98,10 @@ def test_the_isps_reach_each_other_and_bfd_sees_a_silent_site(lab: Lab) -> None:
         "bfd\n peer 2001:db8:1:a::1 local-address 2001:db8:1:a::10 interface isp\n  receive-interval 50\n"
         "  transmit-interval 50\n exit\nexit\n"
     )
-    lab.start_bfd("site1", configuration)
+    directory = provider.frr_directory(lab.layout.folder / "frr", "site1")
+    for daemon, file in (("zebra", Path("/dev/null")), ("bfdd", configuration)):
+        lab.processes.start(f"site1-{daemon}", "site1", provider.frr_words(daemon, directory, file))
+        wait_until(lambda vty=directory / f"{daemon}.vty": None if vty.exists() else f"no {vty}", DEADLINE_S)  # type: ignore[misc]
 
     def state_is(wanted: str) -> None:
         def missing() -> str | None:

@@ -10,68 +10,13 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv6Network
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import ha.config
 from ha import customer_table
 from ha.customer_table import TableRefused
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-class Office:
-    """An operator at a registry of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.registry = directory / "registry.db"
-        self.programs = directory / "bin"
-        self.programs.mkdir()
-        (self.programs / "xsp-bgp").write_text("#!/bin/sh\n")
-        (self.programs / "xsp-bgp").chmod(0o755)
-
-    def run(self, *words: str, database: str | None = None) -> subprocess.CompletedProcess[str]:
-        url = database or f"sqlite:///{self.registry}"
-        command = [sys.executable, "-m", "xsp.cli.main", "--database", url, *words]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
-
-    def json(self, *words: str) -> Any:
-        done = self.run(*words, "--json")
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
-
-    def refused(self, *words: str, status: int) -> str:
-        """What a refused command said: exactly two sentences, nothing on stdout."""
-        done = self.run(*words)
-        assert (done.returncode, done.stdout) == (status, ""), (done.returncode, done.stdout, done.stderr)
-        assert len(done.stderr.strip().splitlines()) == 2
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def add_customer(self, name: str, *more: str) -> Any:
-        return self.json("customer", "add", name, "--uplink", "line1", *more)
-
-    def render(self, site: str, output: Path) -> Any:
-        return self.json("render", "--site", site, "--output", str(output), "--program-directory", str(self.programs))
-
-    def dump(self) -> list[str]:
-        with sqlite3.connect(self.registry) as connection:
-            return list(connection.iterdump())
-
-
-@pytest.fixture
-def office(tmp_path: Path) -> Office:
-    made = Office(tmp_path)
-    made.json("init", "--as", "64500")
-    made.json("aggregate", "add", "2001:db8:f000::/36")
-    return made
-
-
-def add_site(office: Office, number: int, *more: str) -> Any:
-    words = ["--locator", f"2001:db8:{number}:a::10", "--gateway", f"2001:db8:{number}:a::1"]
-    return office.json("site", "add", f"site{number}", *words, "--neighbour-as", str(64500 + number), *more)
+from tests.xsp.operator import ROOT, Office, add_site
 
 
 def test_a_customer_gets_a_home_address_a_prefix_and_a_key_that_is_never_shown(office: Office) -> None:
@@ -191,7 +136,8 @@ def test_rendered_files_are_accepted_by_those_who_read_them(office: Office, tmp_
         add_site(office, number)
     office.add_customer("office1")
     files = office.render("site1", tmp_path / "site1")["files"]
-    names = ["ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", "neighbour-frr.conf", "cookie.key"]
+    for_isp = [f"neighbour-2001-db8-1-a--1-{program}.conf" for program in ("frr", "bird")]
+    names = ["ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", *for_isp, "roa.json", "irr.txt", "cookie.key"]
     assert [Path(file).name for file in files] == names
     config = ha.config.load(tmp_path / "site1" / "ha.toml")
     assert [peer.site for peer in config.peer] == ["site2", "site3"]

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from xsp.cli import aggregate, audit, context, customer, render, site, table
+from xsp.cli import aggregate, audit, context, customer, neighbour, render, site, table
 from xsp.cli.context import DEFAULT_DATABASE, DryRun, Json, Quiet, Reason, Settings, refusing
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.add_typer(aggregate.app, name="aggregate")
 app.add_typer(site.app, name="site")
+app.add_typer(neighbour.app, name="neighbour")
 app.add_typer(customer.app, name="customer")
 app.add_typer(table.app, name="table")
 app.add_typer(audit.app, name="audit")

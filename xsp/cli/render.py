@@ -29,7 +29,8 @@ def render(
     from xsp.errors import Refused
     from xsp.exits import Exit
     from xsp.files import write_all
-    from xsp.render import Places, customer_files, site_files
+    from xsp.neighbours import Neighbours
+    from xsp.render import Places, Secrets, customer_files, site_files
     from xsp.signing import public_key
 
     if (site is None) == (customer is None):
@@ -45,7 +46,9 @@ def render(
         peers = [one for one in registry.sites() if one.name != site and one.home_agent_set == here.home_agent_set]
         key = public_key(registry.signing_key())
         cookie_key = registry.cookie_key(here.home_agent_set)
-        files = site_files(here, peers, office, registry.aggregates(), key, cookie_key, places)
+        passwords = Neighbours(registry.database, registry.vault).passwords(site)
+        secrets = Secrets(key, cookie_key, passwords)
+        files = site_files(here, peers, office, registry.aggregates(), secrets, places)
     else:
         assert customer is not None
         files = customer_files(registry.customer(customer), registry.secret(customer), office, places)

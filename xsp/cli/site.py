@@ -30,12 +30,12 @@ def add(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Add a site; then render its files and those of the other sites again."""
-    from xsp.model import Site
+    """Add a site with its first BGP neighbour; then render its files and those of the other sites again."""
+    from xsp.model import Neighbour, Site
 
     next_hop = values.address(gateway)
-    speaker = values.address(neighbour) if neighbour else next_hop
-    site = Site(name, home_agent_set, values.address(locator), interface, next_hop, speaker, neighbour_as, "", mrai_s)
+    first = Neighbour(values.address(neighbour) if neighbour else next_hop, neighbour_as, mrai_s=mrai_s)
+    site = Site(name, home_agent_set, values.address(locator), interface, next_hop, "", (first,))
     options = context.change_options(dry_run, reason, idempotency_key)
     result = context.registry(ctx).add_site(site, options)
     context.show(result, f"site {name} added: {result['locator']}", as_json=as_json, quiet=quiet)
@@ -48,8 +48,9 @@ def show(ctx: typer.Context, name: str, as_json: Json = False, quiet: Quiet = Fa
     from xsp.registry import site_json
 
     found = site_json(context.registry(ctx).site(name))
-    text = "\n".join(f"{key}: {value}" for key, value in found.items())
-    context.show(found, text, as_json=as_json, quiet=quiet)
+    lines = [f"{key}: {value}" for key, value in found.items() if key != "neighbours"]
+    lines.append(context.table(found["neighbours"], "no neighbours"))
+    context.show(found, "\n".join(lines), as_json=as_json, quiet=quiet)
 
 
 @app.command("list")
@@ -59,4 +60,5 @@ def list_(ctx: typer.Context, as_json: Json = False, quiet: Quiet = False) -> No
     from xsp.registry import site_json
 
     rows = [site_json(site) for site in context.registry(ctx).sites()]
-    context.show(rows, context.table(rows, "no sites"), as_json=as_json, quiet=quiet)
+    brief = [{**row, "neighbours": [one["address"] for one in row["neighbours"]]} for row in rows]
+    context.show(rows, context.table(brief, "no sites"), as_json=as_json, quiet=quiet)
