@@ -162,14 +162,15 @@ def _sessions(lines: list[str]) -> tuple[Session, ...] | None:
 
 
 def _rib(lines: list[str]) -> dict[str, tuple[str, ...]] | None:
-    rib: dict[str, tuple[str, ...]] = {}
+    rib: dict[str, dict[str, None]] = {}
     try:
-        for line in lines:  # each line repeats the neighbour's routes so far: the last one is complete
+        for line in lines:  # measured: a line for each route, some of which repeat those before
             for neighbour, table in json.loads(line).items():
-                rib[_address(neighbour)] = tuple(str(route["prefix"]) for route in table["routes"])
+                prefixes = rib.setdefault(_address(neighbour), {})
+                prefixes.update(dict.fromkeys(str(route["prefix"]) for route in table["routes"]))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return rib
+    return {neighbour: tuple(prefixes) for neighbour, prefixes in rib.items()}
 
 
 def _address(text: object) -> str:

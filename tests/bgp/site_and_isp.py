@@ -84,12 +84,12 @@ import asyncio, ipaddress, sys
 from bgp.client import LeaseClient
 from bgp.route import Route
 
-async def main(path, prefix, linger_ms):
+async def main(path, prefixes, linger_ms):
     wish, client = ["announce"], LeaseClient(path)
     asyncio.get_running_loop().add_reader(0, lambda: wish.__setitem__(0, sys.stdin.readline().strip()))
-    route = Route(ipaddress.ip_network(prefix), ("64500:7",), med=50, prepend=1)
+    routes = [Route(ipaddress.ip_network(one), ("64500:7",), med=50, prepend=1) for one in prefixes.split(",")]
     while True:
-        client.renew(wish[0], "test", linger_ms, (route,))
+        client.renew(wish[0], "test", linger_ms, tuple(routes))
         print(client.state, *client.sent, flush=True)
         await asyncio.sleep(0.1)
 
@@ -147,13 +147,17 @@ class Site:
         for namespace, link, address in ((self.isp, "site", ISP), (self.site, "isp", LOCATOR)):
             run("ip", "-n", namespace, "address", "add", f"{address}/64", "dev", link, "nodad")
             run("ip", "-n", namespace, "link", "set", link, "up")
-        self._start_frr()
-        self._write_configuration()
+        self.start_isp()
+        self.write_configuration()
 
-    def _start_frr(self) -> None:
+    def frr_configuration(self) -> str:
+        """What the ISP's daemons read."""
+        return FRR_CONFIGURATION
+
+    def start_isp(self) -> None:
         place = self.directory / "frr"
         place.mkdir()
-        (place / "frr.conf").write_text(FRR_CONFIGURATION)
+        (place / "frr.conf").write_text(self.frr_configuration())
         for path in (place, place / "frr.conf"):
             shutil.chown(path, "frr", "frr")
         for daemon in ("zebra", "bgpd"):
@@ -169,7 +173,7 @@ class Site:
             self.start(self.isp, f"/usr/lib/frr/{daemon}", *options)
             wait_for(f"{daemon}'s vty", (place / f"{daemon}.vty").exists)
 
-    def _write_configuration(self) -> None:
+    def write_configuration(self) -> None:
         self.program.write_text(
             f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
             "from bgp.__main__ import main\nsys.exit(main())\n"
@@ -194,8 +198,10 @@ class Site:
         """The speaker of another site, behind the ISP, that says it is announced."""
         return self.start(self.isp, sys.executable, "-c", OTHER_SITE, ISP, LOCATOR, KEY, cwd=ROOT)
 
-    def start_holder(self, linger_ms: int) -> subprocess.Popen[bytes]:
-        words = (sys.executable, "-c", HOLDER, str(self.directory / "run/lease.sock"), AGGREGATE, str(linger_ms))
+    def start_holder(self, linger_ms: int, *prefixes: str) -> subprocess.Popen[bytes]:
+        """Who renews the lease, for the aggregate unless told otherwise."""
+        wanted = ",".join(prefixes or (AGGREGATE,))
+        words = (sys.executable, "-c", HOLDER, str(self.directory / "run/lease.sock"), wanted, str(linger_ms))
         return self.start(self.site, *words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=ROOT)
 
     def wish(self, holder: subprocess.Popen[bytes], wanted: str) -> None:
@@ -219,9 +225,9 @@ class Site:
 
     # -- looking
 
-    def heard(self) -> dict[str, Any] | None:
-        """The aggregate as it stands in the neighbour's RIB."""
-        question = f"show bgp ipv6 unicast {AGGREGATE} json"
+    def heard(self, prefix: str = AGGREGATE) -> dict[str, Any] | None:
+        """A prefix as it stands in the neighbour's RIB."""
+        question = f"show bgp ipv6 unicast {prefix} json"
         reply = run("vtysh", "--vty_socket", str(self.directory / "frr"), "-c", question, check=False)
         try:
             document = json.loads(reply)

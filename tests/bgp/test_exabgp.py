@@ -87,12 +87,14 @@ def test_sessions_are_read_from_show_neighbor() -> None:
     )
 
 
-def test_the_last_line_about_a_neighbour_is_its_whole_rib() -> None:
+def test_all_lines_about_a_neighbour_together_are_its_rib() -> None:
     one = '{"2001:db8:1:a::1": {"routes": [{"prefix": "2001:db8:f000::/36", "family": "ipv6 unicast"}]}}'
     two = one.replace("}]", '}, {"prefix": "2001:db8:e000::/36", "family": "ipv6 unicast"}]')
-    assert exabgp.read_answer(AskRoutes(), [one, two], True).rib == {
-        "2001:db8:1:a::1": ("2001:db8:f000::/36", "2001:db8:e000::/36")
-    }
+    alone = one.replace("f000", "e000")
+    for second in (two, alone):
+        assert exabgp.read_answer(AskRoutes(), [one, second], True).rib == {
+            "2001:db8:1:a::1": ("2001:db8:f000::/36", "2001:db8:e000::/36")
+        }
 
 
 @pytest.mark.parametrize("lines", [[], ["[1]"], ['[{"state": "up"}]'], ["7"], ["null"]])

@@ -1,0 +1,106 @@
+"""A site and its ISP with the files that `xsp render` makes for both, the ISP with FRR or with BIRD."""
+
+import re
+from dataclasses import replace
+from ipaddress import IPv6Address, IPv6Network
+from pathlib import Path
+
+from tests.bgp.site_and_isp import AGGREGATE, ISP, KEY, LOCATOR, Site, run, wait_for
+from xsp.model import Kind, Neighbour, Office
+from xsp.model import Site as SiteValue
+from xsp.render import Places, Secrets, neighbour_file, site_files
+
+LOCAL_AS, ISP_AS = 64500, 64501
+LONGER = "2001:db8:f100::/40"
+OFFICE = Office(LOCAL_AS, IPv6Address("2001:db8:f000::1"))
+FIRST = Neighbour(IPv6Address(ISP), ISP_AS, communities=("64500:9",), med=7, bfd=False)
+PASSWORD = "0123456789abcdef"  # ExaBGP would read this as base64 if it were not told
+
+FRR_BASE = "hostname isp\nrouter bgp {asn}\n bgp router-id 192.0.2.101\n no bgp default ipv4-unicast\nexit\n"
+BIRD_BASE = "router id 192.0.2.101;\nlog stderr all;\nprotocol device {}\n"
+
+
+class RenderedSite(Site):
+    """`neighbour` as both sides are told, `here` as the site is told if that differs; MD5 passwords likewise."""
+
+    def __init__(
+        self,
+        directory: Path,
+        neighbour: Neighbour = FIRST,
+        here: Neighbour | None = None,
+        passwords: tuple[str, str] = ("", ""),
+    ) -> None:
+        super().__init__(directory)
+        self.neighbour, self.here = neighbour, here or neighbour
+        self.passwords = passwords
+
+    def rendered(self, neighbour: Neighbour, password: str, *aggregates: str) -> dict[str, str]:
+        """Name -> text of the files of a site with this neighbour."""
+        value = SiteValue("site-1", "default", IPv6Address(LOCATOR), "isp", IPv6Address(ISP), "192.0.2.1", (neighbour,))
+        passwords = {neighbour.address: password} if password else {}
+        places = Places(self.directory, self.directory / "state", self.directory, self.directory)
+        secrets = Secrets(b"", KEY.encode(), passwords)
+        networks = [IPv6Network(one) for one in aggregates]
+        files = site_files(value, [], OFFICE, networks, secrets, places)
+        return {name: file.text for name, file in files.items()}
+
+    def isp_file(self, program: str) -> str:
+        """What the ISP is given."""
+        files = self.rendered(self.neighbour, self.passwords[0], AGGREGATE)
+        return files[neighbour_file(self.neighbour.address, program)]
+
+    def frr_configuration(self) -> str:
+        return FRR_BASE.format(asn=self.neighbour.autonomous_system) + self.isp_file("frr")
+
+    def write_configuration(self) -> None:
+        super().write_configuration()
+        files = self.rendered(self.here, self.passwords[1], AGGREGATE, LONGER)  # the longer one must not get through
+        for name in ("bgp.toml", "exabgp.conf", "bfdd.conf"):
+            if name in files:
+                text = files[name].replace(f"{self.directory}/site-1", f"{self.directory}/run")
+                (self.directory / name).write_text(text)
+        (self.directory / "exabgp.conf").chmod(0o600)
+
+    def run_site(self) -> None:
+        """Announce the aggregate, and try a longer prefix."""
+        self.start_supervisor()
+        wait_for("the session is up", self.is_connected, 20, 0.1)
+        self.holder = self.start_holder(1000, AGGREGATE, LONGER)
+        wait_for("both are sent", lambda: set(self.status()["confirmed"]) == {AGGREGATE, LONGER}, 10, 0.1)
+        wait_for("ExaBGP's RIB is shown", lambda: self.rib_out() == {AGGREGATE, LONGER}, 10, 0.1)
+
+    def rib_out(self) -> set[str]:
+        """What ExaBGP says it has for the ISP."""
+        return set(self.status()["neighbours"][0]["rib_out"])
+
+    def isp_counter(self, name: str) -> int:
+        """A counter of the ISP's TCP, as /proc/net/netstat has it."""
+        text = run("ip", "netns", "exec", self.isp, "cat", "/proc/net/netstat")
+        names, values = (line.split() for line in text.splitlines() if line.startswith("TcpExt:"))
+        return int(dict(zip(names[1:], values[1:], strict=True))[name])
+
+
+class BirdSite(RenderedSite):
+    """The same with BIRD 2."""
+
+    def start_isp(self) -> None:
+        file = self.directory / "bird.conf"
+        file.write_text(BIRD_BASE + self.isp_file("bird"))
+        log = (self.directory / "bird.log").open("wb")
+        words = ("bird", "-f", "-c", str(file), "-s", str(self.directory / "bird.ctl"))
+        self.start(self.isp, *words, stderr=log)
+        log.close()
+        wait_for("BIRD's socket", (self.directory / "bird.ctl").exists)
+
+    def bird_says(self, question: str) -> str:
+        return run("birdc", "-s", str(self.directory / "bird.ctl"), *question.split(), check=False)
+
+    def route(self, prefix: str) -> dict[str, str]:
+        """The attributes of a prefix in BIRD's table, empty if it is not there."""
+        said = self.bird_says(f"show route {prefix} all")
+        return dict(re.findall(r"^\s+BGP\.(\w+): (.*)$", said, re.MULTILINE))
+
+
+def internal(neighbour: Neighbour) -> Neighbour:
+    """The same as a router of our own AS."""
+    return replace(neighbour, autonomous_system=LOCAL_AS, kind=Kind.OWN_ROUTER)

@@ -1,0 +1,105 @@
+"""Neighbours configured by what `xsp render` gave them, against the real ExaBGP: what gets in, and what does not."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from tests.bgp.rendered import FIRST, LONGER, PASSWORD, BirdSite, RenderedSite, internal
+from tests.bgp.site_and_isp import AGGREGATE, ISP, wait_for
+from xsp.model import Neighbour
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces"),
+    pytest.mark.timeout(90),
+]
+Built = TypeVar("Built", bound=RenderedSite)
+SECURED = replace(FIRST, md5=True, gtsm=True)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that everybody may enter, unlike pytest's own."""
+    directory = Path(tempfile.mkdtemp(prefix="xsp-bgp-"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def built(site: Built) -> Iterator[Built]:
+    """Everything of a site but its own programs; gone afterwards."""
+    try:
+        site.build()
+        yield site
+    finally:
+        site.close()
+
+
+@pytest.fixture
+def frr(place: Path) -> Iterator[RenderedSite]:
+    with built(RenderedSite(place)) as site:
+        yield site
+
+
+def test_frr_takes_the_aggregate_alone_with_what_it_was_announced_with(frr: RenderedSite) -> None:
+    frr.run_site()
+    path = wait_for("the aggregate is heard", frr.heard)
+    assert path["community"]["list"] == ["64500:7", "64500:9"]
+    assert (path["metric"], path["aspath"]["string"]) == (7, "64500 64500")
+    assert frr.heard(LONGER) is None
+    frr.wish(frr.holder, "depreference")
+    wait_for("GRACEFUL_SHUTDOWN is heard", frr.is_depreferenced)
+    heard = frr.heard()
+    assert heard is not None
+    assert heard["locPrf"] == 0
+
+
+@pytest.mark.parametrize("neighbour", [SECURED, internal(SECURED)], ids=["EBGP", "IBGP"])
+def test_an_frr_session_with_md5_and_gtsm_comes_up(place: Path, neighbour: Neighbour) -> None:
+    with built(RenderedSite(place, neighbour, passwords=(PASSWORD, PASSWORD))) as site:
+        site.run_site()
+        path = wait_for("the aggregate is heard", site.heard)
+        external = neighbour.autonomous_system != 64500
+        assert path["aspath"]["string"] == ("64500 64500" if external else "Local")
+        assert site.heard(LONGER) is None
+
+
+@pytest.mark.parametrize("neighbour", [SECURED, internal(FIRST)], ids=["EBGP", "IBGP"])
+def test_bird_takes_the_aggregate_alone_and_obeys_graceful_shutdown(place: Path, neighbour: Neighbour) -> None:
+    password = PASSWORD if neighbour.md5 else ""
+    with built(BirdSite(place, replace(neighbour, bfd=True), passwords=(password, password))) as site:
+        site.run_site()
+        route = wait_for("the aggregate is heard", lambda: site.route(AGGREGATE))
+        assert (route["community"], route["med"]) == ("(64500,7) (64500,9)", "7")
+        assert route["local_pref"] == "100"
+        assert site.route(LONGER) == {}
+        wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP, "state": "up"}], 20, 0.1)
+        site.wish(site.holder, "depreference")
+        wait_for("it is preferred least", lambda: site.route(AGGREGATE).get("local_pref") == "0")
+
+
+def test_a_wrong_password_is_told_in_one_sentence(place: Path) -> None:
+    with built(RenderedSite(place, SECURED, passwords=(PASSWORD, PASSWORD + "x"))) as site:
+        site.start_supervisor()
+        wait_for("the ISP's kernel refuses packets", lambda: site.isp_counter("TCPMD5Failure") > 1, 20)
+        complaint = f"the session with {ISP} (AS 64501) is not established"
+        wait_for("the status names it", lambda: complaint in site.status().get("reasons", []), 20, 0.1)
+        assert not site.is_connected()
+
+
+def test_a_wrong_as_is_told_in_one_sentence(place: Path) -> None:
+    with built(RenderedSite(place, here=replace(FIRST, autonomous_system=64509))) as site:
+        site.start_supervisor()
+        log = place / "frr" / "bgpd.log"
+        wait_for("one refuses the other's AS", lambda: "Bad Peer AS" in log.read_text(), 20)
+        complaint = f"the session with {ISP} (AS 64509) is not established"
+        wait_for("the status names it", lambda: complaint in site.status().get("reasons", []), 20, 0.1)
+        assert not site.is_connected()
