@@ -69,7 +69,8 @@ def without_hold_down(lab: Lab) -> None:
     """
     for site in SITES:
         file = lab.layout.etc(site) / "bgp.toml"
-        file.write_text("hold_down_max_s = 0\n" + file.read_text())
+        lines = file.read_text().splitlines(keepends=True)
+        file.write_text("hold_down_max_s = 0\n" + "".join(line for line in lines if "hold_down_max_s" not in line))
 
 
 def prober(lab: Lab, probes: tuple[ProbeStream, ...]) -> Prober:
