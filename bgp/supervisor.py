@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bgp import bfd, client, fellows, launch, report
@@ -20,7 +21,7 @@ from bgp.errors import BgpError, Unanswered
 from bgp.fellows import SAY_S, VOUCH_S
 from bgp.megaphones import Megaphones
 from bgp.report import History
-from bgp.watch import LOOK_S, Watch
+from bgp.watch import DEAF_BRIDGE, LOOK_S, Watch
 from runtime import control, log, notify, status
 from runtime.counters import Counters
 from runtime.exits import Exit
@@ -158,6 +159,8 @@ class Supervisor:
             else:
                 self._take(answer)
                 verdict = watch.answered(float(answer.get("overdue_s", 0.0)), time.monotonic())
+            if verdict == DEAF_BRIDGE and watch.spare_exabgp(time.monotonic()) and self._end_bridge(process.pid):
+                verdict = None
             if verdict is not None:
                 return verdict
             if watch.seen and not seen_before:
@@ -165,10 +168,28 @@ class Supervisor:
             await self._pause(LOOK_S)
         return None
 
+    def _end_bridge(self, exabgp: int) -> bool:
+        """SIGKILL to a bridge that does not answer: ExaBGP starts another at once, and its sessions live.
+
+        Only to ExaBGP's own child, whatever a bridge said its process id was. Returns: whether it was killed.
+        """
+        pid = self._bridge_pid
+        try:
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            if parent != exabgp:
+                return False
+            os.kill(pid, signal.SIGKILL)
+        except (OSError, ValueError, IndexError):
+            return False
+        self._counters.add("bridge_ends_total", "killed")
+        self._log.error("bridge killed, it does not answer", pid=pid)
+        self._history.note(time.time(), "bridge", "running", "none", DEAF_BRIDGE, 0.0)
+        return True
+
     def _question(self) -> dict[str, Any]:
         """How is the bridge; and whether another site announces, which it must know when its lease has run out."""
         ago = self._megaphones.said_s_ago() if self._megaphones is not None else None
-        return {"ask": "others", "said_ms_ago": ago and int(ago * 1000), "after": self._history.last}
+        return {"ask": "others", "said_ms_ago": None if ago is None else int(ago * 1000), "after": self._history.last}
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self._bridge, self._answered_at = answer, time.monotonic()

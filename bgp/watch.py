@@ -6,6 +6,8 @@ migration, must not come back by killing its BGP session.
 
 AWAY_S = 8.0  # a bridge that is not there yet, or is being respawned: Python starting on a busy small machine
 LOOK_S = 0.1  # between two questions
+SPARE_EVERY_S = 10.0
+DEAF_BRIDGE = "the bridge does not answer"
 MAX_STEP_S = 0.5  # what one look may add; more than LOOK_S and its answer's timeout together
 
 
@@ -18,6 +20,7 @@ class Watch:
         self._deaf_s = 0.0
         self._away_s = 0.0
         self._overdue_looks = 0
+        self._spared_at: float | None = None
         self.seen = False
 
     def answered(self, overdue_s: float, now: float) -> str | None:
@@ -35,4 +38,11 @@ class Watch:
             self._deaf_s = 0.0
             return "ExaBGP runs no bridge" if self._away_s > AWAY_S else None
         self._deaf_s += step
-        return "the bridge does not answer" if self._deaf_s > self._deaf_after_s else None
+        return DEAF_BRIDGE if self._deaf_s > self._deaf_after_s else None
+
+    def spare_exabgp(self, now: float) -> bool:
+        """Whether a deaf bridge may be killed alone: not twice in a row, then it is ExaBGP that feeds it nothing."""
+        if self._spared_at is not None and now - self._spared_at < SPARE_EVERY_S:
+            return False
+        self._spared_at, self._deaf_s = now, 0.0
+        return True

@@ -97,7 +97,7 @@ def test_a_holder_depreferences_as_long_as_it_likes_and_withdraws_at_once(site: 
     wait_for("the withdraw is heard", site.is_withdrawn, 3)
 
 
-def test_a_killed_bridge_is_respawned_and_a_stopped_one_takes_exabgp_with_it(site: Site) -> None:
+def test_a_killed_or_stopped_bridge_is_replaced_and_one_that_stops_again_takes_exabgp_with_it(site: Site) -> None:
     announced(site, linger_ms=60_000)
     document = wait_for("the bridge is known", lambda: (s := site.status()).get("lease", {}).get("bridge") and s)
     exabgp, bridge = document["exabgp"]["pid"], document["lease"]["bridge"]
@@ -110,7 +110,13 @@ def test_a_killed_bridge_is_respawned_and_a_stopped_one_takes_exabgp_with_it(sit
 
     bridge = site.status()["lease"]["bridge"]
     os.kill(bridge, signal.SIGSTOP)
-    wait_for("ExaBGP is killed", lambda: is_gone(exabgp), 5)
+    wait_for("the stopped bridge is killed", lambda: is_gone(bridge), 5)
+    wait_for("another announces", site.is_announced, 10)
+    assert site.status()["exabgp"]["pid"] == exabgp, "its sessions live"
+
+    bridge = wait_for("the bridge is known", lambda: site.status()["lease"]["bridge"], pause_s=0.1)
+    os.kill(bridge, signal.SIGSTOP)
+    wait_for("the second time ExaBGP is killed", lambda: is_gone(exabgp), 5)
     wait_for("the stopped bridge is gone with it", lambda: is_gone(bridge), 3)
     assert "the bridge does not answer" in site.log.read_text()
     wait_for("a new ExaBGP announces", site.is_announced, 20)

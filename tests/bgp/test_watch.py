@@ -11,6 +11,14 @@ def test_a_deaf_bridge_has_a_second() -> None:
     assert verdicts[4] == "the bridge does not answer"
 
 
+def test_a_deaf_bridge_is_killed_alone_but_not_twice_in_a_row() -> None:
+    watch = Watch(1.0, 0.0)
+    assert watch.spare_exabgp(1.0)
+    assert watch.silent(away=False, now=1.2) is None
+    assert not watch.spare_exabgp(3.0)
+    assert watch.spare_exabgp(12.0)
+
+
 def test_one_answer_forgives_all_silence() -> None:
     watch = Watch(1.0, 0.0)
     for look in range(1, 20):
