@@ -47,12 +47,15 @@ def calibrated(network: Network, streams: Sequence[Stream], patience_s: float = 
 
 
 def choose(ledger: Ledger, direction: str) -> tuple[int, ...] | None:
-    """A few ports for each line, None if a line has too few."""
-    by_line: dict[str, list[int]] = defaultdict(list)
+    """A few ports for each line, None if a line has too few. A flow that moved between lines meanwhile is nobody's."""
+    lines_of: dict[int, set[str]] = defaultdict(set)
     for probe in ledger.between(float("-inf"), float("inf"), direction):
-        port = ledger.flows[probe.flow].source_port
-        if probe.received_at is not None and probe.line is not None and port not in by_line[probe.line]:
-            by_line[probe.line].append(port)
-    if any(len(by_line[line]) < FLOWS_PER_LINE for line in ledger.lines):
-        return None
-    return tuple(sorted(port for line in ledger.lines for port in by_line[line][:FLOWS_PER_LINE]))
+        if probe.received_at is not None and probe.line is not None:
+            lines_of[ledger.flows[probe.flow].source_port].add(probe.line)
+    chosen: list[int] = []
+    for line in ledger.lines:
+        ports = [port for port, lines in lines_of.items() if lines == {line}]
+        if len(ports) < FLOWS_PER_LINE:
+            return None
+        chosen += ports[:FLOWS_PER_LINE]
+    return tuple(sorted(chosen))
