@@ -28,12 +28,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="xsp-bgp",
         description="Announces this site's aggregates by ExaBGP, for as long as xsp-ha renews its lease.",
     )
-    verb = "run: supervise ExaBGP (default); status: ask the running one; bridge: ExaBGP's child, started by ExaBGP"
-    parser.add_argument("verb", nargs="?", choices=("run", "status", "bridge"), default="run", help=verb)
+    verb = (
+        "run: supervise ExaBGP (default); status: ask the running one; metrics: for Prometheus; "
+        "bridge: ExaBGP's child, started by ExaBGP"
+    )
+    parser.add_argument("verb", nargs="?", choices=("run", "status", "metrics", "bridge"), default="run", help=verb)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="bgp.toml")
     parser.add_argument("-n", "--check", action="store_true", help="check the configuration and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="with -n: print its canonical form; else log more")
     parser.add_argument("--json", action="store_true", help="status: print the whole document")
+    where = "metrics: serve them there, such as [::1]:9628; without it, print them once"
+    parser.add_argument("--listen", metavar="ADDRESS:PORT", help=where)
     return parser
 
 
@@ -56,6 +61,12 @@ def _run_or_status(options: argparse.Namespace) -> int:
         return exits.DONE
     if options.verb == "status":
         return _status(settings.control_socket, options.json)
+    if options.verb == "metrics":
+        from bgp import metrics
+        from runtime.metrics import export
+
+        export("xsp-bgp", settings.control_socket, metrics.gauges, options.listen)
+        return exits.DONE
 
     import asyncio
 

@@ -39,6 +39,11 @@ def main() -> None:
         _replay(config, arguments.file)
     elif arguments.verb == "status":
         sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S), as_json=arguments.json))
+    elif arguments.verb == "metrics":
+        from ha import metrics
+        from runtime.metrics import export
+
+        export("xsp-ha", config.control_socket, metrics.gauges, arguments.listen)
     elif arguments.verb == "revoke":
         home_address = str(arguments.home_address)
         answer = _ask(config, "revoke", home_address=home_address, bids=arguments.bid)
@@ -103,13 +108,15 @@ def _parse(words: list[str]) -> argparse.Namespace:
     common.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
     common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
     parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
-    verbs = parser.add_subparsers(dest="verb", metavar="run|status|drain|depreference|undrain|revoke|replay")
+    verbs = parser.add_subparsers(dest="verb", metavar="run|status|metrics|drain|depreference|undrain|revoke|replay")
     run = verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
     run.add_argument("--journal", type=Path, metavar="FILE", help="write down every event, to be replayed")
     replay = verbs.add_parser("replay", parents=[common], help="play a journal: what would be done, as JSON lines")
     replay.add_argument("file", type=Path, metavar="FILE")
     status = verbs.add_parser("status", parents=[common], help="what the kernel, the peers and BGP report")
     status.add_argument("--json", action="store_true", help="the whole document")
+    metrics = verbs.add_parser("metrics", parents=[common], help="for Prometheus: print once, or serve")
+    metrics.add_argument("--listen", metavar="ADDRESS:PORT", help="serve them there, such as [::1]:9627")
     wish = argparse.ArgumentParser(add_help=False)
     wish.add_argument("--reason", default="", metavar="TEXT", help="shown in status, logs and at xsp-bgp")
     asked = [common, wish]

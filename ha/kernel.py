@@ -173,10 +173,10 @@ class Kernel:
         finally:
             asyncio.get_running_loop().call_soon(self._apply)
 
-    async def tunnelled_in(self) -> int:
-        """Packets taken out of tunnels so far. Raises: DataPlaneError."""
+    async def counters(self) -> dict[str, int]:
+        """What the kernel counts; no dump, so it may be asked for often. Raises: DataPlaneError."""
         async with self._in_use:
-            return self._plane.counters().get(TUNNELLED_IN, 0)
+            return self._plane.counters()
 
     def relay_counters(self) -> dict[str, int]:
         """What became of errors about our tunnels."""

@@ -19,7 +19,7 @@ BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a stat
 def status_document(
     config: Config,
     agent: HomeAgent,
-    present: Mapping[bytes, ForwardingEntry],
+    present: Mapping[bytes, ForwardingEntry] | None,
     connected: dict[str, bool],
     counters: dict[str, int],
     trouble: str,
@@ -27,7 +27,8 @@ def status_document(
 ) -> dict[str, Any]:
     """The document of `xsp-ha status`.
 
-    Healthy means that this site may be announced, and is or is drained on purpose.
+    Healthy means that this site may be announced, and is or is drained on purpose. `present` is the kernel's dump; None
+    makes the brief document, without what rests on it.
     """
     serving = agent.serving
     reasons = list(serving.decision.reasons)
@@ -47,15 +48,14 @@ def status_document(
             "cache": {
                 "records": len(agent.cache.records),
                 "wanted": len(agent.cache.installed),
-                "in_kernel": len(present),
-                "different": _different(agent, present),
+                **({"in_kernel": len(present), "different": _different(agent, present)} if present is not None else {}),
             },
             "operator": {"mode": serving.wish.mode, "by": serving.wish.by, "why": serving.wish.why},
             "load": {"share": round(serving.load, 3), "prepending": serving.decision.prepend},
             "history": [_transition(one, now) for one in serving.history],
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
             "peers": [_peer(site, agent, connected, now) for site in sorted(connected)],
-            "bindings": [_binding(record, present.get(home), agent, now) for home, record in _first(agent)],
+            **({"bindings": _bindings(agent, present, now)} if present is not None else {}),
         },
     )
 
@@ -68,6 +68,10 @@ def _transition(one: Transition, now: float) -> dict[str, Any]:
         "lasted_s": one.lasted_s,
         "reason": "; ".join(one.reasons) or "ready",
     }
+
+
+def _bindings(agent: HomeAgent, present: Mapping[bytes, ForwardingEntry], now: float) -> list[dict[str, Any]]:
+    return [_binding(record, present.get(home), agent, now) for home, record in _first(agent)]
 
 
 def _first(agent: HomeAgent) -> list[tuple[bytes, Record]]:

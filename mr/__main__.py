@@ -23,6 +23,11 @@ def main() -> None:
         _check(configuration, arguments)
     elif arguments.verb == "status":
         _status(configuration, arguments)
+    elif arguments.verb == "metrics":
+        from mr import metrics
+        from runtime.metrics import export
+
+        export("xsp-mr", configuration.control_socket, metrics.gauges, arguments.listen)
     else:
         _run(configuration, arguments)
 
@@ -31,13 +36,21 @@ def _arguments(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="xsp-mr", description="Mobile router: registers each ISP line with the home agent."
     )
-    parser.add_argument("verb", nargs="?", choices=("run", "status"), default="run", help="default: run")
+    parser.add_argument(
+        "verb",
+        nargs="?",
+        choices=("run", "status", "metrics"),
+        default="run",
+        help="default: run; metrics: for Prometheus",
+    )
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="mr.toml")
     parser.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
     parser.add_argument(
         "-v", dest="verbose", action="store_true", help="with -n: print it in canonical form; else: log more"
     )
     parser.add_argument("--json", action="store_true", help="status: as one JSON object")
+    where = "metrics: serve them there, such as [::1]:9629; without it, print them once"
+    parser.add_argument("--listen", metavar="ADDRESS:PORT", help=where)
     return parser.parse_args(words)
 
 

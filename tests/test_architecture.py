@@ -76,6 +76,7 @@ EDGES: tuple[str, ...] = (
     "runtime/journal.py",
     "runtime/log.py",
     "runtime/loop.py",
+    "runtime/metrics.py",
     "runtime/notify.py",
     "xsp/check.py",
     "xsp/database.py",
@@ -100,6 +101,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "cryptography": ("ha/customer_table.py", "xsp/*.py"),  # signature of the customer table; keys at rest
     "jinja2": ("xsp/render.py",),
     "msgspec": ("ha/frames.py", "ha/journal.py", "ha/replay.py", "ha/replication.py", "ha/snapshot.py"),
+    "prometheus_client": ("runtime/metrics.py",),
     "pydantic": ("*/config.py",),
     "pydantic_core": ("*/config.py",),
     "pyroute2": ("dataplane/*.py",),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from lab import build, scenario
 from lab.build import Ready
@@ -84,3 +85,28 @@ def test_every_program_tells_its_status_in_the_agreed_form(
     assert (status["v"], status["program"]) == (1, program)
     assert all(isinstance(reason, str) for reason in status["reasons"])
     assert all(isinstance(count, int) for count in status["counters"].values())
+
+
+@pytest.mark.parametrize(
+    ("program", "instance", "file", "expected"),
+    [
+        ("xsp-ha", "site1", "ha.toml", {"xsp_ha_state": "ANNOUNCED", "xsp_ha_peer_connected": "site2"}),
+        ("xsp-bgp", "site1", "bgp.toml", {"xsp_bgp_state": "announced", "xsp_bgp_session_established": ""}),
+        ("xsp-mr", "office1", "mr.toml", {"xsp_mr_state": "registered", "xsp_mr_line_registered": "line2"}),
+    ],
+)
+def test_every_daemon_gives_prometheus_what_it_measures(
+    ready: Ready, program: str, instance: str, file: str, expected: dict[str, str]
+) -> None:
+    config = str(ready.lab.layout.etc(instance) / file)
+    words = [ready.lab.programs.path(program), "--config", config, "metrics"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    samples = [sample for family in text_string_to_metric_families(done.stdout) for sample in family.samples]
+    prefix = program.replace("-", "_")
+    assert all(sample.name.startswith(prefix) for sample in samples)
+    assert {sample.value for sample in samples if sample.name in (f"{prefix}_up", f"{prefix}_healthy")} == {1.0}
+    assert any(sample.name.endswith("_total") for sample in samples)
+    for name, label in expected.items():
+        found = [one for one in samples if one.name == name and (not label or label in one.labels.values())]
+        assert [one.value for one in found] == [1.0]

@@ -1,0 +1,40 @@
+"""What of `xsp-ha status` is a measurement. Pure. Works on the brief document too, which asks no kernel for a dump."""
+
+from collections.abc import Iterator
+
+from ha.readiness import ANNOUNCE, DEPREFERENCE, WITHDRAW, Mode
+from runtime.gauge import Document, Gauge, one_of
+
+STATES = ("INIT", "SYNCING", "READY", "ANNOUNCED", "DEPREFERENCED", "WITHDRAWN")
+
+
+def gauges(document: Document) -> Iterator[Gauge]:
+    """The gauges of one status document."""
+    yield from one_of("state", "1 for the state of this site", "state", document["state"], STATES)
+    lease, wishes = document["lease"], (ANNOUNCE, DEPREFERENCE, WITHDRAW)
+    yield from one_of("wanted", "1 for what is asked of xsp-bgp", "wanted", lease["wanted"], wishes)
+    yield Gauge("bgp_sessions", "BGP sessions of xsp-bgp that are established", lease["sessions"])
+    mode = document["operator"]["mode"]
+    yield from one_of("operator_mode", "1 for what the operator wants of this site", "mode", mode, Mode)
+    table, cache = document["customer_table"], document["cache"]
+    yield Gauge("customer_table_version", "version of the customer table in force", table["version"])
+    yield Gauge("customers", "customers in the table", table["customers"])
+    yield Gauge("records", "mobile routers of which something is known", cache["records"])
+    yield Gauge("forwarded", "customers whose forwarding the kernel has confirmed", cache["wanted"])
+    yield Gauge("load_share", "share of the site's capacity in use, 0 if not measured", document["load"]["share"])
+    yield Gauge("prepending", "1 if the path is made longer because of the load", document["load"]["prepending"])
+    for row in document["peers"]:
+        yield from _peer(row)
+
+
+def _peer(row: Document) -> Iterator[Gauge]:
+    site = {"site": row["site"]}
+    yield Gauge("peer_connected", "1 if the peer takes our changes", row["connected"], site)
+    yield Gauge("peer_complete", "1 if we hold the peer's first full set of records", row["complete"], site)
+    if row["heard_s_ago"] is not None:
+        yield Gauge("peer_heard_seconds_ago", "how long ago the peer said HELLO", row["heard_s_ago"], site)
+        yield Gauge("peer_announcing", "1 if the peer says it is announced", row["announcing"] == "announced", site)
+        yield Gauge("peer_clock_ahead_seconds", "how far its clock is ahead of ours", row["clock_ahead_s"], site)
+    if row["rtt_ms"] is not None:
+        meaning = "from a change sent to its installation there"
+        yield Gauge("peer_installed_after_seconds", meaning, row["rtt_ms"] / 1000, site)
