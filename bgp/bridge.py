@@ -43,6 +43,7 @@ class Settings:
     neighbours: tuple[Terms, ...]
     orphan_hold_s: float
     hold_down_max_s: float
+    failback_s: float
 
 
 def read_settings(file: Path) -> Settings:
@@ -58,6 +59,7 @@ def read_settings(file: Path) -> Settings:
             neighbours=tuple(map(_terms, document["neighbour"])),
             orphan_hold_s=float(document.get("orphan_hold_s", DEFAULT_ORPHAN_HOLD_S)),
             hold_down_max_s=float(document.get("hold_down_max_s", DEFAULT_MAX_S)),
+            failback_s=float(document.get("failback_s", 0)),
         )
     except OSError as error:
         raise BgpError(
@@ -111,7 +113,7 @@ class Bridge:
             settings.neighbours,
             time.monotonic(),
             settings.orphan_hold_s,
-            HoldDown(settings.hold_down_max_s),
+            HoldDown(settings.hold_down_max_s, settings.failback_s),
         )
         self._neighbours = {terms.neighbour: terms for terms in settings.neighbours}
         self._selector = selectors.DefaultSelector()

@@ -83,6 +83,7 @@ class Config(BaseModel):
     deaf_after_s: float = Field(default=0.5, ge=0.5, le=60)
     orphan_hold_s: float = Field(default=DEFAULT_ORPHAN_HOLD_S, ge=0, le=86400)
     hold_down_max_s: float = Field(default=DEFAULT_MAX_S, ge=0, le=3600)
+    failback_s: float = Field(default=0.0, ge=0, le=86400)
     bfd_configuration: Path | None = None
     fellows: Fellows | None = None
     neighbour: tuple[Neighbour, ...] = Field(min_length=1)
@@ -176,6 +177,7 @@ def show(config: Config) -> str:
     lines.append("aggregates = [" + ", ".join(_quoted(prefix) for prefix in config.prefixes) + "]")
     lines += [f"user = {_quoted(config.user)}", f"deaf_after_s = {config.deaf_after_s}"]
     lines += [f"orphan_hold_s = {config.orphan_hold_s}", f"hold_down_max_s = {config.hold_down_max_s}"]
+    lines += [f"failback_s = {config.failback_s}"]
     if config.bfd_configuration is not None:
         lines.append(f"bfd_configuration = {_quoted(config.bfd_configuration)}")
     for neighbour in config.neighbour:

@@ -34,6 +34,8 @@ from bgp.route import Announce, Prefix, Route, Terms, Withdraw
 # RFC 4271 8.2.2 names the state that matters; ExaBGP's `connected` (TCP only) and `down` are none of its names.
 _RFC_NAMES = {"up": "established"}
 
+LOCAL_PREFERENCE = 100  # what ExaBGP sends in IBGP when told nothing, and most routers' default
+
 MAX_LINE_BYTES = 1024 * 1024  # what we are ready to hold of an unfinished line; sessions are some hundred bytes each
 
 
@@ -84,10 +86,8 @@ def _announce(route: Route, local_as: int, terms: Terms) -> str:
     words = [f"neighbor {terms.neighbour} announce route {route.prefix}{hop}"]
     if route.med is not None:
         words.append(f"med {route.med}")
-    # IBGP (RFC 4271 5.1.2): our own AS in the path would be a loop, so nothing is prepended.
-    if route.prepend and local_as and terms.autonomous_system != local_as:
-        # ExaBGP sends the list verbatim, without adding our own AS: so it holds that one too.
-        words.append(f"as-path [ {' '.join([str(local_as)] * (route.prepend + 1))} ]")
+    if route.prepend and local_as:
+        words.append(_less_preferred(route.prepend, local_as, terms))
     standard = [community for community in route.communities if community.count(":") == 1]
     large = [community for community in route.communities if community.count(":") == 2]
     if standard:
@@ -95,6 +95,14 @@ def _announce(route: Route, local_as: int, terms: Terms) -> str:
     if large:
         words.append(f"large-community [ {' '.join(large)} ]")
     return " ".join(words)
+
+
+def _less_preferred(prepend: int, local_as: int, terms: Terms) -> str:
+    """In IBGP our own AS in the path would be a loop (RFC 4271 9.1.2); the local preference says the same there."""
+    if terms.autonomous_system == local_as:
+        return f"local-preference {LOCAL_PREFERENCE - prepend}"
+    # ExaBGP sends the list verbatim, without adding our own AS: so it holds that one too.
+    return f"as-path [ {' '.join([str(local_as)] * (prepend + 1))} ]"
 
 
 def _next_hop(prefix: Prefix, terms: Terms) -> str:

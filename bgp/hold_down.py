@@ -1,5 +1,8 @@
 """How long an announcement that came and went is held back, growing with each time. Pure.
 
+The failback is what an operator wants at least after a failure, however seldom they are: traffic that has moved away
+stays there (sticky failback) until this site has been good for so long, so that its customers' flows move back once.
+
 Held back means depreferenced, not withdrawn: should this site be the only one left, it serves all the same.
 """
 
@@ -10,10 +13,16 @@ MAX_COUNTED = 16  # more change nothing: 0.5 s doubled so often is hours
 
 
 class HoldDown:
-    """Counts the times an announcement was given up. Times are monotonic seconds; `max_s` 0 switches it off."""
+    """Counts the times an announcement was given up. Times are monotonic seconds.
 
-    def __init__(self, max_s: float = DEFAULT_MAX_S) -> None:
+    Args:
+        max_s: no growing beyond this; 0 switches the growing off.
+        failback_s: at least so long after any failure.
+    """
+
+    def __init__(self, max_s: float = DEFAULT_MAX_S, failback_s: float = 0.0) -> None:
         self._max_s = max_s
+        self._failback_s = failback_s
         self._given_up: list[float] = []
 
     def given_up(self, now: float) -> None:
@@ -25,6 +34,6 @@ class HoldDown:
         return sum(now - at < FORGET_S for at in self._given_up)
 
     def seconds(self, now: float) -> float:
-        """How long to hold back what is wanted now: nothing the first time, then doubling."""
+        """How long to hold back what is wanted now: nothing the first time, then doubling from `FIRST_S` on."""
         failures = self.failures(now)
-        return min(self._max_s, FIRST_S * 2.0 ** (failures - 1)) if failures else 0.0
+        return max(self._failback_s, min(self._max_s, FIRST_S * 2.0 ** (failures - 1))) if failures else 0.0

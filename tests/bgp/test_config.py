@@ -72,6 +72,7 @@ def test_the_bridge_reads_the_same_values_without_pydantic(tmp_path: Path) -> No
     parsed, settings = config.load(tmp_path / "bgp.toml"), read_settings(tmp_path / "bgp.toml")
     assert (settings.lease_socket, settings.aggregates) == (parsed.lease_socket, parsed.prefixes)
     assert (settings.orphan_hold_s, settings.hold_down_max_s) == (parsed.orphan_hold_s, parsed.hold_down_max_s)
+    assert settings.failback_s == parsed.failback_s
 
 
 def test_checking_prints_nothing_or_the_canonical_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ SHUTDOWN = '{ "exabgp": "5.0.0", "time": 1795438928.1, "type": "notification", "
         (Withdraw(ISP, AGGREGATE), f"neighbor {ISP} withdraw route 2001:db8:f000::/36"),
         (
             Announce(OWN, Route(AGGREGATE, med=7, prepend=2)),
-            f"neighbor {OWN} announce route 2001:db8:f000::/36 next-hop self med 7",
+            f"neighbor {OWN} announce route 2001:db8:f000::/36 next-hop self med 7 local-preference 98",
         ),
         (
             Announce(OVER_V4, Route(AGGREGATE)),

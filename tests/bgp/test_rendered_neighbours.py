@@ -69,6 +69,7 @@ def test_an_frr_session_with_md5_and_gtsm_comes_up(place: Path, neighbour: Neigh
         path = wait_for("the aggregate is heard", site.heard)
         external = neighbour.autonomous_system != 64500
         assert path["aspath"]["string"] == ("64500 64500" if external else "Local")
+        assert external or path["locPrf"] == 99  # the site's load, in IBGP's words
         assert site.heard(LONGER) is None
 
 
@@ -79,7 +80,7 @@ def test_bird_takes_the_aggregate_alone_and_obeys_graceful_shutdown(place: Path,
         site.run_site()
         route = wait_for("the aggregate is heard", lambda: site.route(AGGREGATE))
         assert (route["community"], route["med"]) == ("(64500,7) (64500,9)", "7")
-        assert route["local_pref"] == "100"
+        assert route["local_pref"] == ("100" if neighbour.autonomous_system != 64500 else "99")
         assert site.route(LONGER) == {}
         wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP, "state": "up"}], 20, 0.1)
         site.wish(site.holder, "depreference")

@@ -38,6 +38,13 @@ def test_failures_are_forgotten() -> None:
     assert hold_down.seconds(1000.0) == 60.0
 
 
+def test_what_failed_once_takes_its_traffic_back_after_the_failback_time_only() -> None:
+    hold_down = HoldDown(3.0, failback_s=120.0)
+    assert hold_down.seconds(0.0) == 0.0  # nobody failed
+    hold_down.given_up(0.0)
+    assert hold_down.seconds(1.0) == 120.0
+
+
 def orphan() -> Exabgp:
     """Announced, and its lease about to run out."""
     exabgp = Exabgp(orphan_hold_s=300.0)
