@@ -22,12 +22,12 @@ from dataplane.entry import Prefix
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
+from dataplane.numbers import TUNNEL_HOP_LIMIT
 from dataplane.plan import Element
 from dataplane.port import CHECK_LINGER_S
 from dataplane.self_test import CARE_OF
 
 HOME_AGENT_TABLE, ROUTER_TABLE, _TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
-TUNNEL_HOP_LIMIT = 64  # RFC 2473 6.3: that of a router's own packets; the kernel would copy the inner one
 _COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
 _UNKNOWN = b""  # the owner of an element found in the kernel
 EXPIRE_AT_ONCE = 2000  # elements: under 10 ms by measurement, so that no caller's loop waits

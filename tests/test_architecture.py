@@ -55,6 +55,7 @@ EDGES: tuple[str, ...] = (
     "dataplane/relay.py",
     "dataplane/router.py",
     "dataplane/tun.py",
+    "dataplane/tunnels.py",
     "dataplane/watch.py",
     "ha/__main__.py",
     "ha/daemon.py",
