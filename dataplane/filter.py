@@ -17,6 +17,7 @@ import ipaddress
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Set
+from functools import cache
 
 from dataplane.entry import Prefix
 from dataplane.errors import DataPlaneError
@@ -145,10 +146,14 @@ class SourceCheck:
             refused = {}
         except DataPlaneError:
             refused = self._enter_each(wanted)
+        leaving, owners = self._leaving, self._owners
         for owner, elements in wanted.items():
-            for element in elements if owner not in refused else ():
-                self._leaving.pop(element, None)
-                self._owners[element] = owner
+            if owner in refused:
+                continue
+            for element in elements:
+                owners[element] = owner
+                if leaving:
+                    leaving.pop(element, None)
         return refused
 
     def _enter_each(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
@@ -161,9 +166,10 @@ class SourceCheck:
         return refused
 
     def _enter(self, elements: set[Element]) -> None:
-        new = [element for element in elements if element not in self._owners]
+        owners = self._owners
+        new = [element for element in elements if element not in owners]
         sets = self._required()
-        for length in {prefix.length for _, prefix in new} - self._lengths:
+        for length in {prefix[1] for _, prefix in new} - self._lengths:
             bits = 8 * _octets(length)
             mask = f" & {((1 << length) - 1) << (bits - length):#x}" if bits != length else ""
             _nft(_LENGTH.format(length=length, bits=bits, mask=mask))
@@ -263,8 +269,15 @@ def _lengths(sets: SetElements) -> set[int]:
 def _key(element: Element) -> tuple[str, bytes]:
     """The set and the key of an element: care-of address, then as many octets as the prefix reaches into, padded."""
     care_of, (network, length) = element
+    name, size, pad = _shape(length)
+    return name, care_of + network[:size] + pad
+
+
+@cache
+def _shape(length: int) -> tuple[str, int, bytes]:
+    """Of the keys for one prefix length: their set, how many octets of the network, and the padding behind."""
     size = _octets(length)
-    return _set_name(length), care_of + network[:size] + bytes(-size % 4)
+    return _set_name(length), size, bytes(-size % 4)
 
 
 def _element(length: int, key: bytes) -> Element:

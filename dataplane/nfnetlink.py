@@ -103,8 +103,7 @@ class SetElements:
         for name, members in by_set.items():
             head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
             for start in range(0, len(members), _MESSAGE_ELEMENTS):
-                items = [_item(key) for key in members[start : start + _MESSAGE_ELEMENTS]]
-                bodies.append(head + nested(_ELEMENTS, *items))
+                bodies.append(head + nested(_ELEMENTS, _items(members[start : start + _MESSAGE_ELEMENTS])))
         return bodies
 
     def _commit(self, changes: Sequence[tuple[int, int, bytes]]) -> None:
@@ -137,8 +136,10 @@ class SetElements:
         return first
 
 
-def _item(key: bytes) -> bytes:
-    return nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
+def _items(keys: Sequence[bytes]) -> bytes:
+    """The list of elements with these keys, of one length each set."""
+    head = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(len(keys[0])))))[: -len(keys[0])]
+    return b"".join([head + key for key in keys])
 
 
 def _text(octets: bytes) -> str:

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Sequence
 
 from dataplane import filter as packet_filter
-from dataplane.driver import Driver
+from dataplane.driver import Driver, Tunnels
 from dataplane.entry import Prefix, RouterPlan, UplinkPath, contains
 from dataplane.errors import DataPlaneError
 from dataplane.linux import set_sysctl
@@ -58,8 +58,9 @@ from dataplane.rtnetlink import (
     parse_route,
     parse_rule,
     put_decapsulation,
-    put_nexthop,
+    put_group,
     put_route,
+    put_tunnel,
     route_dump,
     rule_dump,
 )
@@ -142,8 +143,9 @@ class LinuxRouter:
         refused: dict[str, str] = {}
         carrying = []
         for uplink in uplinks:
-            wanted = self._tunnel(uplink, interfaces[uplink.bid], self._plan.home_agent)
-            changes = [] if present.get(wanted.id) == wanted else [put_nexthop(wanted)]
+            id_, by, exit = _tunnel_id(uplink), self._tunnels(uplink, interfaces[uplink.bid]), self._plan.home_agent
+            there = present.get(id_) == Nexthop(id_, ROUTER_PROTOCOL, exit, by.interface, entry=by.entry)
+            changes = [] if there else [put_tunnel(id_, ROUTER_PROTOCOL, exit, by)]
             if why := first_failure(changes, self._netlink.execute(changes)):
                 refused[uplink.interface] = why
             else:
@@ -198,11 +200,11 @@ class LinuxRouter:
             put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_DECAPSULATION, nexthop_id=DECAPSULATION_ID)),
         ]
 
-    def _tunnel(self, uplink: UplinkPath, interface: int, home_agent: bytes) -> Nexthop:
+    def _tunnels(self, uplink: UplinkPath, interface: int) -> Tunnels:
         """With seg6 the line gives the outer source; with ip6tnl the outer source finds the line, by its rule."""
         if self._driver is Driver.SEG6:
-            return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, interface)
-        return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, self._device, entry=uplink.care_of)
+            return Tunnels(interface)
+        return Tunnels(self._device, uplink.care_of)
 
     def _group_changes(self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]) -> list[Message]:
         """The group of tunnels that outgoing traffic takes, and what is left over of others."""
@@ -211,7 +213,7 @@ class LinuxRouter:
         group, has_route = present.get(GROUP_ID), _TUNNELS_ROUTE in self._routes(ROUTER_TUNNELS)
         if members:
             if group is None or tuple(sorted(group.members)) != members:
-                messages.append(put_nexthop(Nexthop(GROUP_ID, ROUTER_PROTOCOL, members=members)))
+                messages.append(put_group(GROUP_ID, ROUTER_PROTOCOL, members))
             messages += [] if has_route else [put_route(_TUNNELS_ROUTE)]
         else:
             messages += [delete_route(_TUNNELS_ROUTE)] if has_route else []
