@@ -45,6 +45,15 @@ class PeerSite(_Section):
     locator: IPv6Address
 
 
+class Tls(_Section):
+    """By what this site proves its name to its peers, and what they are checked with; PEM files made by `xsp render`."""
+
+    authority: Path
+    certificate: Path
+    key: Path
+    revoked: Path
+
+
 class AnnouncedRoute(_Section):
     """A prefix to announce, one of the aggregates."""
 
@@ -108,6 +117,7 @@ class Config(_Section):
     home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
     peer: tuple[PeerSite, ...] = ()
+    tls: Tls | None = None
     bgp: Bgp
 
     @model_validator(mode="after")
@@ -119,6 +129,9 @@ class Config(_Section):
         names = [peer.site for peer in self.peer]
         if self.instance in names or len(set(names)) != len(names):
             raise ValueError("peer: every site is named once and not this one")
+        if self.peer and self.tls is None:
+            remedy = f"run 'xsp site issue-certificate {self.instance}' and 'xsp render'"
+            raise ValueError(f"tls: home agents talk to each other in TLS only; {remedy}")
         foreign = [str(one.prefix) for one in self.home_prefix if not self._is_inside(one.prefix)]
         if foreign:
             raise ValueError(f"home_prefix: {', '.join(foreign)} lies in none of the aggregates")

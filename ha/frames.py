@@ -10,7 +10,7 @@ import msgspec
 
 from ha.record import Binding, Network, Record, Register, Version
 
-PROTOCOL = 1
+LOWEST, HIGHEST = 1, 1  # the protocols we speak: this release's, and the one's before it
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 RECORDS_PER_FRAME = 200
 
@@ -48,12 +48,16 @@ class WireRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Identify(msgspec.Struct, frozen=True, tag=True):
-    """First on every connection: who dials, since which start, and what this connection carries."""
+    """First on every connection, from both ends: which protocols it speaks, who it is, since which start.
 
-    protocol: int
+    `carries`: what the one who dialed will send, "hello" or "changes". A later release may add fields.
+    """
+
+    lowest: int
+    highest: int
     site: str
     incarnation: int
-    carries: str  # "hello" or "changes"
+    carries: str
 
 
 class StateSyncRequest(msgspec.Struct, frozen=True, tag=True):
@@ -110,6 +114,12 @@ def decode(octets: bytes) -> Frame:
         return _decoder.decode(octets)
     except msgspec.MsgspecError as error:
         raise BadFrame(str(error)) from error
+
+
+def agreed(peer: Identify) -> int | None:
+    """The highest protocol that both ends speak; None if there is none."""
+    highest = min(HIGHEST, peer.highest)
+    return highest if highest >= max(LOWEST, peer.lowest) else None
 
 
 def to_wire(record: Record, now: float) -> WireRecord:

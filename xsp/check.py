@@ -14,6 +14,7 @@ from pathlib import Path
 
 import bgp.config
 import ha.config
+import ha.credentials
 import mr.config
 from bgp.errors import BgpError
 from xsp import references
@@ -27,21 +28,31 @@ PROGRAM_TIMEOUT_S = 10
 def check(files: Mapping[str, File]) -> None:
     """Read each file as its program will. Raises: Refused naming the first that its reader does not accept."""
     with tempfile.TemporaryDirectory(prefix="xsp-check-") as directory:
-        for name, file in files.items():
+        for name, file in files.items():  # first all of them: some are read together
+            (Path(directory) / name).touch(0o600)
+            (Path(directory) / name).write_text(file.text)
+        for name in files:
             reader = next((reader for pattern, reader in _READERS.items() if fnmatch(name, pattern)), None)
             if reader is None:
                 continue
-            path = Path(directory) / name
-            path.write_text(file.text)
             try:
-                reader(path)
-            except (BgpError, ha.config.ConfigRefused, mr.config.ConfigurationError, _NotValid) as error:
+                reader(Path(directory) / name)
+            except _REFUSALS as error:
                 remedy = "This is an error of xsp or of a value in the registry; nothing was written"
                 raise Refused(f"the rendered {name} would not be accepted: {error}", remedy) from error
 
 
 class _NotValid(Exception):
     pass
+
+
+_REFUSALS = (
+    BgpError,
+    ha.config.ConfigRefused,
+    ha.credentials.CredentialsRefused,
+    mr.config.ConfigurationError,
+    _NotValid,
+)
 
 
 def _exabgp(path: Path) -> None:
@@ -87,7 +98,11 @@ def _run_if_there(name: str, *words: str) -> None:
 
 
 def _home_agent(path: Path) -> None:
-    ha.config.load(path)
+    config = ha.config.load(path)
+    if config.tls is not None:  # its paths are where the files will be; here they lie beside it
+        beside = (path.with_name(file.name) for file in (config.tls.authority, config.tls.certificate))
+        more = (path.with_name(file.name) for file in (config.tls.key, config.tls.revoked))
+        ha.credentials.load(*beside, *more, site=config.instance)
 
 
 def _speaker(path: Path) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from xsp import allocation
 from xsp.allocation import Exhausted
+from xsp.certificates import issue_in
 from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
 from xsp.exits import Exit
@@ -109,7 +110,7 @@ class Registry:
     # --- sites ------------------------------------------------------------------------------------------------------
 
     def add_site(self, site: Site, options: ChangeOptions) -> Json:
-        """A home agent's site; its router id is allocated."""
+        """A home agent's site; its router id is allocated and its first certificate issued."""
 
         def add(session: Session) -> Json:
             _check_name(site.name)
@@ -135,6 +136,8 @@ class Registry:
                 check_neighbour(neighbour, row, int(_setting(session, "local_as")))
                 row.neighbours.append(new_row(neighbour, ""))
             session.add(row)
+            session.flush()
+            issue_in(session, self.vault, site.name)
             return site_json(_site(row))
 
         return self.database.change("site add", site.name, add, options)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from xsp.certificates import SiteCertificates
 from xsp.errors import Refused
 from xsp.model import Customer, File, Office, Site
 
@@ -34,11 +35,12 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What a site's files hold beyond public data: the table's public key, the set's cookie key, MD5 passwords."""
+    """What a site's files hold beyond public data: the table's public key, the set's cookie key, MD5 passwords, certificates."""
 
     public_key: bytes
     cookie_key: bytes
     passwords: Mapping[IPv6Address, str]
+    certificates: SiteCertificates | None
 
 
 def site_files(
@@ -52,11 +54,15 @@ def site_files(
     """Name -> file of everything a site needs, and what its neighbours are to be given. Raises: Refused."""
     if not aggregates:
         raise Refused("there is no aggregate to announce", "Run 'xsp aggregate add PREFIX' first")
-    passwords = secrets.passwords
+    certificates, passwords = secrets.certificates, secrets.passwords
+    if peers and certificates is None:
+        what = f"{site.name} has no certificate that is good, and home agents talk in TLS only"
+        raise Refused(what, f"Run 'xsp site issue-certificate {site.name}'")
     values = {
         **_places(places, site.name),
         "site": site,
         "peers": peers,
+        "certified": certificates is not None,
         "local_as": office.local_as,
         "home_agent_address": office.home_agent_address,
         "aggregates": aggregates,
@@ -81,6 +87,11 @@ def site_files(
     files["roa.json"] = File(_roas(aggregates, office.local_as))
     files["irr.txt"] = File(_fill("irr.txt.j2", values))
     files["cookie.key"] = File(base64.b64encode(secrets.cookie_key).decode() + "\n", secret=True)
+    if certificates is not None:
+        files["ca.pem"] = File(certificates.authority)
+        files["site.pem"] = File(certificates.certificate)
+        files["site.key"] = File(certificates.key, secret=True)
+        files["revoked.pem"] = File(certificates.revoked)
     return files
 
 

@@ -3,7 +3,7 @@
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = 2  # raised with every change of these tables; another number in the database is refused
+SCHEMA = 3  # raised with every change of these tables; another number in the database is refused
 
 
 class Table(DeclarativeBase):
@@ -11,7 +11,9 @@ class Table(DeclarativeBase):
 
 
 class Setting(Table):
-    """A value of the office itself: schema, local_as, home_agent_address, table_version, signing_key (encrypted)."""
+    """A value of the office itself: schema, local_as, home_agent_address, table_version, signing_key (encrypted),
+    authority (PEM), authority_key (encrypted).
+    """
 
     __tablename__ = "setting"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -53,6 +55,20 @@ class NeighbourRow(Table):
     gtsm: Mapped[bool]
     bfd: Mapped[bool]
     mrai_s: Mapped[int]
+
+
+class CertificateRow(Table):
+    """A site's certificate, PEM, and its private key, encrypted; times in ISO 8601, `revoked_at` empty if it is good."""
+
+    __tablename__ = "certificate"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    serial: Mapped[str] = mapped_column(String(40), unique=True)
+    site: Mapped[str] = mapped_column(ForeignKey("site.name"))
+    issued_at: Mapped[str] = mapped_column(String(40))
+    not_after: Mapped[str] = mapped_column(String(40))
+    certificate: Mapped[str]
+    key: Mapped[str]
+    revoked_at: Mapped[str] = mapped_column(String(40))
 
 
 class CustomerRow(Table):

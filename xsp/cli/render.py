@@ -25,6 +25,7 @@ def render(
     quiet: Quiet = False,
 ) -> None:
     """Render the files of a site or a customer, proved by the programs that will read them; all or none are written."""
+    from xsp.certificates import Certificates
     from xsp.check import check
     from xsp.errors import Refused
     from xsp.exits import Exit
@@ -47,7 +48,8 @@ def render(
         key = public_key(registry.signing_key())
         cookie_key = registry.cookie_key(here.home_agent_set)
         passwords = Neighbours(registry.database, registry.vault).passwords(site)
-        secrets = Secrets(key, cookie_key, passwords)
+        certificates = Certificates(registry.database, registry.vault).of_site(site)
+        secrets = Secrets(key, cookie_key, passwords, certificates)
         files = site_files(here, peers, office, registry.aggregates(), secrets, places)
     else:
         assert customer is not None

@@ -1,11 +1,14 @@
 """`xsp site`: the sites of the home agents."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xsp.cli import context, values
 from xsp.cli.context import DryRun, IdempotencyKey, Json, Quiet, Reason, refusing
+
+if TYPE_CHECKING:
+    from xsp.certificates import Certificates
 
 app = typer.Typer(no_args_is_help=True, help="Sites of the home agents.")
 
@@ -41,6 +44,43 @@ def add(
     context.show(result, f"site {name} added: {result['locator']}", as_json=as_json, quiet=quiet)
 
 
+@app.command("issue-certificate")
+@refusing
+def issue_certificate(
+    ctx: typer.Context,
+    name: str,
+    days: Annotated[int, typer.Option(help="How long it is good.")] = 397,
+    dry_run: DryRun = False,
+    reason: Reason = "",
+    idempotency_key: IdempotencyKey = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Issue a new certificate; then render the site's files, hand them over, and reload xsp-ha with SIGHUP."""
+    options = context.change_options(dry_run, reason, idempotency_key)
+    result = _certificates(ctx).issue(name, days, options)
+    text = f"certificate {result['serial']} of {name} issued, good until {result['not_after']}"
+    context.show(result, text, as_json=as_json, quiet=quiet)
+
+
+@app.command("revoke-certificate")
+@refusing
+def revoke_certificate(
+    ctx: typer.Context,
+    name: str,
+    dry_run: DryRun = False,
+    reason: Reason = "",
+    idempotency_key: IdempotencyKey = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Revoke a site's certificates; then render the other sites' files and reload their xsp-ha with SIGHUP."""
+    options = context.change_options(dry_run, reason, idempotency_key)
+    result = _certificates(ctx).revoke(name, options)
+    text = f"{len(result['revoked'])} certificate(s) of {name} revoked"
+    context.show(result, text, as_json=as_json, quiet=quiet)
+
+
 @app.command()
 @refusing
 def show(ctx: typer.Context, name: str, as_json: Json = False, quiet: Quiet = False) -> None:
@@ -62,3 +102,10 @@ def list_(ctx: typer.Context, as_json: Json = False, quiet: Quiet = False) -> No
     rows = [site_json(site) for site in context.registry(ctx).sites()]
     brief = [{**row, "neighbours": [one["address"] for one in row["neighbours"]]} for row in rows]
     context.show(rows, context.table(brief, "no sites"), as_json=as_json, quiet=quiet)
+
+
+def _certificates(ctx: typer.Context) -> "Certificates":
+    from xsp.certificates import Certificates
+
+    registry = context.registry(ctx)
+    return Certificates(registry.database, registry.vault)
