@@ -106,7 +106,7 @@ class World:
             self.feed(site, HolderLost())
 
     def kill_bridge(self, name: str) -> None:
-        """ExaBGP starts a new one at once; its first act is to withdraw."""
+        """ExaBGP starts a new one at once; what the old one announced stays for one lease."""
         site = self.sites[name]
         site.speaker = self.speaker()
         self.feed(site, TimeReached())
