@@ -42,7 +42,7 @@ class Internet:
     def _hear(self, isp: int, machine: "Machine") -> None:
         seen = self._seen[isp]
         seen.pop(machine.name, None)
-        routes = list(machine.rib.values()) if machine.powered else []
+        routes = list(machine.bridge.rib.values()) if machine.powered else []
         if routes:
             seen[machine.name] = GRACEFUL_SHUTDOWN not in routes[0].communities
         known = [

@@ -7,28 +7,11 @@ The kernel carries out orders after a while and may refuse. ExaBGP obeys at once
 import random
 import tempfile
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bgp.events import (
-    AskNeighbours,
-    AskRoutes,
-    CommandAnswered,
-    HolderLost,
-    LeaseRenewed,
-    OthersHeard,
-    Session,
-    Wanted,
-)
-from bgp.events import Event as SpeakerEvent
-from bgp.events import Note as SpeakerNote
-from bgp.events import TimeReached as SpeakerTimeReached
-from bgp.fellows import SAY_S, Fellows, Said
-from bgp.hold_down import HoldDown
-from bgp.route import Announce, Prefix, Route, Terms, Withdraw
-from bgp.speaker import Speaker
-from bgp.states import State
+from bgp.events import HolderLost, LeaseRenewed, Wanted
+from bgp.route import Route
 from dataplane.entry import ForwardingEntry
 from dataplane.memory import MemoryDataPlane
 from ha import effects, frames, reception, snapshot, transmission
@@ -51,20 +34,17 @@ from mip6 import packet
 from mip6.mhsocket import Datagram
 from mip6.numbers import DESTINATION_OPTIONS, MOBILITY_HEADER
 from runtime.counters import Counters
+from tests.simulation.bridge import AGGREGATE, ORPHAN_HOLD_S, Bridge
 from tests.simulation.internet import HOME_AGENT
-from tests.simulation.schedule import ROUNDING_S
+from tests.simulation.schedule import NEVER, ROUNDING_S
 from tests.simulation.wires import Stream
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-AGGREGATE = ip_network("2001:db8:f000::/36")
-ISP = "2001:db8:1:a::1"
 ROUTES = (Route(AGGREGATE),)
 UNIX = 1_800_000_000.0  # at the world's second 0
 LOOK_EVERY_S = 1.0  # clock, table, snapshot
-ORPHAN_HOLD_S = 300.0
-HOLD_DOWN_MAX_S = 8.0
 SELF_TEST_S = 0.3  # after a start
 
 
@@ -94,7 +74,7 @@ class Machine:
         self.egress = True
         self.slow_s = 0.0  # how long the kernel takes more
         self.disk = Disk()
-        self.rib: dict[Prefix, Route] = {}
+        self.bridge = Bridge(self, sites)
         self.streams: list[Stream] = []  # those dialed here
         self.heard: list[Stream] = []  # those that others dial
         self.counters = Counters()
@@ -129,16 +109,15 @@ class Machine:
         self.powered = True
         self._base = self._random.uniform(1.0, 100_000.0)
         self.plane = MemoryDataPlane()
-        self.start_bridge()
+        self.bridge.start()
 
     def lose_power(self, disk: bool) -> None:
         """Everything stops; neighbours notice by their own clocks. Without `disk` nothing is found afterwards."""
         self.kill(quiet=True)
         self.powered = False
-        self.rib = {}
+        self.bridge.stop()
         if not disk:
             self.disk = Disk(losses=self.disk.losses, wish=self.disk.wish)
-        self.world.announcement_changed(self)
 
     def regain_power(self) -> None:
         """The machine boots, and with it the home agent."""
@@ -171,7 +150,7 @@ class Machine:
         self._offset_s = self.unix() - now
         self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
         self._inbox: list[tuple[object, ...]] = []
-        self._timer_at = float("inf")
+        self._timer_at = NEVER
         self._lease_told = ("", -1)
         self.frozen = False
         self._count_down(False)
@@ -203,7 +182,7 @@ class Machine:
         if not quiet:
             for stream in (*self.streams, *self.heard):
                 stream.break_()
-            self.feed_speaker(HolderLost())
+            self.bridge.feed(HolderLost())
         self.world.watch.died(self)
 
     def freeze(self) -> None:
@@ -223,7 +202,7 @@ class Machine:
         for call, *arguments in waited:
             assert callable(call)
             call(*arguments)
-        self._timer_at = float("inf")
+        self._timer_at = NEVER
         self.feed(TimeReached())
         for stream in self.streams:
             if not stream.is_open:
@@ -297,7 +276,7 @@ class Machine:
         self.world.watch.handled(self, event, done)
         for effect in done:
             self._perform(effect)
-        deadline = self.agent.next_deadline() - self._base + ROUNDING_S if self.agent is not None else float("inf")
+        deadline = self.agent.next_deadline() - self._base + ROUNDING_S if self.agent is not None else NEVER
         if deadline < self._timer_at:
             self._timer_at = deadline
             self._schedule.at(deadline, self._fire, self._lives, deadline)
@@ -305,7 +284,7 @@ class Machine:
     def _fire(self, life: int, at: float) -> None:
         if life != self._lives or at != self._timer_at or self.agent is None or self.frozen:
             return  # an earlier deadline took its place
-        self._timer_at = float("inf")
+        self._timer_at = NEVER
         self.feed(TimeReached())
 
     def _perform(self, effect: effects.Effect) -> None:
@@ -327,7 +306,7 @@ class Machine:
                     if stream.carries == "hello":
                         stream.send(0, octets)
             case effects.RenewLease(wanted, reason, linger_ms):
-                self.feed_speaker(LeaseRenewed(Wanted(wanted), reason, linger_ms, ROUTES))
+                self.bridge.renew(LeaseRenewed(Wanted(wanted), reason, linger_ms, ROUTES))
                 self._lease_answered()
             case effects.Note():
                 pass
@@ -341,7 +320,7 @@ class Machine:
         return next(one for one in self.heard if one.dialer.name == site and one.carries == "changes")
 
     def _lease_answered(self) -> None:
-        told = (str(self.speaker.state), 1)
+        told = (str(self.bridge.speaker.state), 1)
         if told != self._lease_told:
             self._lease_told = told
             self.feed(LeaseAnswered(*told))
@@ -368,69 +347,3 @@ class Machine:
         """The operator wants something of this site; it is kept on disk."""
         self.disk.wish = OperatorAsked(wish.mode, wish.by, wish.why, restored=True)
         self.feed(wish)
-
-    # -- the bridge
-
-    def start_bridge(self) -> None:
-        """A new bridge and ExaBGP; what was announced is withdrawn with the sessions."""
-        self.speaker = Speaker((AGGREGATE,), (Terms(ISP, 64501),), self.now(), ORPHAN_HOLD_S, HoldDown(HOLD_DOWN_MAX_S))
-        self.fellows = Fellows(set(self._sites))
-        self.bridged_at = self._schedule.now
-        self._speaker_timer_at = float("inf")
-        self._bridges = getattr(self, "_bridges", 0) + 1
-        if self.rib:
-            self.rib = {}
-            self.world.announcement_changed(self)
-        self.feed_speaker(SpeakerTimeReached())
-        self._schedule.after(self._random.random() * SAY_S, self._say, self._bridges)
-
-    def feed_speaker(self, event: SpeakerEvent) -> None:
-        """One event into the speaker; ExaBGP obeys at once."""
-        if not self.powered:
-            return
-        before = dict(self.rib)
-        now = self.now()
-        done = self.speaker.handle(event, now)
-        while commands := [one for one in done if not isinstance(one, SpeakerNote)]:
-            done = self.speaker.handle(self._obey(commands[0]), now)
-        if self.rib != before:
-            self.world.announcement_changed(self)
-        deadline = self.speaker.next_deadline() - self._base + ROUNDING_S
-        if deadline < self._speaker_timer_at:
-            self._speaker_timer_at = deadline
-            self._schedule.at(deadline, self._speaker_fire, self._bridges, deadline)
-
-    def _speaker_fire(self, bridge: int, at: float) -> None:
-        if bridge != self._bridges or at != self._speaker_timer_at or not self.powered:
-            return
-        self._speaker_timer_at = float("inf")
-        self.feed_speaker(SpeakerTimeReached())
-
-    def _obey(self, command: object) -> CommandAnswered:
-        match command:
-            case Announce(route=route):
-                self.rib[route.prefix] = route
-            case Withdraw(prefix=prefix):
-                self.rib.pop(prefix, None)
-            case AskNeighbours():
-                return CommandAnswered(True, sessions=(Session(ISP, "established", 7.0, 64500),))
-            case AskRoutes():
-                return CommandAnswered(True, rib={ISP: tuple(map(str, self.rib))})
-        return CommandAnswered(True)
-
-    def _say(self, bridge: int) -> None:
-        """Five times a second: tell the other sites' speakers whether we announce."""
-        if bridge != self._bridges or not self.powered:
-            return
-        self._schedule.after(SAY_S, self._say, bridge)
-        self._said = max(self._said + 1, int(self._schedule.now * 1000))
-        said = Said(self.name, self._said, self.unix(), self.speaker.state is State.ANNOUNCED and bool(self.rib))
-        for stream in self.streams:
-            if stream.carries == "hello" and stream.wire.carries():
-                self._schedule.after(stream.wire.delay_s, stream.listener.hear, said)
-        self.feed_speaker(OthersHeard(self.fellows.said_s_ago(self.now())))
-
-    def hear(self, said: Said) -> None:
-        """Another site's speaker says something."""
-        if self.powered:
-            self.fellows.take(said, self.unix(), self.now())

@@ -32,7 +32,7 @@ from mr.events import (
 from mr.mobile_router import MobileRouter
 from mr.settings import LineSettings, Settings
 from tests.simulation.internet import HOME_AGENT
-from tests.simulation.schedule import ROUNDING_S
+from tests.simulation.schedule import NEVER, ROUNDING_S
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -96,7 +96,7 @@ class Router:
         if self.core is not None:
             return
         self._lives += 1
-        self._timer_at = float("inf")
+        self._timer_at = NEVER
         self.core = MobileRouter(self.settings, self.key, self._random.random)
         for line in self.lines:
             self._report(line)
@@ -233,7 +233,7 @@ class Router:
 
     def _fire(self, life: int, at: float) -> None:
         if life == self._lives and at == self._timer_at and self.core is not None:
-            self._timer_at = float("inf")
+            self._timer_at = NEVER
             self.feed(TimeReached())
 
     def _send(self, care_of: bytes, octets: bytes) -> None:

@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
+NEVER = float("inf")
 ROUNDING_S = 1e-6  # a deadline is met so much later: clocks with other beginnings are sums of floats
 
 

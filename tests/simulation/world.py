@@ -111,7 +111,7 @@ class World:
         """What is not yet as it should be in the end; empty when all is."""
         first = self.machines[0]
         for machine in self.machines:
-            if machine.agent is None or not machine.rib:
+            if machine.agent is None or not machine.bridge.rib:
                 return f"{machine.name} does not serve"
         for router in self.routers:
             truth = router.lines_up()
