@@ -37,14 +37,14 @@ HOLD_DOWN_MAX_S = 8.0
 
 
 class Bridge:
-    """ExaBGP and its child. `rib`: what the neighbours are told; `started_at`: the world's second of its last start."""
+    """ExaBGP and its child. `rib`: what the neighbours are told; `has_announced`: since its last start."""
 
     def __init__(self, machine: "Machine", sites: tuple[str, ...]) -> None:
         self._machine, self._sites = machine, sites
         self._schedule = machine.world.schedule
         self._random = random.Random(f"{machine.world.seed} {machine.name} bridge")
         self.rib: dict[Prefix, Route] = {}
-        self.started_at = 0.0
+        self.has_announced = False
         self._lives = self._said = 0
 
     def start(self) -> None:
@@ -52,7 +52,6 @@ class Bridge:
         self.stop()
         now = self._machine.now()
         self.speaker = Speaker((AGGREGATE,), (Terms(ISP, 64501),), now, ORPHAN_HOLD_S, HoldDown(HOLD_DOWN_MAX_S))
-        self.started_at = self._schedule.now
         self._fellows = Fellows(self._sites)
         self._timer_at, self._beat_owed = NEVER, False
         self._renewal: LeaseRenewed | None = None
@@ -62,6 +61,7 @@ class Bridge:
     def stop(self) -> None:
         """Killed, or without power."""
         self._lives += 1
+        self.has_announced = False
         if self.rib:
             self.rib = {}
             self._machine.world.announcement_changed(self._machine)
@@ -119,6 +119,7 @@ class Bridge:
         match command:
             case Announce(route=route):
                 self.rib[route.prefix] = route
+                self.has_announced = True
             case Withdraw(prefix=prefix):
                 self.rib.pop(prefix, None)
             case AskNeighbours():

@@ -36,14 +36,13 @@ from mip6.numbers import DESTINATION_OPTIONS, MOBILITY_HEADER
 from runtime.counters import Counters
 from tests.simulation.bridge import AGGREGATE, ORPHAN_HOLD_S, Bridge
 from tests.simulation.internet import HOME_AGENT
-from tests.simulation.schedule import NEVER, ROUNDING_S
+from tests.simulation.schedule import NEVER, ROUNDING_S, UNIX
 from tests.simulation.wires import Stream
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ROUTES = (Route(AGGREGATE),)
-UNIX = 1_800_000_000.0  # at the world's second 0
 LOOK_EVERY_S = 1.0  # clock, table, snapshot
 SELF_TEST_S = 0.3  # after a start
 
@@ -73,6 +72,7 @@ class Machine:
         self.skew_s = 0.0  # of the wall clock
         self.egress = True
         self.slow_s = 0.0  # how long the kernel takes more
+        self._refused: bytes | None = None
         self.disk = Disk()
         self.bridge = Bridge(self, sites)
         self.streams: list[Stream] = []  # those dialed here
@@ -109,6 +109,7 @@ class Machine:
         self.powered = True
         self._base = self._random.uniform(1.0, 100_000.0)
         self.plane = MemoryDataPlane()
+        self.plane.refuse(self._refused)
         self.bridge.start()
 
     def lose_power(self, disk: bool) -> None:
@@ -163,7 +164,6 @@ class Machine:
         agent.state.restarts = self.disk.losses
         wanted = agent.recover(records, self.plane.read(), now)
         agent.reconciled(wanted, self.plane.reconcile(wanted))
-        self.world.watch.recovered(self)
         self.feed(DataPlaneChecked(self.egress))
         self._schedule.after(SELF_TEST_S, self._self_tested, life)
         self._schedule.after(self._random.random() * LOOK_EVERY_S, self._look, life)
@@ -196,6 +196,7 @@ class Machine:
         """SIGCONT: what came meanwhile is read now."""
         if self.agent is None or not self.frozen:
             return
+        self.world.tell(f"{self.name} thaws")
         self.frozen = False
         self._count_down(False)
         waited, self._inbox = self._inbox, []
@@ -337,6 +338,11 @@ class Machine:
         waiting, self._waiting = self._waiting, {}
         results = self.plane.apply({home: entry for home, (_, entry) in waiting.items()})
         self.feed(ForwardingReported({home: (number, results.get(home)) for home, (number, _) in waiting.items()}))
+
+    def refuse(self, home_address: bytes | None) -> None:
+        """From now on the kernel takes nothing for this customer; None: it takes everything."""
+        self._refused = home_address
+        self.plane.refuse(home_address)
 
     def set_egress(self, is_there: bool) -> None:
         """The default route goes or comes."""

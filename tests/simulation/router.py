@@ -32,12 +32,11 @@ from mr.events import (
 from mr.mobile_router import MobileRouter
 from mr.settings import LineSettings, Settings
 from tests.simulation.internet import HOME_AGENT
-from tests.simulation.schedule import NEVER, ROUNDING_S
+from tests.simulation.schedule import NEVER, ROUNDING_S, UNIX
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-UNIX = 1_800_000_000.0
 CLOCK_CHECK_S = 1.0
 CLOCK_STEP_S = 0.5
 
@@ -77,6 +76,7 @@ class Router:
         self.skew_s = 0.0
         self.disk = 0
         self.sent = 0  # Binding Updates
+        self.vanished = False
         self._base = self._random.uniform(1.0, 100_000.0)
         self._lives = 0
         for line in self.lines:
@@ -93,7 +93,7 @@ class Router:
 
     def start(self) -> None:
         """The router boots."""
-        if self.core is not None:
+        if self.core is not None or self.vanished:
             return
         self._lives += 1
         self._timer_at = NEVER
@@ -109,6 +109,13 @@ class Router:
         self.core = None
         if not disk:
             self.disk = 0
+
+    def vanish(self) -> None:
+        """Gone for ever, lines and all."""
+        self.vanished = True
+        self.core = None
+        for line in self.lines:
+            self.lose_line(line.bid)
 
     def _check_clock(self, life: int) -> None:
         if life != self._lives or self.core is None:
@@ -132,7 +139,7 @@ class Router:
     def regain_line(self, bid: int) -> None:
         """The cable is back."""
         line = self.lines[bid - 1]
-        if not line.up:
+        if not line.up and not self.vanished:
             line.up = True
             self._take(line)
             self._report(line)

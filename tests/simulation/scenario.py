@@ -55,6 +55,7 @@ FAULTS: dict[str, tuple[float, float, float]] = {
     "suspend": (1, 1.0, 8.0),
     "loss": (3, 0.3, 4.0),
     "crash": (3, 0.1, 4.0),
+    "vanish": (0.3, 0.0, 0.0),
     "amnesia": (1, 0.1, 4.0),
 }
 SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, -86400.0)
@@ -62,7 +63,7 @@ SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, -86400.0)
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Sizes and deeds. `lifetime_s`: what routers ask for; `vanished`: how many routers lose power for ever midway."""
+    """Sizes and deeds. `lifetime_s`: what routers ask for."""
 
     seed: int
     sites: int
@@ -75,7 +76,6 @@ class Scenario:
     jitter_s: float
     convergence_s: float
     loss: float
-    vanished: int
     deeds: tuple[Deed, ...]
 
 
@@ -86,7 +86,6 @@ def scenario(seed: int) -> Scenario:
     routers = draw.choice((3, 4, 5, 6, 8, 10, 14, 20))
     lifetime_s = draw.choice((12, 16, 20, 24))
     lines = tuple(draw.choice((1, 2, 2, 2, 3)) for _ in range(routers))
-    vanished = draw.choice((0, 1, 1))
     return Scenario(
         seed=seed,
         sites=sites,
@@ -99,7 +98,6 @@ def scenario(seed: int) -> Scenario:
         jitter_s=draw.choice((0.0, 0.002, 0.02)),
         convergence_s=draw.choice((0.05, 0.5, 2.0)),
         loss=draw.choice((0.0, 0.01, 0.05)),
-        vanished=vanished,
         deeds=tuple(sorted((*_faults(draw, sites, routers), *_lives(draw, lines, lifetime_s)), key=_when)),
     )
 
@@ -117,7 +115,7 @@ def _faults(draw: random.Random, sites: int, routers: int) -> list[Deed]:
         _, least_s, most_s = FAULTS[kind]
         for_s = least_s + (most_s - least_s) * draw.random() ** 2
         at = draw.uniform(WARM_UP_S, TROUBLE_S)
-        who = draw.randrange(routers if kind in ("watch", "revoke", "suspend", "crash", "amnesia") else sites)
+        who = draw.randrange(routers if kind in ("watch", "revoke", "suspend", "crash", "amnesia", "vanish") else sites)
         other = draw.randrange(routers if kind == "refuse" else sites)
         amount = draw.choice(SKEWS_S) if kind in ("clock", "watch") else draw.random()
         found.append(Deed(at, kind, who, other, for_s, amount))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 NEVER = float("inf")
+UNIX = 1_800_000_000.0  # at the world's second 0
 ROUNDING_S = 1e-6  # a deadline is met so much later: clocks with other beginnings are sums of floats
 
 

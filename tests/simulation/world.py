@@ -1,5 +1,6 @@
 """The world of a scenario: sites, routers, wires between them, the office; deeds done to them; quiet in the end."""
 
+from collections.abc import Callable
 from ipaddress import IPv6Address
 
 from dataplane.entry import Prefix
@@ -7,8 +8,9 @@ from ha.customer_table import Customer, CustomerTable, UplinkRight
 from ha.record import same
 from ha.site import Policy
 from mip6.auth import SecurityAssociation
+from tests.simulation.faults import Faults
 from tests.simulation.internet import HOME_AGENT, Internet
-from tests.simulation.invariants import Watch
+from tests.simulation.invariants import Violation, Watch
 from tests.simulation.machine import Machine
 from tests.simulation.router import Router
 from tests.simulation.scenario import TROUBLE_S, Scenario
@@ -22,10 +24,10 @@ LEAST_S = 125.0
 
 
 class World:
-    """Everything there is."""
+    """Everything there is. `tell`: takes what happens, line by line."""
 
-    def __init__(self, scenario: Scenario) -> None:
-        self.scenario, self.seed = scenario, scenario.seed
+    def __init__(self, scenario: Scenario, tell: Callable[[str], None] | None = None) -> None:
+        self.scenario, self.seed, self._tell = scenario, scenario.seed, tell
         self.schedule = Schedule()
         self.watch = Watch(self)
         self.internet = Internet(self.seed, self.schedule, scenario.isps, scenario.convergence_s, scenario.loss)
@@ -93,10 +95,29 @@ class World:
         self.internet.announcement_changed(machine)
         self.watch.announcement_changed(machine)
 
+    def publish(self, number: int, active: bool) -> None:
+        """The office publishes a new table."""
+        router = self.routers[number]
+        customers = {**self.table.customers, router.home: self._customer(router, active)}
+        self.table = CustomerTable(self.table.version + 1, customers)
+
     # -- a run
+
+    @property
+    def is_told(self) -> bool:
+        """Does anybody listen?"""
+        return self._tell is not None
+
+    def tell(self, line: str) -> None:
+        """Something happened."""
+        if self._tell is not None:
+            self._tell(f"{self.schedule.now:9.4f} {line}")
 
     def run(self) -> None:
         """From the start to quiet."""
+        faults = Faults(self)
+        for deed in self.scenario.deeds:
+            self.schedule.at(deed.at, faults.do, deed)
         for machine in self.machines:
             machine.start()
         for router in self.routers:
@@ -104,8 +125,9 @@ class World:
         self.schedule.run(TROUBLE_S)
         while self.schedule.now < LEAST_S or (trouble := self.unequal()):
             if self.schedule.now > TROUBLE_S + PEACE_S + QUIET_MAX_S:
-                raise AssertionError(trouble)
+                raise Violation("unequal", trouble)
             self.schedule.run(self.schedule.now + 1.0)
+        self.watch.finished()
 
     def unequal(self) -> str:
         """What is not yet as it should be in the end; empty when all is."""
@@ -121,6 +143,10 @@ class World:
                 assert machine.agent is not None and first.agent is not None
                 record, other = machine.agent.cache.records.get(router.home), first.agent.cache.records.get(router.home)
                 entry = machine.plane.read().get(router.home)
+                if router.vanished:
+                    if entry is not None:
+                        return f"{machine.name} still forwards for {router.name}, which is no more"
+                    continue
                 if record is None or other is None or not same(record, other):
                     return f"{machine.name} and {first.name} differ about {router.name}"
                 if {bid: cell.care_of for bid, cell in record.live(machine.now()).items()} != truth:

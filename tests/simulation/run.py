@@ -1,0 +1,71 @@
+"""Plays a seed, or some of its deeds, and finds the fewest deeds that still break the same rule."""
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+
+from tests.simulation.invariants import Violation
+from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    `broken`: how a rule was broken, empty if none was, and `rule`: which; `events`: what the world did in all.
+    """
+
+    seed: int
+    broken: str
+    rule: str
+    events: int
+    seconds: float
+    faults: int
+    updates: int
+
+
+def play(seed: int, only: Collection[int] | None = None, tell: Callable[[str], None] | None = None) -> Outcome:
+    """Play a seed; `only`: these deeds, by their place in the list."""
+    chosen = with_only(scenario(seed), only)
+    world = World(chosen, tell)
+    try:
+        world.run()
+        broken = rule = ""
+    except Violation as violation:
+        broken, rule = str(violation), violation.rule
+    updates = sum(router.sent for router in world.routers)
+    faults = sum(deed.is_fault for deed in chosen.deeds)
+    return Outcome(seed, broken, rule, world.schedule.done, world.schedule.now, faults, updates)
+
+
+def with_only(whole: Scenario, only: Collection[int] | None) -> Scenario:
+    """The scenario with some of its deeds; None: all."""
+    if only is None:
+        return whole
+    return replace(whole, deeds=tuple(deed for place, deed in enumerate(whole.deeds) if place in only))
+
+
+def shrink(seed: int, within_s: float) -> list[int]:
+    """The places of few deeds with which the seed still fails; a search of `within_s` seconds of this process's time.
+
+    Delta debugging (Zeller): leave out ever smaller parts of the list as long as it still fails.
+    """
+    until = time.process_time() + within_s
+    rule = play(seed).rule
+    kept = list(range(len(scenario(seed).deeds)))
+    parts = 2
+    while len(kept) > 1 and time.process_time() < until:
+        size = -(-len(kept) // parts)
+        for start in range(0, len(kept), size):
+            left = kept[:start] + kept[start + size :]
+            if play(seed, left).rule == rule:
+                kept, parts = left, max(2, parts - 1)
+                break
+            if time.process_time() >= until:
+                return kept
+        else:
+            if size == 1:
+                break
+            parts = min(len(kept), 2 * parts)
+    return kept
