@@ -14,18 +14,19 @@ from mip6 import ntp
 def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     """A peer's changes came in."""
     effects: list[Effect] = []
-    index, outstanding = event.frame.index, 0
+    index, outstanding, quarantined = event.frame.index, 0, 0
     for wire in event.frame.records:
         record = frames.from_wire(wire, now, state.longest_s())
         if _from_the_future(state, record, now):
             state.counters.add("records_quarantined")
+            quarantined += 1
             continue
         order = _merge(state, record, (event.site, index), now)
         if order is not None:
             effects.append(order)
             outstanding += 1
     state.replication.merged(event.site, event.incarnation, event.frame, state.undo)
-    if not outstanding and index:
+    if not outstanding and not quarantined and index:
         effects.append(AcknowledgeRecords(event.site, StateSyncAck(index)))
     return effects
 

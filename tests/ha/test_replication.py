@@ -163,6 +163,17 @@ def test_a_record_from_the_future_is_quarantined() -> None:
     assert mesh.sites["site2"].agent.cache.records == {}
 
 
+def test_a_quarantined_record_is_not_acknowledged_to_the_site_that_waits_for_it() -> None:
+    """A site whose clock was a day behind quarantined every record and said it had it: routers were told status 0."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", router.update(NOW + 60, both_lines()), NOW + 60)
+    mesh.step(("site1", "site2"), NOW)
+    mesh.step(("site2*", "site1"), NOW + 60)
+    assert mesh.sites["site2"].counters.get("records_quarantined") == 1
+    assert mesh.acks == []
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_sites_are_equal_after_quiet_whatever_happened(seed: int) -> None:
     random_ = random.Random(seed)
