@@ -32,9 +32,16 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
 
 
 def _merge(state: State, theirs: Record, promise: tuple[str, int], now: float) -> Effect | None:
-    """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way."""
+    """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way.
+
+    Ours may be from the future too, if this site's clock was ahead when it heard the router. It would win over
+    whatever the router says from now on, and nobody else believes it: theirs replaces it.
+    """
     cache, undo, home_address = state.cache, state.undo, theirs.home_address
     ours = cache.records.get(home_address)
+    if ours is not None and _from_the_future(state, ours, now):
+        state.counters.add("records_quarantined")
+        ours = None
     merged = theirs if ours is None else merge(ours, theirs)
     pending = cache.pending.get(home_address)
     if ours is not None and same(ours, merged) and pending is None:

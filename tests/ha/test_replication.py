@@ -14,6 +14,7 @@ from ha.effects import (
     SendRecords,
 )
 from ha.events import (
+    ClockRead,
     Event,
     PeerAsked,
     PeerIdentified,
@@ -25,9 +26,10 @@ from ha.events import (
 from ha.record import same
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
-from tests.ha.cast import CARE_OF_1, CARE_OF_2, HOME, OVERWRITE, POLICY, Router, Site, both_lines
+from tests.ha.cast import CARE_OF_1, CARE_OF_2, EPOCH, HOME, OVERWRITE, POLICY, Router, Site, both_lines
 
 NOW = 100.0
+DAY_S = 86400.0
 NAMES = ("site1", "site2", "site3")
 
 
@@ -172,6 +174,22 @@ def test_a_quarantined_record_is_not_acknowledged_to_the_site_that_waits_for_it(
     mesh.step(("site2*", "site1"), NOW + 60)
     assert mesh.sites["site2"].counters.get("records_quarantined") == 1
     assert mesh.acks == []
+
+
+def test_what_a_wrong_clock_wrote_gives_way_to_what_the_router_told_another_site() -> None:
+    """A site that was a day ahead for a second held on to what it had heard then for a day; the sites differed."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", ClockRead(EPOCH + DAY_S), NOW)
+    mesh.feed("site1", router.update(NOW + DAY_S, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.feed("site1", ClockRead(EPOCH), NOW + 1)
+    right = Router(sequence=router.sequence)
+    mesh.feed("site2", right.update(NOW + 1, both_lines()[:1]), NOW + 1)
+    mesh.settle(NOW + 1)
+    records = [mesh.sites[name].agent.cache.records[HOME] for name in ("site1", "site2")]
+    assert same(*records)
+    assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_1]
 
 
 @pytest.mark.parametrize("seed", range(40))
