@@ -290,6 +290,16 @@ class Machine:
 
     def _perform(self, effect: effects.Effect) -> None:
         match effect:
+            case effects.Note():
+                pass
+            case effects.SendHello(hello):
+                octets = frames.encode(hello)
+                for stream in self.streams:
+                    if stream.carries == "hello":
+                        stream.send(0, octets)
+            case effects.RenewLease(wanted, reason, linger_ms):
+                self.bridge.renew(LeaseRenewed(Wanted(wanted), reason, linger_ms, ROUTES))
+                self._lease_answered()
             case effects.SetForwarding(home_address, entry, generation):
                 if not self._waiting:
                     late_s = self._random.random() * 0.004 + self.slow_s * self._random.random()
@@ -301,16 +311,6 @@ class Machine:
                 self._from(site).send(1, frames.encode(frames.StateSyncRequest(incarnation, since)))
             case effects.AcknowledgeRecords(site, ack):
                 self._from(site).send(1, frames.encode(ack))
-            case effects.SendHello(hello):
-                octets = frames.encode(hello)
-                for stream in self.streams:
-                    if stream.carries == "hello":
-                        stream.send(0, octets)
-            case effects.RenewLease(wanted, reason, linger_ms):
-                self.bridge.renew(LeaseRenewed(Wanted(wanted), reason, linger_ms, ROUTES))
-                self._lease_answered()
-            case effects.Note():
-                pass
             case _:
                 self.world.internet.to_router(transmission.octets(effect, HOME_AGENT))
 

@@ -7,9 +7,9 @@ A deed is a fault (site, line between sites, clock, kernel, operator, office, da
 import random
 from dataclasses import dataclass
 
-TROUBLE_S = 105.0  # deeds begin before that
 WARM_UP_S = 8.0
-LIVES_WANTED = 640  # Binding Updates, about: refreshes and what lines do
+UPDATES_WANTED = 700  # Binding Updates, about: refreshes and what lines do
+UPDATES_A_LIFE = 1.2  # a router out of service, or with all lines down, says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,10 @@ SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, -86400.0)
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Sizes and deeds. `lifetime_s`: what routers ask for."""
+    """Sizes and deeds. Deeds begin before `trouble_s`; `lifetime_s`: what routers ask for."""
 
     seed: int
+    trouble_s: float
     sites: int
     routers: int
     lines: tuple[int, ...]
@@ -83,11 +84,15 @@ def scenario(seed: int) -> Scenario:
     """The world of a seed."""
     draw = random.Random(f"scenario {seed}")
     sites = draw.choice((2, 3, 3, 3, 3, 4, 5))
-    routers = draw.choice((3, 4, 5, 6, 8, 10, 14, 20))
+    routers = draw.choice((3, 4, 5, 6, 7, 8, 10, 12, 15, 20))
     lifetime_s = draw.choice((12, 16, 20, 24))
+    trouble_s = (
+        105.0 if routers >= 6 else 140.0 if routers > 3 else 180.0
+    )  # a router says three things a second at most
     lines = tuple(draw.choice((1, 2, 2, 2, 3)) for _ in range(routers))
     return Scenario(
         seed=seed,
+        trouble_s=trouble_s,
         sites=sites,
         routers=routers,
         lines=lines,
@@ -98,7 +103,9 @@ def scenario(seed: int) -> Scenario:
         jitter_s=draw.choice((0.0, 0.002, 0.02)),
         convergence_s=draw.choice((0.05, 0.5, 2.0)),
         loss=draw.choice((0.0, 0.01, 0.05)),
-        deeds=tuple(sorted((*_faults(draw, sites, routers), *_lives(draw, lines, lifetime_s)), key=_when)),
+        deeds=tuple(
+            sorted((*_faults(draw, sites, routers, trouble_s), *_lives(draw, lines, lifetime_s, trouble_s)), key=_when)
+        ),
     )
 
 
@@ -106,7 +113,7 @@ def _when(deed: Deed) -> float:
     return deed.at
 
 
-def _faults(draw: random.Random, sites: int, routers: int) -> list[Deed]:
+def _faults(draw: random.Random, sites: int, routers: int, trouble_s: float) -> list[Deed]:
     kinds = list(FAULTS)
     weights = [FAULTS[kind][0] for kind in kinds]
     found = []
@@ -114,7 +121,7 @@ def _faults(draw: random.Random, sites: int, routers: int) -> list[Deed]:
         kind = draw.choices(kinds, weights)[0]
         _, least_s, most_s = FAULTS[kind]
         for_s = least_s + (most_s - least_s) * draw.random() ** 2
-        at = draw.uniform(WARM_UP_S, TROUBLE_S)
+        at = draw.uniform(WARM_UP_S, trouble_s)
         who = draw.randrange(routers if kind in ("watch", "revoke", "suspend", "crash", "amnesia", "vanish") else sites)
         other = draw.randrange(routers if kind == "refuse" else sites)
         amount = draw.choice(SKEWS_S) if kind in ("clock", "watch") else draw.random()
@@ -122,14 +129,14 @@ def _faults(draw: random.Random, sites: int, routers: int) -> list[Deed]:
     return found
 
 
-def _lives(draw: random.Random, lines: tuple[int, ...], lifetime_s: int) -> list[Deed]:
-    """So many that with the refreshes it comes to about `LIVES_WANTED` Binding Updates."""
-    refreshes = len(lines) * TROUBLE_S / (0.5 * lifetime_s)
+def _lives(draw: random.Random, lines: tuple[int, ...], lifetime_s: int, trouble_s: float) -> list[Deed]:
+    """So many that with the refreshes it comes to about `UPDATES_WANTED` Binding Updates."""
+    refreshes = len(lines) * trouble_s / (0.5 * lifetime_s)
     found = []
-    for _ in range(max(60, int((LIVES_WANTED - refreshes) / 1.8))):
+    for _ in range(max(60, int((UPDATES_WANTED - refreshes) / UPDATES_A_LIFE))):
         who = draw.randrange(len(lines))
         kind = draw.choice(LIFE)
-        at = draw.uniform(WARM_UP_S, TROUBLE_S)
+        at = draw.uniform(WARM_UP_S, trouble_s)
         for_s = 0.3 + 6.0 * draw.random() ** 3 if kind == "lose" else 0.0
         found.append(Deed(at, kind, who, draw.randrange(lines[who]) + 1, for_s))
     return found

@@ -13,7 +13,7 @@ from tests.simulation.internet import HOME_AGENT, Internet
 from tests.simulation.invariants import Violation, Watch
 from tests.simulation.machine import Machine
 from tests.simulation.router import Router
-from tests.simulation.scenario import TROUBLE_S, Scenario
+from tests.simulation.scenario import Scenario
 from tests.simulation.schedule import Schedule
 from tests.simulation.wires import Stream, Wire
 
@@ -122,9 +122,9 @@ class World:
             machine.start()
         for router in self.routers:
             self.schedule.after(1.0 + 0.1 * router.number, router.start)
-        self.schedule.run(TROUBLE_S)
+        self.schedule.run(self.scenario.trouble_s)
         while self.schedule.now < LEAST_S or (trouble := self.unequal()):
-            if self.schedule.now > TROUBLE_S + PEACE_S + QUIET_MAX_S:
+            if self.schedule.now > self.scenario.trouble_s + PEACE_S + QUIET_MAX_S:
                 raise Violation("unequal", trouble)
             self.schedule.run(self.schedule.now + 1.0)
         self.watch.finished()
