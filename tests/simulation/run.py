@@ -46,20 +46,25 @@ def with_only(whole: Scenario, only: Collection[int] | None) -> Scenario:
     return replace(whole, deeds=tuple(deed for place, deed in enumerate(whole.deeds) if place in only))
 
 
-def shrink(seed: int, within_s: float) -> list[int]:
-    """The places of few deeds with which the seed still fails; a search of `within_s` seconds of this process's time.
+def broken_rule(seed: int, only: Collection[int] | None) -> str:
+    """Which rule breaks with these deeds."""
+    return play(seed, only).rule
+
+
+def shrink(seed: int, within_s: float, broken: Callable[[int, list[int]], str] = broken_rule) -> list[int]:
+    """The places of few deeds with which the seed breaks the same rule; sought for `within_s` of process time.
 
     Delta debugging (Zeller): leave out ever smaller parts of the list as long as it still fails.
     """
     until = time.process_time() + within_s
-    rule = play(seed).rule
     kept = list(range(len(scenario(seed).deeds)))
+    rule = broken(seed, kept)
     parts = 2
-    while len(kept) > 1 and time.process_time() < until:
+    while kept and time.process_time() < until:
         size = -(-len(kept) // parts)
         for start in range(0, len(kept), size):
             left = kept[:start] + kept[start + size :]
-            if play(seed, left).rule == rule:
+            if broken(seed, left) == rule:
                 kept, parts = left, max(2, parts - 1)
                 break
             if time.process_time() >= until:
