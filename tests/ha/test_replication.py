@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dataplane.entry import Prefix
 from ha.effects import (
     AcknowledgeRecords,
     AskForRecords,
@@ -26,9 +27,23 @@ from ha.events import (
 from ha.record import same
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
-from tests.ha.cast import CARE_OF_1, CARE_OF_2, EPOCH, HOME, OVERWRITE, POLICY, Router, Site, both_lines
+from tests.ha.cast import (
+    CARE_OF_1,
+    CARE_OF_2,
+    EPOCH,
+    HOME,
+    MNP,
+    OVERWRITE,
+    POLICY,
+    Router,
+    Site,
+    address,
+    both_lines,
+    customer,
+)
 
 NOW = 100.0
+OTHER_HOME = address("2001:db8:f000::52")
 DAY_S = 86400.0
 NAMES = ("site1", "site2", "site3")
 
@@ -190,6 +205,26 @@ def test_what_a_wrong_clock_wrote_gives_way_to_what_the_router_told_another_site
     records = [mesh.sites[name].agent.cache.records[HOME] for name in ("site1", "site2")]
     assert same(*records)
     assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_1]
+
+
+def two_customers(name: str) -> Site:
+    site = Site(replace(POLICY, site=name), [other for other in NAMES if other != name])
+    other = Prefix(MNP.network[:6] + b"\x77" + MNP.network[7:], MNP.length)
+    site.load(customer(), customer(home_address=OTHER_HOME, prefixes=(other,)))
+    return site
+
+
+@pytest.mark.parametrize("refused", [HOME, OTHER_HOME, None])
+def test_a_frame_of_several_records_is_acknowledged_when_all_of_them_are_installed(refused: bytes | None) -> None:
+    """The first record in the kernel acknowledged the whole frame, also for a record that the kernel refused."""
+    sender, receiver = two_customers("site1"), two_customers("site2")
+    sender.feed(Router().update(NOW, both_lines()), NOW)
+    sender.feed(Router(home=OTHER_HOME).update(NOW, both_lines()), NOW)
+    [sent] = [one for one in sender.feed(PeerAsked("site2", 0, 0), NOW) if isinstance(one, SendRecords)]
+    receiver.plane.refuse(refused)
+    done = receiver.feed(RecordsReceived("site1", 1, sent.frame), NOW)
+    acknowledged = [one.frame.index for one in done if isinstance(one, AcknowledgeRecords)]
+    assert acknowledged == ([] if refused else [2])
 
 
 @pytest.mark.parametrize("seed", range(40))
