@@ -152,7 +152,6 @@ class Machine:
         self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
         self._inbox: list[tuple[object, ...]] = []
         self._timer_at = NEVER
-        self._lease_told = ("", -1)
         self.frozen = False
         self._count_down(False)
         self.world.watch.born(self)
@@ -321,10 +320,7 @@ class Machine:
         return next(one for one in self.heard if one.dialer.name == site and one.carries == "changes")
 
     def _lease_answered(self) -> None:
-        told = (str(self.bridge.speaker.state), 1)
-        if told != self._lease_told:
-            self._lease_told = told
-            self.feed(LeaseAnswered(*told))
+        self.feed(LeaseAnswered(str(self.bridge.speaker.state), 1))
 
     # -- the kernel
 

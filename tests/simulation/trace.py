@@ -42,10 +42,8 @@ def _event(event: events.Event, name: Names) -> str:
             return f"records {frame.index} of {site} ({incarnation}): {told}"
         case events.ForwardingReported(results):
             return "kernel: " + " ".join(f"{name(home)}={why or 'in'}" for home, (_, why) in results.items())
-        case events.TimeReached() | events.HelloReceived() | events.HeartbeatReceived():
+        case events.TimeReached() | events.LeaseAnswered() | events.HelloReceived() | events.HeartbeatReceived():
             return ""
-        case events.LeaseAnswered(state):
-            return f"bridge is {state}"
         case events.TableLoaded(table):
             return f"table {table.version}"
         case events.RevokeAsked(home, bids):

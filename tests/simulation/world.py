@@ -135,6 +135,8 @@ class World:
         for machine in self.machines:
             if machine.agent is None or not machine.bridge.rib:
                 return f"{machine.name} does not serve"
+            if machine.agent.cache.pending or machine.agent.cache.unsettled:
+                return f"{machine.name} still waits for its kernel"
         for router in self.routers:
             truth = router.lines_up()
             if router.believes() != truth:
