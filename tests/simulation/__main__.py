@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--only", metavar="N,N", help="only these deeds of the seed; empty: none")
     parser.add_argument("--trace", action="store_true", help="tell the run")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for the fewest deeds that fail")
+    parser.add_argument("--stop", action="store_true", help="stop at the first that fails")
     chosen = parser.parse_args()
     first, _, last = chosen.seeds.partition("-")
     only = None if chosen.only is None else {int(place) for place in chosen.only.split(",") if place}
@@ -33,9 +34,11 @@ def main() -> int:
         if outcome.broken:
             failed += 1
             print(report(outcome, None if chosen.no_shrink or only is not None else SHRINK_S), flush=True)
-        if number % PROGRESS_EVERY == 0 or number == len(seeds):
+        if number % PROGRESS_EVERY == 0 or number == len(seeds) or (failed and chosen.stop):
             passed_s = time.monotonic() - began
             print(f"{number} seeds, {failed} failed, {events} events, {passed_s:.0f} s", flush=True)
+        if failed and chosen.stop:
+            break
     return 1 if failed else 0
 
 

@@ -9,6 +9,7 @@ The rules, and where their numbers come from:
 * A site forwards to a care-of address that its router has given up no longer than `stale_s` (below).
 * The last announcement never ends for a soft reason, and if all have ended, a site that could serve does so within
   `DARK_S`: 3 s until a silent peer counts as lost (`readiness.PEER_LOST_S`), the linger of 1 s, and the way there.
+* A site whose process does not work is not preferred once the lease of `speaker.LEASE_S` has run out.
 * Memory: see `finished`.
 """
 
@@ -17,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bgp.route import GRACEFUL_SHUTDOWN
+from bgp.speaker import LEASE_S
 from ha.effects import Effect, SendBindingAck
 from ha.events import (
     BindingUpdateReceived,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LOOK_EVERY_S = 0.5
+TICK_S = 0.1
 DARK_S = 6.0
 BELIEF_S = 1.5  # what another site said of its announcement is believed so long at most (`speaker.OTHERS_FRESH_S`), ...
 REPLAY_WINDOW_S = 7.0  # RFC 4285 6
@@ -161,7 +165,9 @@ class Watch:
             if pending is not None and pending.local is not None:
                 continue  # the kernel may refuse it yet, then it never was
             settled[home] = record
-            if before is None or ntp.to_unix(before.newest().time) - machine.unix() > BELIEVED_AHEAD_S:
+            if before is None or before.without_expired(machine.now()) is None:
+                continue  # new, or forgotten meanwhile
+            if ntp.to_unix(before.newest().time) - machine.unix() > BELIEVED_AHEAD_S:
                 continue  # what a wrong clock wrote is replaced when it is right again
             if why := _gone_back(before, record, machine.now()):
                 raise Violation("back", f"{machine.name}: {why} of {self._name(home)} went back")
@@ -295,6 +301,12 @@ class Watch:
                 raise Violation("dark", f"nobody announces, and {machine.name} could: {why}")
             if not machine.powered:
                 continue
+            routes = machine.bridge.rib.values()
+            asleep_s = now - machine.idle_since if machine.idle_since is not None else 0.0
+            if asleep_s > LEASE_S + TICK_S and any(GRACEFUL_SHUTDOWN not in one.communities for one in routes):
+                raise Violation(
+                    "lease", f"{machine.name} is preferred, and nobody renewed its lease for {asleep_s:.1f} s"
+                )
             for entry in machine.plane.read().values():
                 for path in entry.paths:
                     given_up = self._given_up.get(path.care_of)

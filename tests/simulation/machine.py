@@ -78,8 +78,8 @@ class Machine:
         self.streams: list[Stream] = []  # those dialed here
         self.heard: list[Stream] = []  # those that others dial
         self.counters = Counters()
-        self.down_s = 0.0  # how long in all no process was at work here
-        self._down_since: float | None = 0.0
+        self._idle_s = 0.0  # how long in all no process was at work here, and since when now none is
+        self.idle_since: float | None = 0.0
         self._lives = 0
         self._said = 0
         self._boot()
@@ -100,7 +100,7 @@ class Machine:
 
     def idle_s(self) -> float:
         """How long in all, until now, the process was not at work."""
-        return self.down_s + (self._schedule.now - self._down_since if self._down_since is not None else 0.0)
+        return self._idle_s + (self._schedule.now - self.idle_since if self.idle_since is not None else 0.0)
 
     # -- the machine
 
@@ -209,11 +209,11 @@ class Machine:
                 stream.dial()
 
     def _count_down(self, is_down: bool) -> None:
-        if is_down and self._down_since is None:
-            self._down_since = self._schedule.now
-        elif not is_down and self._down_since is not None:
-            self.down_s += self._schedule.now - self._down_since
-            self._down_since = None
+        if is_down and self.idle_since is None:
+            self.idle_since = self._schedule.now
+        elif not is_down and self.idle_since is not None:
+            self._idle_s += self._schedule.now - self.idle_since
+            self.idle_since = None
 
     def _self_tested(self, life: int) -> None:
         if life == self._lives:

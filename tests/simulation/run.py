@@ -34,9 +34,8 @@ def play(seed: int, only: Collection[int] | None = None, tell: Callable[[str], N
         broken = rule = ""
     except Violation as violation:
         broken, rule = str(violation), violation.rule
-    updates = sum(router.sent for router in world.routers)
     faults = sum(deed.is_fault for deed in chosen.deeds)
-    return Outcome(seed, broken, rule, world.schedule.done, world.schedule.now, faults, updates)
+    return Outcome(seed, broken, rule, world.schedule.done, world.schedule.now, faults, world.updates())
 
 
 def with_only(whole: Scenario, only: Collection[int] | None) -> Scenario:

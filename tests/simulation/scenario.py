@@ -8,8 +8,9 @@ import random
 from dataclasses import dataclass
 
 WARM_UP_S = 8.0
-UPDATES_WANTED = 700  # Binding Updates, about: refreshes and what lines do
-UPDATES_A_LIFE = 1.2  # a router out of service, or with all lines down, says nothing
+MORE_S = 90.0  # lines go on for so long at most if by then there were too few Binding Updates
+UPDATES_WANTED = 570  # Binding Updates: refreshes and what lines do; when there were enough, lines do less
+UPDATES_A_LIFE = 0.5  # a router out of service, or with all lines down, says nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class Scenario:
 def scenario(seed: int) -> Scenario:
     """The world of a seed."""
     draw = random.Random(f"scenario {seed}")
-    sites = draw.choice((2, 3, 3, 3, 3, 4, 5))
+    sites = draw.choice((2, 3, 3, 3, 3, 3, 4, 5))
     routers = draw.choice((3, 4, 5, 6, 7, 8, 10, 12, 15, 20))
     lifetime_s = draw.choice((12, 16, 20, 24))
     trouble_s = (
@@ -133,10 +134,10 @@ def _lives(draw: random.Random, lines: tuple[int, ...], lifetime_s: int, trouble
     """So many that with the refreshes it comes to about `UPDATES_WANTED` Binding Updates."""
     refreshes = len(lines) * trouble_s / (0.5 * lifetime_s)
     found = []
-    for _ in range(max(60, int((UPDATES_WANTED - refreshes) / UPDATES_A_LIFE))):
+    for _ in range(max(60, int((UPDATES_WANTED - refreshes) / UPDATES_A_LIFE * (1 + MORE_S / trouble_s)))):
         who = draw.randrange(len(lines))
         kind = draw.choice(LIFE)
-        at = draw.uniform(WARM_UP_S, trouble_s)
+        at = draw.uniform(WARM_UP_S, trouble_s + MORE_S)
         for_s = 0.3 + 6.0 * draw.random() ** 3 if kind == "lose" else 0.0
         found.append(Deed(at, kind, who, draw.randrange(lines[who]) + 1, for_s))
     return found
