@@ -6,6 +6,8 @@
 import argparse
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
 from tests.simulation.run import Outcome, play, shrink
 from tests.simulation.scenario import scenario
@@ -21,24 +23,28 @@ def main() -> int:
     parser.add_argument("--only", metavar="N,N", help="only these deeds of the seed; empty: none")
     parser.add_argument("--trace", action="store_true", help="tell the run")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for the fewest deeds that fail")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many processes at once (default 1)")
     parser.add_argument("--stop", action="store_true", help="stop at the first that fails")
     chosen = parser.parse_args()
     first, _, last = chosen.seeds.partition("-")
     only = None if chosen.only is None else {int(place) for place in chosen.only.split(",") if place}
-    tell = print if chosen.trace else None
     began, failed, events = time.monotonic(), 0, 0
     seeds = range(int(first), int(last or first) + 1)
-    for number, seed in enumerate(seeds, start=1):
-        outcome = play(seed, only, tell)
-        events += outcome.events
-        if outcome.broken:
-            failed += 1
-            print(report(outcome, None if chosen.no_shrink or only is not None else SHRINK_S), flush=True)
-        if number % PROGRESS_EVERY == 0 or number == len(seeds) or (failed and chosen.stop):
-            passed_s = time.monotonic() - began
-            print(f"{number} seeds, {failed} failed, {events} events, {passed_s:.0f} s", flush=True)
-        if failed and chosen.stop:
-            break
+    with ProcessPoolExecutor(chosen.jobs) as pool:
+        one = partial(play, only=only, tell=print) if chosen.trace else partial(play, only=only)
+        outcomes = pool.map(one, seeds) if chosen.jobs > 1 else map(one, seeds)
+        for number, outcome in enumerate(outcomes, start=1):
+            events += outcome.events
+            if outcome.broken:
+                failed += 1
+                print(report(outcome, None if chosen.no_shrink or only is not None else SHRINK_S), flush=True)
+            is_last = number == len(seeds) or (outcome.broken and chosen.stop)
+            if number % PROGRESS_EVERY == 0 or is_last:
+                passed_s = time.monotonic() - began
+                print(f"{number} seeds, {failed} failed, {events} events, {passed_s:.0f} s", flush=True)
+            if is_last:
+                pool.shutdown(cancel_futures=True)
+                break
     return 1 if failed else 0
 
 

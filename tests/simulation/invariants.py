@@ -6,14 +6,16 @@ The rules, and where their numbers come from:
 * `any` and `all`, not counted as degraded: another site has it too, in its kernel; and when any one site dies, a site
   that lives has it. (Unless a site died between Binding Update and acknowledgement: that was the one death.)
 * Versions never go back at a site in one life of its process, but for a Binding Update that its kernel refused.
+* What a router wiped (O flag, a plain update, delete all) is in no record that knows of it.
 * A site forwards to a care-of address that its router has given up no longer than `stale_s` (below).
 * The last announcement never ends for a soft reason, and if all have ended, a site that could serve does so within
   `DARK_S`: 3 s until a silent peer counts as lost (`readiness.PEER_LOST_S`), the linger of 1 s, and the way there.
 * A site whose process does not work is not preferred once the lease of `speaker.LEASE_S` has run out.
+* Sites that have all worked, been connected and known the right time for `CALM_S` hold the same of every router that
+  said nothing meanwhile: 1 s until a broken stream is dialed again, a full set on it, the kernels, and some.
 * Memory: see `finished`.
 """
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -36,6 +38,7 @@ from mip6.numbers import Status
 from mip6.options import BindingIdentifier, MessageIdentification
 from mr.events import SendBindingUpdate
 from tests.simulation import trace
+from tests.simulation.records import apart, gone_back, reachable
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.5
 TICK_S = 0.1
 DARK_S = 6.0
+CALM_S = 4.0
 BELIEF_S = 1.5  # what another site said of its announcement is believed so long at most (`speaker.OTHERS_FRESH_S`), ...
 REPLAY_WINDOW_S = 7.0  # RFC 4285 6
 BELIEVED_AHEAD_S = REPLAY_WINDOW_S + 2.0  # the skew bound on top
@@ -104,6 +108,9 @@ class Watch:
         self._degraded: dict[str, int] = {}
         self._given_up: dict[bytes, tuple[Router, float, float]] = {}
         self._last_death = -1.0
+        self._last_said: dict[bytes, float] = {}
+        self._calm_since = 0.0
+        self.wrong_until = 0.0  # until when a site's clock was wrong: what it quarantined is not sent again
         self._hard_at = -BELIEF_S
         self._dark_since: float | None = 0.0
         self._serving_since: dict[str, float] = {}
@@ -165,11 +172,13 @@ class Watch:
             if pending is not None and pending.local is not None:
                 continue  # the kernel may refuse it yet, then it never was
             settled[home] = record
+            if any(cell.version <= record.floor for cell in record.cells.values()):
+                raise Violation("floor", f"{machine.name} keeps a binding of {self._name(home)} that was wiped")
             if before is None or before.without_expired(machine.now()) is None:
                 continue  # new, or forgotten meanwhile
             if ntp.to_unix(before.newest().time) - machine.unix() > BELIEVED_AHEAD_S:
                 continue  # what a wrong clock wrote is replaced when it is right again
-            if why := _gone_back(before, record, machine.now()):
+            if why := gone_back(before, record, machine.now()):
                 raise Violation("back", f"{machine.name}: {why} of {self._name(home)} went back")
 
     def _check_ack(self, machine: "Machine", effect: SendBindingAck, is_degraded: bool) -> None:
@@ -236,6 +245,7 @@ class Watch:
         identification = message.first(MessageIdentification)
         assert identification is not None
         bindings = {option.bid: option.care_of for option in message.all(BindingIdentifier)}
+        self._last_said[router.home] = self._schedule.now
         said = Said(self._schedule.now, identification.timestamp, bindings, message.lifetime_s)
         self._said[router.home, identification.timestamp] = said
 
@@ -289,6 +299,7 @@ class Watch:
         now = self._schedule.now
         self._schedule.after(LOOK_EVERY_S, self._look)
         trouble_s, stale_s = self._trouble_s(), self.stale_s()
+        self._check_equality()
         for machine in self._world.machines:
             able = machine.runs() and machine.egress
             if not able:
@@ -320,6 +331,20 @@ class Watch:
                             f"{machine.name} forwards to an address that {router.name} gave up {now - since:.1f} s ago",
                         )
 
+    def _check_equality(self) -> None:
+        now, machines = self._schedule.now, self._world.machines
+        if not all(machine.is_calm() for machine in machines):
+            self._calm_since = now
+        elif now - self._calm_since >= CALM_S:
+            for router in self._world.routers:
+                last = self._last_said.get(router.home, now)
+                if not self.wrong_until + 2 * TICKS_S < last < now - CALM_S:
+                    continue
+                for machine in machines[1:]:
+                    if what := apart(machines[0], machine, router.home):
+                        who = f"{machines[0].name} and {machine.name}"
+                        raise Violation("apart", f"{who} differ in {what} of {router.name}, after {CALM_S:g} s of calm")
+
     def finished(self) -> None:
         """In the end, when all is quiet: nothing was kept that nobody needs."""
         routers = len(self._world.routers)
@@ -339,33 +364,3 @@ class Watch:
 
     def _name(self, home: bytes) -> str:
         return self._router(home).name
-
-
-def _gone_back(before: Record, after: Record, now: float) -> str:
-    """What of a record is older than it was; empty if nothing is."""
-    if after.floor < before.floor:
-        return "the floor"
-    if after.sequence.version < before.sequence.version or after.network.version < before.network.version:
-        return "a register"
-    if after.message_id < before.message_id:
-        return "the Mesg-ID"
-    for bid, cell in before.cells.items():
-        new = after.cells.get(bid)
-        if cell.version <= after.floor or cell.expires_at <= now:
-            continue
-        if new is None or new.version < cell.version:
-            return f"BID {bid}"
-    return ""
-
-
-def reachable(root: object) -> int:
-    """How many containers and values hang below an object; classes, functions and modules left out."""
-    seen: set[int] = set()
-    waiting = [root]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen or isinstance(one, type) or callable(one):
-            continue
-        seen.add(id(one))
-        waiting.extend(gc.get_referents(one))
-    return len(seen)

@@ -98,6 +98,12 @@ class Machine:
         """Is the home agent's process there and at work?"""
         return self.agent is not None and not self.frozen
 
+    def is_calm(self) -> bool:
+        """Does everything here work, and are the other sites connected?"""
+        if not self.runs() or self.skew_s or self.slow_s or self._refused is not None:
+            return False
+        return all(stream.is_open and stream.wire.carries() for stream in self.streams)
+
     def idle_s(self) -> float:
         """How long in all, until now, the process was not at work."""
         return self._idle_s + (self._schedule.now - self.idle_since if self.idle_since is not None else 0.0)
