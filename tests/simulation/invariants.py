@@ -176,7 +176,7 @@ class Watch:
                 raise Violation("floor", f"{machine.name} keeps a binding of {self._name(home)} that was wiped")
             if before is None or before.without_expired(machine.now()) is None:
                 continue  # new, or forgotten meanwhile
-            if ntp.to_unix(before.newest().time) - machine.unix() > BELIEVED_AHEAD_S:
+            if _is_of_tomorrow(machine, before):
                 continue  # what a wrong clock wrote is replaced when it is right again
             if why := gone_back(before, record, machine.now()):
                 raise Violation("back", f"{machine.name}: {why} of {self._name(home)} went back")
@@ -340,6 +340,9 @@ class Watch:
                 last = self._last_said.get(router.home, now)
                 if not self.wrong_until + 2 * TICKS_S < last < now - CALM_S:
                     continue
+                records = [(one, one.agent.cache.records.get(router.home)) for one in machines if one.agent]
+                if any(record is not None and _is_of_tomorrow(one, record) for one, record in records):
+                    continue  # until it is forgotten or another site hears the router, that site refuses it
                 for machine in machines[1:]:
                     if what := apart(machines[0], machine, router.home):
                         who = f"{machines[0].name} and {machine.name}"
@@ -364,3 +367,8 @@ class Watch:
 
     def _name(self, home: bytes) -> str:
         return self._router(home).name
+
+
+def _is_of_tomorrow(machine: "Machine", record: Record) -> bool:
+    """Was it written while the clock here was ahead?"""
+    return ntp.to_unix(record.newest().time) - machine.unix() > BELIEVED_AHEAD_S
