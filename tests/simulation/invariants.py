@@ -12,7 +12,7 @@ The rules, and where their numbers come from:
   `DARK_S`: 3 s until a silent peer counts as lost (`readiness.PEER_LOST_S`), the linger of 1 s, and the way there.
 * A site whose process does not work is not preferred once the lease of `speaker.LEASE_S` has run out.
 * Sites that have all worked, been connected and known the right time for `CALM_S` hold the same of every router of
-  whom nobody said anything meanwhile: 1 s until a broken stream is dialed again, a full set on it, the kernels, and some.
+  whom nobody said anything meanwhile: 1 s until a broken stream is dialed again, a full set, the kernels, and some.
 * Memory: see `finished`.
 """
 
