@@ -11,8 +11,8 @@ The rules, and where their numbers come from:
 * The last announcement never ends for a soft reason, and if all have ended, a site that could serve does so within
   `DARK_S`: 3 s until a silent peer counts as lost (`readiness.PEER_LOST_S`), the linger of 1 s, and the way there.
 * A site whose process does not work is not preferred once the lease of `speaker.LEASE_S` has run out.
-* Sites that have all worked, been connected and known the right time for `CALM_S` hold the same of every router that
-  said nothing meanwhile: 1 s until a broken stream is dialed again, a full set on it, the kernels, and some.
+* Sites that have all worked, been connected and known the right time for `CALM_S` hold the same of every router of
+  whom nobody said anything meanwhile: 1 s until a broken stream is dialed again, a full set, the kernels, and some.
 * Memory: see `finished`.
 """
 
@@ -108,7 +108,7 @@ class Watch:
         self._degraded: dict[str, int] = {}
         self._given_up: dict[bytes, tuple[Router, float, float]] = {}
         self._last_death = -1.0
-        self._last_said: dict[bytes, float] = {}
+        self._last_change: dict[bytes, float] = {}
         self._calm_since = 0.0
         self.wrong_until = 0.0  # until when a site's clock was wrong: what it quarantined is not sent again
         self._hard_at = -BELIEF_S
@@ -146,6 +146,9 @@ class Watch:
             for line in trace.handled(machine.name, event, done, self._name):
                 self._world.tell(line)
         acks = [effect for effect in done if isinstance(effect, SendBindingAck)]
+        if isinstance(event, RevokeAsked | TableLoaded):  # operator and office change records as routers do
+            for router in self._world.routers:
+                self._last_change[router.home] = self._schedule.now
         if acks or type(event) in CHANGING:
             self._check_versions(machine)
         if acks:
@@ -245,7 +248,7 @@ class Watch:
         identification = message.first(MessageIdentification)
         assert identification is not None
         bindings = {option.bid: option.care_of for option in message.all(BindingIdentifier)}
-        self._last_said[router.home] = self._schedule.now
+        self._last_change[router.home] = self._schedule.now
         said = Said(self._schedule.now, identification.timestamp, bindings, message.lifetime_s)
         self._said[router.home, identification.timestamp] = said
 
@@ -337,7 +340,7 @@ class Watch:
             self._calm_since = now
         elif now - self._calm_since >= CALM_S:
             for router in self._world.routers:
-                last = self._last_said.get(router.home, now)
+                last = self._last_change.get(router.home, now)
                 if not self.wrong_until + 2 * TICKS_S < last < now - CALM_S:
                     continue
                 records = [(one, one.agent.cache.records.get(router.home)) for one in machines if one.agent]
