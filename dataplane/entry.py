@@ -78,6 +78,19 @@ class UplinkPath(NamedTuple):
     weight: int = 1
 
 
+class Volume(NamedTuple):
+    """Packets and octets from a customer (`sent`) and to it (`received`)."""
+
+    sent_packets: int = 0
+    sent_octets: int = 0
+    received_packets: int = 0
+    received_octets: int = 0
+
+    def plus(self, other: "Volume") -> "Volume":
+        """Both together."""
+        return Volume(*map(sum, zip(self, other, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class RouterPlan:
     """What a mobile router's data plane is built around."""

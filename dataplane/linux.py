@@ -9,13 +9,13 @@ import errno
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 
-from dataplane import foundation, plan, recovery
-from dataplane.entry import Egress, ForwardingEntry, SitePlan
+from dataplane import accounting, foundation, plan, recovery
+from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
-from dataplane.filter import HOME_AGENT_TABLE, SourceCheck
+from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
 from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
 from dataplane.numbers import EGRESS_METRIC, HOME_AGENT_DECAPSULATION, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
@@ -43,6 +43,7 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
+from dataplane.ruleset import HOME_AGENT_TABLE
 from dataplane.self_test import CARE_OF, HOST
 from dataplane.tunnel_errors import TunnelError
 from dataplane.watch import KernelWatch
@@ -72,7 +73,7 @@ class LinuxHomeAgent:
         self._plan = plan
         for name, value in foundation.SYSCTLS.items():
             set_sysctl(name, value)
-        self._check.prepare(plan.home_agent_address, plan.signalling)
+        self._check.prepare(plan)
         if self._watch is None:
             self._watch = KernelWatch(self._netlink.port, self._check.port, HOME_AGENT_TABLE)
         set_tunnel_source(plan.home_agent_address)
@@ -272,6 +273,10 @@ class LinuxHomeAgent:
     def counters(self) -> dict[str, int]:
         """See the port."""
         return {**self._check.counters(), "customers_installed": len(self._view)}
+
+    def volumes(self, prefixes: Iterable[Prefix] | None) -> dict[Prefix, Volume]:
+        """See the port."""
+        return accounting.volumes(prefixes)
 
     def purge(self) -> None:
         """See the port: the kernel's local rule goes back first, then everything with our marks, as the dump has it."""

@@ -61,6 +61,7 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
+from dataplane.ruleset import ROUTER_TABLE
 from dataplane.tunnel_errors import TunnelError
 
 FIRST_ID = ROUTER_IDS[0]  # plus the BID: the tunnel over a line
@@ -156,7 +157,7 @@ class LinuxRouter:
             *(delete_address(route.prefix[0], self._lo) for route in routes if route.kind == RTN_LOCAL),
         ]
         answers = self._netlink.execute(messages)
-        packet_filter.delete_table(packet_filter.ROUTER_TABLE)
+        packet_filter.delete_table(ROUTER_TABLE)
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
 

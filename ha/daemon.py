@@ -26,6 +26,7 @@ from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from ha import customer_table, effects, events, journal, reception, snapshot, transmission, wish_file
+from ha.accounting_command import AccountingCommand
 from ha.config import Config
 from ha.customer_table import TableRefused
 from ha.home_agent import HomeAgent
@@ -105,6 +106,7 @@ class Daemon:
         """
         config = self._config
         _make_directories(config)
+        accounts = AccountingCommand(self._kernel.volumes, lambda: self.agent.table.customers)
         commands: dict[str, control.Command] = {
             "status": self._status,
             "drain": lambda request: self._operator(Mode.DRAIN, request),
@@ -112,6 +114,7 @@ class Daemon:
             "undrain": lambda request: self._operator(Mode.SERVE, request),
             "leaving": lambda _: self._leaving(),
             "revoke": self._revoke,
+            "accounting": accounts.answer,
         }
         server = await control.serve(config.control_socket, commands)
         try:

@@ -111,7 +111,7 @@ def test_a_care_of_address_opens_its_own_customer_only(net: Net, home_agent: Lin
         (limited(limited(inner(OFFICE, CORRESPONDENT))), "source_check"),
         (IPv6ExtHdrFragment(nh=41, m=1, id=7) / inner(OFFICE, CORRESPONDENT), "fragment"),
         (IPv6ExtHdrFragment(nh=41, offset=64, id=7) / (b"z" * 64), "fragment"),
-        (IP(src="192.0.2.1", dst="192.0.2.2") / b"x", "tunnel_payload"),
+        (IP(src="192.0.2.1", dst="192.0.2.2") / b"x", "source_check"),
         (GRE() / inner(OFFICE, CORRESPONDENT), "tunnel_payload"),
     ],
     ids=["hop by hop", "routing", "two options", "first fragment", "later fragment", "IPv4", "GRE"],
@@ -168,7 +168,7 @@ def test_elements_and_counts_survive_preparing_again(net: Net, home_agent: Linux
     assert passed(net, [packet]) == 1
     assert counted(net, home_agent, "tunnelled_in") == 2
     rules = net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")
-    assert rules.count("@ok56") == 2 and rules.count("jump tunnelled\n") == 1 and rules.count("hoplimit set") == 1
+    assert rules.count("@ok56") == 3 and rules.count("jump tunnelled6\n") == 1 and rules.count("hoplimit set") == 1
 
 
 def test_many_elements_go_in_and_out(net: Net, home_agent: LinuxHomeAgent) -> None:
