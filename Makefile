@@ -4,15 +4,17 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help demo test check bench lab-bench soak mutants lock clean
+.PHONY: help demo test test-ip6tnl check bench lab-bench soak mutants lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
+IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py
 LAB_LOCK := /run/anycast-xsp-lab.lock
 prepare = tree=$$(./bootstrap.sh); python=$$tree/bin/python
 
 help:
 	echo 'make demo    install what is missing, then show one customer survive a dead line and a dead site (root)'
 	echo 'make test    install what is missing, then run every test; not root: all but those in network namespaces'
+	echo 'make test-ip6tnl  the data plane with the other driver, in a guest with Debian'"'"'s kernel, emulated: minutes (root)'
 	echo 'make check   format, lint, types, import rules'
 	echo 'make bench   measure all rows of bench/results.jsonl, or NAME=one; KEEP=1 keeps what was measured there'
 	echo 'make lab-bench  the failover table (root): RUNS=10 of every event, or ROWS=name,name SETTINGS=name,name; KEEP=1'
@@ -39,6 +41,11 @@ test:
 	echo '== tests in network namespaces (one at a time)'
 	"$$python" -m pytest tests -m netns --lab-lock $(LAB_LOCK) --durations 5 || status=$$?
 	exit $$status
+
+# The guest sees the files of this machine, read-only, so what was installed here runs there.
+test-ip6tnl:
+	$(prepare)
+	"$$python" -m tests.guest "$$python" -m pytest -q -p no:cacheprovider --driver ip6tnl --timeout 900 $(IP6TNL)
 
 check:
 	$(prepare)

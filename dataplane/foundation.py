@@ -1,15 +1,18 @@
 """What a site's data plane stands on, whatever customers there are: as messages, and what of it is out of date. Pure.
 
-rule 0      IPv6 in IPv6 to the home agent   -> table 41000: decapsulate, look the inner packet up in main
-rule 100    everything                       -> table local (the kernel's rule 0, moved behind decapsulation)
+rule 0      IPv6 in IPv6 to the home agent   -> table 41000: decapsulate, look the inner packet up in main (seg6)
+rule 100    everything                       -> table local (the kernel's rule 0, moved behind decapsulation; seg6)
 main        aggregate -> unreachable: unallocated and unbound space never loops; a customer's routes are longer
 main        home agent address -> local: decapsulation asks main alone, and inner packets may be for ourselves
 main        other addresses of ours -> local, such as the anycast address of home agents (RFC 2526)
 lo          the home agent address
+
+With ip6tnl the tunnel device decapsulates, behind the kernel's own rule for local addresses.
 """
 
 from collections.abc import Iterable
 
+from dataplane.driver import Driver
 from dataplane.entry import SitePlan
 from dataplane.message import Message
 from dataplane.numbers import (
@@ -32,6 +35,7 @@ from dataplane.rtnetlink import (
     add_address,
     add_rule,
     delete_address,
+    delete_nexthop,
     delete_route,
     delete_rule,
     put_decapsulation,
@@ -47,8 +51,10 @@ ROUTE_KINDS = (RTN_UNREACHABLE, RTN_LOCAL)  # of the fixed routes in table main;
 KERNEL_LOCAL_RULE = Rule(0, LOCAL_TABLE, 0)
 
 
-def rules(plan: SitePlan) -> tuple[Rule, ...]:
+def rules(plan: SitePlan, driver: Driver) -> tuple[Rule, ...]:
     """The policy rules of a site."""
+    if driver is Driver.IP6TNL:
+        return ()
     destination = (plan.home_agent_address, 128)
     return (
         Rule(LOCAL_RULE, LOCAL_TABLE, HOME_AGENT_PROTOCOL),
@@ -62,7 +68,7 @@ def rules(plan: SitePlan) -> tuple[Rule, ...]:
     )
 
 
-def routes(plan: SitePlan, lo: int) -> tuple[Route, ...]:
+def routes(plan: SitePlan, driver: Driver, lo: int) -> tuple[Route, ...]:
     """The routes of a site, but for its egresses; `lo` is the index of the loopback interface."""
     address = (plan.home_agent_address, 128)
     unreachable = (
@@ -71,6 +77,7 @@ def routes(plan: SitePlan, lo: int) -> tuple[Route, ...]:
         )
         for aggregate in plan.aggregates
     )
+    decapsulation = Route(address, HOME_AGENT_PROTOCOL, HOME_AGENT_DECAPSULATION, nexthop_id=DECAPSULATION_ID)
     return (
         *unreachable,
         Route(address, HOME_AGENT_PROTOCOL, MAIN_TABLE, RTN_LOCAL, FIXED_METRIC, interface=lo),
@@ -78,38 +85,46 @@ def routes(plan: SitePlan, lo: int) -> tuple[Route, ...]:
             Route((also, 128), HOME_AGENT_PROTOCOL, MAIN_TABLE, RTN_LOCAL, FIXED_METRIC, interface=lo)
             for also in plan.answers_at
         ),
-        Route(address, HOME_AGENT_PROTOCOL, HOME_AGENT_DECAPSULATION, nexthop_id=DECAPSULATION_ID),
+        *((decapsulation,) if driver is Driver.SEG6 else ()),
     )
 
 
-def build(plan: SitePlan, lo: int) -> list[Message]:
+def build(plan: SitePlan, driver: Driver, lo: int) -> list[Message]:
     """The messages that make it so, in an order in which nothing is lost, neither the first time nor again."""
+    address = add_address(plan.home_agent_address, lo)
+    fixed = map(put_route, routes(plan, driver, lo))
+    if driver is Driver.IP6TNL:
+        return [add_rule(KERNEL_LOCAL_RULE), address, *fixed]
     return [
-        add_address(plan.home_agent_address, lo),
+        address,
         put_decapsulation(DECAPSULATION_ID, HOME_AGENT_PROTOCOL, lo),
-        *map(put_route, routes(plan, lo)),
-        *map(add_rule, rules(plan)),
+        *fixed,
+        *map(add_rule, rules(plan, driver)),
         delete_rule(KERNEL_LOCAL_RULE),  # only now: there is no moment without a rule for local addresses
     ]
 
 
-def outdated(plan: SitePlan, lo: int, found_rules: Iterable[Rule], found_routes: Iterable[Route]) -> list[Message]:
+def outdated(
+    plan: SitePlan, driver: Driver, lo: int, found_rules: Iterable[Rule], found_routes: Iterable[Route]
+) -> list[Message]:
     """The messages that remove what an earlier plan left and this one does not name. Egress routes are not looked at.
 
     Args:
-        plan: what is right.
+        plan, driver: what is right.
         lo: index of the loopback interface.
         found_rules: all rules.
         found_routes: our routes of `ROUTE_KINDS`, and those of the decapsulation table.
     """
-    kept = {(route.prefix, route.table, route.kind) for route in routes(plan, lo)}
+    kept = {(route.prefix, route.table, route.kind) for route in routes(plan, driver, lo)}
     messages = []
     for rule in found_rules:
-        if rule.protocol == HOME_AGENT_PROTOCOL and rule not in rules(plan):
+        if rule.protocol == HOME_AGENT_PROTOCOL and rule not in rules(plan, driver):
             messages.append(delete_rule(rule))
     for route in found_routes:
         if (route.prefix, route.table, route.kind) not in kept:
             messages.append(delete_route(route))
             if route.kind == RTN_LOCAL:
                 messages.append(delete_address(route.prefix[0], lo))
+    if driver is Driver.IP6TNL:
+        messages.append(delete_nexthop(DECAPSULATION_ID))
     return messages

@@ -1,18 +1,16 @@
-"""The home agent's data plane on Linux with the seg6 driver: nexthops, groups, routes and the source check.
+"""The home agent's data plane on Linux, with either driver: nexthops, groups, routes and the source check.
 
 Owns only objects with our protocol number, id range or table name. Holds a view of what is installed, so that one
 change costs few system calls; the view is made from the kernel's own dump before the first change, at `reconcile`,
 and after netlink failed. Works in the network namespace of the process. Does not undo the kernel settings it needs.
 """
 
-import errno
-import os
 import socket
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 
 from dataplane import accounting, foundation, plan, recovery
+from dataplane.driver import Driver, Tunnels
 from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
 from dataplane.filter import SourceCheck
@@ -20,6 +18,7 @@ from dataplane.message import Message, Refusal
 from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
 from dataplane.numbers import EGRESS_METRIC, HOME_AGENT_DECAPSULATION, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Steps
+from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
     MAIN_TABLE,
@@ -46,20 +45,24 @@ from dataplane.rtnetlink import (
 from dataplane.ruleset import HOME_AGENT_TABLE
 from dataplane.self_test import CARE_OF, HOST
 from dataplane.tunnel_errors import TunnelError
+from dataplane.tunnels import close_tunnels, open_tunnels
 from dataplane.watch import KernelWatch
 
 _ANYWHERE = (bytes(16), 0)
 
 
 class LinuxHomeAgent:
-    """The seg6 driver behind the port `DataPlane`."""
+    """The port `DataPlane` on Linux, with this driver or the first that the kernel offers."""
 
-    def __init__(self) -> None:
+    def __init__(self, driver: Driver | None = None) -> None:
+        self._wanted = driver
+        self._driver: Driver | None = None
         self._netlink = NetlinkSocket(socket.NETLINK_ROUTE)
         self._watch: KernelWatch | None = None
         self._check = SourceCheck(self._own_script)
         self._plan: SitePlan | None = None
         self._lo = socket.if_nametoindex("lo")
+        self._tunnels = Tunnels(self._lo)
         self._view: dict[bytes, Installed] = {}
         self._is_view_right = False
         self._free: list[int] = []
@@ -71,16 +74,17 @@ class LinuxHomeAgent:
     def prepare(self, plan: SitePlan) -> None:
         """See the port. What is right already is replaced by itself, which loses nothing; the source check is first."""
         self._plan = plan
+        driver = self._driver = self._driver or probe(self._wanted)
         for name, value in foundation.SYSCTLS.items():
             set_sysctl(name, value)
         self._check.prepare(plan)
         if self._watch is None:
             self._watch = KernelWatch(self._netlink.port, self._check.port, HOME_AGENT_TABLE)
-        set_tunnel_source(plan.home_agent_address)
-        self._netlink.settle(foundation.build(plan, self._lo), "preparing the site")
+        self._tunnels = open_tunnels(driver, plan.home_agent_address)
+        self._netlink.settle(foundation.build(plan, driver, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]
         fixed += self._routes(HOME_AGENT_DECAPSULATION)
-        old = foundation.outdated(plan, self._lo, self._rules(), fixed)
+        old = foundation.outdated(plan, driver, self._lo, self._rules(), fixed)
         self._netlink.settle(old, "removing what an earlier configuration left")
         if plan.egresses and not any(map(_index, plan.egresses)):
             names = ", ".join(egress.interface for egress in plan.egresses)
@@ -135,7 +139,7 @@ class LinuxHomeAgent:
             elif entry is not None and (why := plan.refusal(home_address, entry)):
                 results[home_address] = why
             elif slot := present.slot if present else self._take_slot():
-                steps[home_address] = plan.difference(slot, entry, present, self._lo)
+                steps[home_address] = plan.difference(slot, entry, present, self._tunnels)
             else:
                 results[home_address] = "all nexthop ids are in use"
         refused = self._check.enter({home: one.enter for home, one in steps.items() if one.enter})
@@ -169,7 +173,7 @@ class LinuxHomeAgent:
         self._check.leave(home_address, steps.enter)
         # An id that was refused holds somebody else's object, and that is not ours to delete.
         foreign = {nexthop_named(one) for one, answer in zip(steps.messages, answers, strict=True) if answer} - {0}
-        undo = [one for one in plan.undo(steps, self._lo) if nexthop_named(one) not in foreign]
+        undo = [one for one in plan.undo(steps, self._tunnels) if nexthop_named(one) not in foreign]
         failed = first_failure(undo, self._netlink.execute(undo))
         present = self._view.get(home_address)
         if present is None:
@@ -252,7 +256,7 @@ class LinuxHomeAgent:
 
     def _dump(self) -> recovery.Dump:
         nexthops = map(parse_nexthop, self._netlink.dump(*nexthop_dump()))
-        return recovery.dump(nexthops, self._routes(MAIN_TABLE, RTN_UNICAST))
+        return recovery.dump(nexthops, self._routes(MAIN_TABLE, RTN_UNICAST), self._tunnels)
 
     def _routes(self, table: int = ANY_TABLE, kind: int = 0) -> list[Route]:
         routes = map(parse_route, self._netlink.dump(*route_dump(HOME_AGENT_PROTOCOL, table, kind)))
@@ -295,7 +299,7 @@ class LinuxHomeAgent:
         self._view, self._is_view_right = {}, False
         answers = self._netlink.execute(messages)
         self._check.purge()
-        set_tunnel_source(bytes(16))
+        close_tunnels()
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
 
@@ -318,18 +322,3 @@ def set_sysctl(name: str, value: str) -> None:
         raise DataPlaneError(f"setting {name.replace('/', '.')}", f"not permitted: {NEEDS_ROOT}") from error
     except OSError as error:
         raise DataPlaneError(f"setting {name.replace('/', '.')}", error.strerror or str(error)) from error
-
-
-def set_tunnel_source(address: bytes) -> None:
-    """The outer source of every tunnel of this namespace. Raises: DataPlaneError."""
-    words = ["ip", "sr", "tunsrc", "set", socket.inet_ntop(socket.AF_INET6, address)]
-    what = "setting the tunnel source"
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
-    except FileNotFoundError as error:
-        raise DataPlaneError(what, "the program ip is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise DataPlaneError(what, "ip did not end within 10 s") from error
-    if done.returncode:
-        said = done.stderr.strip() or "ip sr tunsrc failed"
-        raise DataPlaneError(what, f"{said}: {NEEDS_ROOT}" if os.strerror(errno.EPERM) in said else said)

@@ -26,3 +26,4 @@ FIXED_METRIC = 1024
 UNREACHABLE_METRIC = 5000
 
 IPV6_IN_IPV6 = 41  # next header (RFC 2473)
+TUNNEL_HOP_LIMIT = 64  # RFC 2473 6.3: that of a router's own packets; seg6 would copy the inner one

@@ -12,6 +12,7 @@ out; filter elements out last, after a linger.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dataplane.driver import Tunnels
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.numbers import HOME_AGENT_IDS, HOME_AGENT_PROTOCOL, HOME_METRIC, NETWORK_METRIC
@@ -88,22 +89,22 @@ def _is_prefix(prefix: Prefix) -> bool:
     return not int.from_bytes(prefix.network, "big") & ((1 << (128 - prefix.length)) - 1)
 
 
-def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, lo: int) -> Steps:
-    """The steps from `present` to `wanted`; `lo` is the index of the loopback interface."""
+def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:
+    """The steps from `present` to `wanted`."""
     before = present.objects() if present else Objects(slot)
     installed = None
     if wanted is not None:
         installed = Installed(slot, wanted, _places(wanted, present.places if present else {}, before))
     after = installed.objects() if installed else Objects(slot)
     old, new = elements(present.entry if present else None), elements(wanted)
-    messages = (*_puts(before, after, lo), *_takes(before, after))
+    messages = (*_puts(before, after, by), *_takes(before, after))
     return Steps(new - old, messages, old - new, installed, before, after)
 
 
-def undo(steps: Steps, lo: int) -> tuple[Message, ...]:
+def undo(steps: Steps, by: Tunnels) -> tuple[Message, ...]:
     """The messages back to `before`, from wherever a refusal on the way to `after` left the kernel."""
     nothing = Objects(steps.before.slot)
-    return (*_puts(nothing, steps.before, lo), *_takes(steps.after, steps.before))
+    return (*_puts(nothing, steps.before, by), *_takes(steps.after, steps.before))
 
 
 def removal(objects: Objects) -> tuple[Message, ...]:
@@ -160,10 +161,10 @@ def _places(wanted: ForwardingEntry, kept: Mapping[int, int], before: Objects) -
     return places
 
 
-def _puts(before: Objects, after: Objects, lo: int) -> tuple[Message, ...]:
+def _puts(before: Objects, after: Objects, by: Tunnels) -> tuple[Message, ...]:
     slot = after.slot
     messages = [
-        put_nexthop(Nexthop(nexthop_id(slot, place), HOME_AGENT_PROTOCOL, care_of, lo))
+        put_nexthop(Nexthop(nexthop_id(slot, place), HOME_AGENT_PROTOCOL, care_of, by.interface, entry=by.entry))
         for place, care_of in after.tunnels.items()
         if before.tunnels.get(place) != care_of
     ]

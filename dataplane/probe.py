@@ -3,45 +3,78 @@
 import errno
 import shutil
 import socket
+from collections.abc import Iterable, Sequence
 
 from dataplane import filter as packet_filter
+from dataplane.driver import Driver
 from dataplane.errors import DataPlaneError
-from dataplane.netlink import NetlinkSocket, explain
+from dataplane.message import Message
+from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, explain
 from dataplane.numbers import HOME_AGENT_PROTOCOL
 from dataplane.plan import LAST_ID
 from dataplane.rtnetlink import Nexthop, delete_nexthop, put_decapsulation, put_nexthop
+from dataplane.tunnels import close_tunnels, device, is_there
 
-SEG6 = "seg6"
-_SEGMENT = bytes.fromhex("20010db8000000000000000000000001")  # 2001:db8::1
+_FAR_END = bytes.fromhex("20010db8000000000000000000000001")  # 2001:db8::1
+_LACKS = {
+    Driver.SEG6: "no seg6 tunnels by nexthop objects (CONFIG_IPV6_SEG6_LWTUNNEL, Linux 5.3 or newer)",
+    Driver.IP6TNL: "no external ip6tnl device (CONFIG_IPV6_TUNNEL, Linux 5.3 or newer)",
+}
 
 
-def probe() -> str:
-    """The name of the driver that this kernel offers, tried in the network namespace of the process.
+def probe(wanted: Driver | None = None) -> Driver:
+    """The driver that this kernel offers, tried in the network namespace of the process; the first of all, or `wanted`.
 
-    Raises: DataPlaneError naming what is missing: a program, a right, the kernel's seg6 tunnels, or nftables.
+    Raises: DataPlaneError naming what is missing: a program, a right, the kernel's tunnels, or nftables.
     """
     for program in ("nft", "ip"):
         if shutil.which(program) is None:
             raise DataPlaneError("forwarding", f"the program {program} is not installed")
-    netlink = NetlinkSocket(socket.NETLINK_ROUTE)
-    try:
-        _try_nexthops(netlink)
-    finally:
-        netlink.close()
+    driver = _driver((wanted,) if wanted else tuple(Driver))
     try:
         packet_filter.trial()
     except DataPlaneError as error:
         raise DataPlaneError("forwarding", f"nftables cannot check tunnelled packets: {error.reason}") from error
-    return SEG6
+    return driver
 
 
-def _try_nexthops(netlink: NetlinkSocket) -> None:
-    lo = socket.if_nametoindex("lo")
-    trials = (
-        ("encapsulation", put_nexthop(Nexthop(LAST_ID, HOME_AGENT_PROTOCOL, _SEGMENT, lo))),
-        ("decapsulation (End.DT6)", put_decapsulation(LAST_ID, HOME_AGENT_PROTOCOL, lo)),
-    )
-    for what, message in trials:
+def _driver(candidates: Sequence[Driver]) -> Driver:
+    """The first that works. Raises: DataPlaneError with what each of them lacks."""
+    netlink = NetlinkSocket(socket.NETLINK_ROUTE)
+    lacking = []
+    try:
+        for driver in candidates:
+            missing = _missing(netlink, driver)
+            if missing is None:
+                return driver
+            lacking.append(missing)
+    finally:
+        netlink.close()
+    raise DataPlaneError("forwarding", "the kernel has " + "; and ".join(lacking))
+
+
+def _missing(netlink: NetlinkSocket, driver: Driver) -> str | None:
+    """What this driver lacks; None if it works. Raises: DataPlaneError if it is no matter of the driver."""
+    if driver is Driver.SEG6:
+        lo = socket.if_nametoindex("lo")
+        encapsulation = put_nexthop(Nexthop(LAST_ID, HOME_AGENT_PROTOCOL, _FAR_END, lo))
+        trials = [encapsulation, put_decapsulation(LAST_ID, HOME_AGENT_PROTOCOL, lo)]
+        return _refused(netlink, driver, trials)
+    was_there = is_there()
+    try:
+        tunnel = Nexthop(LAST_ID, HOME_AGENT_PROTOCOL, _FAR_END, device(), entry=_FAR_END)
+        return _refused(netlink, driver, [put_nexthop(tunnel)])
+    except DataPlaneError as error:
+        if NEEDS_ROOT in error.reason:
+            raise
+        return f"{_LACKS[driver]}; it says: {error.reason}"
+    finally:
+        if is_there() and not was_there:
+            close_tunnels()
+
+
+def _refused(netlink: NetlinkSocket, driver: Driver, trials: Iterable[Message]) -> str | None:
+    for message in trials:
         [refused] = netlink.execute([message])
         if refused is None:
             netlink.execute([delete_nexthop(LAST_ID)])
@@ -50,5 +83,5 @@ def _try_nexthops(netlink: NetlinkSocket) -> None:
         elif refused.number == errno.ENETDOWN:
             raise DataPlaneError("forwarding", "the loopback interface is down: run 'ip link set lo up'")
         else:
-            lacks = f"the kernel has no seg6 {what} by nexthop objects (CONFIG_IPV6_SEG6_LWTUNNEL, Linux 5.3 or newer)"
-            raise DataPlaneError("forwarding", f"{lacks}; it says: {explain(refused)}")
+            return f"{_LACKS[driver]}; it says: {explain(refused)}"
+    return None

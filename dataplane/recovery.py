@@ -7,6 +7,7 @@ entry that is known for the customer; what stays unmatched is shown by its place
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from dataplane.driver import Tunnels
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.numbers import HOME_AGENT_IDS, HOME_AGENT_PROTOCOL, HOME_METRIC, NETWORK_METRIC
 from dataplane.plan import Installed, Objects, RouteKey, objects, slot_and_place
@@ -29,8 +30,8 @@ class Dump:
         return {prefix.network: slot for (prefix, metric), slot in self.owners.items() if metric == HOME_METRIC}
 
 
-def dump(nexthops: Iterable[Nexthop], routes: Iterable[Route]) -> Dump:
-    """Sort a dump of all nexthops and of the home agent's routes into slots."""
+def dump(nexthops: Iterable[Nexthop], routes: Iterable[Route], by: Tunnels) -> Dump:
+    """Sort a dump of all nexthops and of the home agent's routes into slots. A tunnel made otherwise leads nowhere."""
     tunnels: dict[int, dict[int, bytes]] = {}
     members: dict[int, tuple[tuple[int, int], ...]] = {}
     keys: dict[int, set[RouteKey]] = {}
@@ -45,7 +46,8 @@ def dump(nexthops: Iterable[Nexthop], routes: Iterable[Route]) -> Dump:
         if nexthop.protocol != HOME_AGENT_PROTOCOL or not slot:
             continue
         if place:
-            tunnels.setdefault(slot, {})[place] = nexthop.segment or b""
+            ours = (nexthop.interface, nexthop.entry) == by
+            tunnels.setdefault(slot, {})[place] = nexthop.exit if ours and nexthop.exit else b""
         else:
             members[slot] = tuple(sorted(_place(slot, id_, weight) for id_, weight in nexthop.members))
     for route in routes:

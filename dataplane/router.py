@@ -15,6 +15,7 @@ import socket
 from collections.abc import Sequence
 
 from dataplane import filter as packet_filter
+from dataplane.driver import Driver
 from dataplane.entry import Prefix, RouterPlan, UplinkPath, contains
 from dataplane.errors import DataPlaneError
 from dataplane.linux import set_sysctl
@@ -36,6 +37,7 @@ from dataplane.numbers import (
     TO_NETWORK_RULE,
     UNREACHABLE_METRIC,
 )
+from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
     LOCAL_TABLE,
@@ -63,6 +65,7 @@ from dataplane.rtnetlink import (
 )
 from dataplane.ruleset import ROUTER_TABLE
 from dataplane.tunnel_errors import TunnelError
+from dataplane.tunnels import close_tunnels, device
 
 FIRST_ID = ROUTER_IDS[0]  # plus the BID: the tunnel over a line
 GROUP_ID, DECAPSULATION_ID = ROUTER_IDS[0xFFF1], ROUTER_IDS[0xFFF2]
@@ -73,26 +76,32 @@ _TUNNELS_ROUTE = Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_TUNNELS, metric=EGRESS_
 
 
 class LinuxRouter:
-    """The seg6 driver behind the port `RouterPlane`."""
+    """The port `RouterPlane` on Linux, with this driver or the first that the kernel offers."""
 
-    def __init__(self) -> None:
+    def __init__(self, driver: Driver | None = None) -> None:
+        self._wanted = driver
+        self._driver = Driver.SEG6  # until `prepare` knows better
+        self._device = 0  # of ip6tnl
         self._netlink = NetlinkSocket(socket.NETLINK_ROUTE)
         self._lo = socket.if_nametoindex("lo")
         self._plan: RouterPlan | None = None
 
     def prepare(self, plan: RouterPlan) -> None:
         """See the port."""
+        if self._plan is None:
+            self._driver = probe(self._wanted)
         self._plan = plan
         for name, value in SYSCTLS.items():
             set_sysctl(name, value)
         packet_filter.load_router(plan.home_agent)
+        if self._driver is Driver.IP6TNL:
+            self._device = device()
         home = plan.home_address
         messages = [
             add_address(home, self._lo),
-            # Decapsulation asks the main table alone, so the home address needs a local route there.
+            # Decapsulation by seg6 asks the main table alone, so the home address needs a local route there.
             put_route(Route((home, 128), ROUTER_PROTOCOL, MAIN_TABLE, RTN_LOCAL, interface=self._lo)),
-            put_decapsulation(DECAPSULATION_ID, ROUTER_PROTOCOL, self._lo),
-            put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_DECAPSULATION, nexthop_id=DECAPSULATION_ID)),
+            *(self._decapsulation() if self._driver is Driver.SEG6 else ()),
             put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_TUNNELS, RTN_UNREACHABLE, UNREACHABLE_METRIC)),
             *self._rule_changes(self._fixed_rules(plan), care_of=False),
             delete_rule(Rule(0, LOCAL_TABLE, 0)),  # only now: there is no moment without a rule for local addresses
@@ -134,7 +143,7 @@ class LinuxRouter:
         refused: dict[str, str] = {}
         carrying = []
         for uplink in uplinks:
-            wanted = Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, self._plan.home_agent, interfaces[uplink.bid])
+            wanted = self._tunnel(uplink, interfaces[uplink.bid], self._plan.home_agent)
             changes = [] if present.get(wanted.id) == wanted else [put_nexthop(wanted)]
             if why := first_failure(changes, self._netlink.execute(changes)):
                 refused[uplink.interface] = why
@@ -158,6 +167,7 @@ class LinuxRouter:
         ]
         answers = self._netlink.execute(messages)
         packet_filter.delete_table(ROUTER_TABLE)
+        close_tunnels()
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
 
@@ -165,9 +175,10 @@ class LinuxRouter:
 
     def _fixed_rules(self, plan: RouterPlan) -> list[Rule]:
         home_agent, home = (plan.home_agent, 128), Prefix(plan.home_address, 128)
+        decapsulation = _from(home_agent, DECAPSULATION_RULE, ROUTER_DECAPSULATION)._replace(ip_protocol=IPV6_IN_IPV6)
         return [
             Rule(LOCAL_RULE, LOCAL_TABLE, ROUTER_PROTOCOL),
-            _from(home_agent, DECAPSULATION_RULE, ROUTER_DECAPSULATION)._replace(ip_protocol=IPV6_IN_IPV6),
+            *((decapsulation,) if self._driver is Driver.SEG6 else ()),
             Rule(OWN_ADDRESS_RULE, LOCAL_TABLE, ROUTER_PROTOCOL),
             *(Rule(TO_NETWORK_RULE, MAIN_TABLE, ROUTER_PROTOCOL, destination=prefix) for prefix in plan.prefixes),
             *(_from(prefix, FROM_NETWORK_RULE, ROUTER_TUNNELS) for prefix in (home, *plan.prefixes)),
@@ -181,6 +192,18 @@ class LinuxRouter:
         return [*missing, *(delete_rule(rule) for rule in present if rule not in wanted)]
 
     # --- tunnels ----------------------------------------------------------------------------------------------------
+
+    def _decapsulation(self) -> list[Message]:
+        return [
+            put_decapsulation(DECAPSULATION_ID, ROUTER_PROTOCOL, self._lo),
+            put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_DECAPSULATION, nexthop_id=DECAPSULATION_ID)),
+        ]
+
+    def _tunnel(self, uplink: UplinkPath, interface: int, home_agent: bytes) -> Nexthop:
+        """With seg6 the line gives the outer source; with ip6tnl the outer source finds the line, by its rule."""
+        if self._driver is Driver.SEG6:
+            return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, interface)
+        return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, self._device, entry=uplink.care_of)
 
     def _group_changes(self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]) -> list[Message]:
         """The group of tunnels that outgoing traffic takes, and what is left over of others."""

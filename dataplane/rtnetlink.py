@@ -7,7 +7,7 @@ so that ours can be told from everybody else's.
 import struct
 from typing import NamedTuple
 
-from dataplane import seg6
+from dataplane import ip6tnl, seg6
 from dataplane.message import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -19,7 +19,7 @@ from dataplane.message import (
     nested,
     number,
 )
-from dataplane.numbers import FIXED_METRIC
+from dataplane.numbers import FIXED_METRIC, TUNNEL_HOP_LIMIT
 
 IPV6 = 10  # AF_INET6
 ANY_TABLE, MAIN_TABLE, LOCAL_TABLE = 0, 254, 255
@@ -47,13 +47,17 @@ _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
 
 
 class Nexthop(NamedTuple):
-    """A nexthop object: a tunnel to `segment` out of `interface` (index), or a group of others by (id, weight)."""
+    """A nexthop object: a tunnel to `exit` out of `interface` (index), or a group of others by (id, weight).
+
+    `entry`: the outer source, of an ip6tnl tunnel; None: a seg6 tunnel, which takes that of the namespace.
+    """
 
     id: int
     protocol: int
-    segment: bytes | None = None
+    exit: bytes | None = None
     interface: int = 0
     members: tuple[tuple[int, int], ...] = ()
+    entry: bytes | None = None
 
 
 class Route(NamedTuple):
@@ -90,8 +94,13 @@ def put_nexthop(nexthop: Nexthop) -> Message:
         packed = b"".join(_GROUP_MEMBER.pack(member, weight - 1, 0) for member, weight in nexthop.members)
         body += attribute(_NHA_GROUP, packed)
     else:
-        assert nexthop.segment is not None
-        body += number(_NHA_OIF, nexthop.interface) + _encap(seg6.ENCAP_TYPE, seg6.encapsulation(nexthop.segment))
+        assert nexthop.exit is not None
+        body += number(_NHA_OIF, nexthop.interface)
+        if nexthop.entry is None:
+            body += _encap(seg6.ENCAP_TYPE, seg6.encapsulation(nexthop.exit))
+        else:
+            encap = ip6tnl.encapsulation(nexthop.entry, nexthop.exit, TUNNEL_HOP_LIMIT)
+            body += _encap(ip6tnl.ENCAP_TYPE, encap)
     return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
@@ -127,10 +136,13 @@ def parse_nexthop(body: bytes) -> Nexthop:
     if group is not None:
         members = tuple((member, weight + 1) for member, weight, _ in _GROUP_MEMBER.iter_unpack(group))
         return Nexthop(id_, protocol, members=members)
-    segment = None
-    if _NHA_ENCAP in found and integer(found.get(_NHA_ENCAP_TYPE, b"")) == seg6.ENCAP_TYPE:
-        segment = seg6.segment(found[_NHA_ENCAP])
-    return Nexthop(id_, protocol, segment, integer(found.get(_NHA_OIF, b"")))
+    entry = exit = None
+    encap, kind = found.get(_NHA_ENCAP, b""), integer(found.get(_NHA_ENCAP_TYPE, b""))
+    if kind == seg6.ENCAP_TYPE:
+        exit = seg6.segment(encap)
+    elif kind == ip6tnl.ENCAP_TYPE and (ends := ip6tnl.ends(encap)):
+        entry, exit = ends
+    return Nexthop(id_, protocol, exit, integer(found.get(_NHA_OIF, b"")), entry=entry)
 
 
 def _encap(kind: int, payload: bytes) -> bytes:

@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dataplane.entry import Prefix, SitePlan
+from dataplane.numbers import TUNNEL_HOP_LIMIT
 from dataplane.self_test import CARE_OF
 
 HOME_AGENT_TABLE, ROUTER_TABLE, TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
-TUNNEL_HOP_LIMIT = 64  # RFC 2473 6.3: that of a router's own packets; the kernel would copy the inner one
 COUNTED_MAX = 1 << 18  # prefixes of one length that are counted; those beyond pass uncounted
 
 _HOME_AGENT = """

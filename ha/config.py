@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dataplane.driver import Driver
 from ha.site import HomePrefix, Policy
 
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -101,6 +102,7 @@ class Config(_Section):
     bids_max: Annotated[int, Field(ge=1, le=64)] = 8
     refresh_advice_s: Annotated[int, Field(ge=4, le=86400, multiple_of=4)] | None = None
     cookie_key_file: Path | None = None
+    driver: Driver | None = None
     limits: Limits = Limits()
     load: Load = Load()
     home_prefix: tuple[HomePrefixTimes, ...] = ()

@@ -91,7 +91,11 @@ class Daemon:
         self._stop = asyncio.Event()
 
         self._kernel = Kernel(
-            LinuxHomeAgent(), _site_plan(config), self._loop.feed, lambda: self.agent.cache.installed, self._counters
+            LinuxHomeAgent(config.driver),
+            _site_plan(config),
+            self._loop.feed,
+            lambda: self.agent.cache.installed,
+            self._counters,
         )
 
     def _write(self, entry: journal.Line, now: float) -> None:

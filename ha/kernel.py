@@ -13,7 +13,6 @@ from dataplane import self_test
 from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
 from dataplane.port import DataPlane
-from dataplane.probe import probe
 from dataplane.relay import ErrorRelay
 from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
 from ha.self_test import SelfTest
@@ -56,7 +55,6 @@ class Kernel:
 
         Raises: DataPlaneError.
         """
-        probe()
         self._self_test = SelfTest(self._plan.home_agent_address, self._judged, self._look_out, self._counters)
         self._plan = replace(self._plan, self_test=self_test.DEVICE)
         self._plane.prepare(self._plan)

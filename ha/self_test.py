@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 
 from dataplane import self_test
-from dataplane.ruleset import TUNNEL_HOP_LIMIT
+from dataplane.numbers import TUNNEL_HOP_LIMIT
 from dataplane.self_test import PATIENCE_S, ROUND_S, Judge, Packets, Round
 from dataplane.tun import Tun
 from runtime.counters import Counters

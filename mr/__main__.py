@@ -102,7 +102,7 @@ def _run(configuration: Configuration, arguments: argparse.Namespace) -> None:
 
     async def serve() -> None:
         key = association(configuration, arguments.config)
-        await Daemon(configuration, arguments.config, key, LinuxRouter()).run()
+        await Daemon(configuration, arguments.config, key, LinuxRouter(configuration.driver)).run()
 
     try:
         asyncio.run(serve())

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dataplane.driver import Driver
 from dataplane.entry import Prefix
 from mr.settings import LineSettings, Settings
 
@@ -71,6 +72,7 @@ class Configuration(_Frozen):
     lifetime_s: Annotated[int, Field(ge=12, le=86400, multiple_of=4)] = 300
     mn_identifier: Annotated[str, Field(min_length=1, max_length=200)]
     lan_interface: InterfaceName | None = None
+    driver: Driver | None = None
     key: Key
     uplink: Annotated[tuple[UplinkConfiguration, ...], Field(min_length=1, max_length=8)]
 

@@ -15,6 +15,9 @@ from typing import IO
 import pytest
 from hypothesis import settings
 
+from dataplane.driver import Driver
+from tests import tunnels
+
 NAMESPACES = Path("/run/netns")
 OURS = re.compile(r"x[0-9a-z]+-")  # x<lab id>-<node>
 NEEDS_ROOT = "builds network namespaces, which needs root"
@@ -37,8 +40,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--every-combination", action="store_true", help="kill and stop every pair of processes, not a few"
     )
 
+    parser.addoption("--driver", choices=list(Driver), help="make tunnels with this driver, not with the first offered")
+
 
 def pytest_configure(config: pytest.Config) -> None:
+    if asked := config.getoption("--driver"):
+        tunnels.ask(asked)
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist only runs tests; the controller judges
         config.pluginmanager.register(Judge(config), "judge")
 

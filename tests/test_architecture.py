@@ -56,6 +56,7 @@ EDGES: tuple[str, ...] = (
     "dataplane/relay.py",
     "dataplane/router.py",
     "dataplane/tun.py",
+    "dataplane/tunnels.py",
     "dataplane/watch.py",
     "ha/__main__.py",
     "ha/accounting_command.py",

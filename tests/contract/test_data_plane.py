@@ -14,6 +14,7 @@ from dataplane.memory import MemoryDataPlane
 from dataplane.numbers import HOME_AGENT_IDS
 from dataplane.plan import SLOT_IDS
 from dataplane.port import DataPlane
+from tests import tunnels
 from tests.netns import Net, namespaces
 
 
@@ -71,7 +72,7 @@ def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
         net.run("ha", "ip", "addr", "add", "2001:db8:a::10/64", "dev", "isp", "nodad")
 
         def prepared() -> LinuxHomeAgent:
-            plane = LinuxHomeAgent()
+            plane = tunnels.home_agent()
             plane.prepare(SITE)
             return plane
 

@@ -9,6 +9,7 @@ from dataplane.accounting import volumes
 from dataplane.entry import ForwardingEntry, Path, Prefix, Volume
 from dataplane.linux import LinuxHomeAgent
 from dataplane.router import LinuxRouter
+from tests import tunnels
 from tests.dataplane.stream import inner, limited, send
 from tests.dataplane.test_linux import (
     BOTH,
@@ -106,7 +107,7 @@ def test_counts_outlive_restarts_and_changes_of_lines(net: Net, home_agent: Linu
         net.inside("ha", lambda: home_agent.expire(9.0))
 
     def restart() -> None:
-        again = LinuxHomeAgent()
+        again = tunnels.home_agent()
         again.prepare(SITE)
         assert again.reconcile({HOME: entry}) == {HOME: None}
 

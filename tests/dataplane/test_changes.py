@@ -11,6 +11,7 @@ from dataplane.entry import ForwardingEntry, Path, SitePlan
 from dataplane.linux import LinuxHomeAgent
 from dataplane.plan import nexthop_id
 from dataplane.router import LinuxRouter
+from tests import tunnels
 from tests.dataplane.stream import lost_while
 from tests.dataplane.test_linux import (
     BOTH,
@@ -138,7 +139,7 @@ def test_a_restart_of_the_home_agent_loses_nothing_either_way(
 
     def restart() -> None:
         def again() -> None:
-            planes.append(LinuxHomeAgent())
+            planes.append(tunnels.home_agent())
             planes[-1].prepare(SITE)
             assert planes[-1].reconcile({HOME: BOTH}) == {HOME: None}
 
@@ -235,7 +236,7 @@ def test_an_unbound_customer_is_answered_unreachable(net: Net, home_agent: Linux
 
 def test_what_an_earlier_configuration_made_is_gone(net: Net, home_agent: LinuxHomeAgent) -> None:
     moved = SitePlan(address("2001:db8:e000::1"), (prefix("2001:db8:e000::/36"),), SITE.egresses)
-    net.inside("ha", lambda: LinuxHomeAgent().prepare(moved))
+    net.inside("ha", lambda: tunnels.home_agent().prepare(moved))
     assert "f000" not in "".join(everything(net, "ha")).replace("fe80", "")
     assert "2001:db8:f000" not in net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")
 

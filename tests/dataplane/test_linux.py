@@ -5,10 +5,12 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 
+from dataplane.driver import Driver
 from dataplane.entry import Egress, ForwardingEntry, Path, Prefix, RouterPlan, SitePlan, UplinkPath
 from dataplane.linux import LinuxHomeAgent
-from dataplane.probe import SEG6, probe
+from dataplane.probe import probe
 from dataplane.router import LinuxRouter
+from tests import tunnels
 from tests.netns import Net
 from tests.office import office, udp
 
@@ -52,14 +54,14 @@ def router(net: Net) -> LinuxRouter:
 
 
 def prepared_home_agent() -> LinuxHomeAgent:
-    plane = LinuxHomeAgent()
+    plane = tunnels.home_agent()
     plane.prepare(SITE)
     assert plane.reconcile({}) == {}
     return plane
 
 
 def prepared_router() -> LinuxRouter:
-    plane = LinuxRouter()
+    plane = tunnels.mobile_router()
     plane.prepare(ROUTER)
     return plane
 
@@ -75,16 +77,20 @@ def carry(router: LinuxRouter, uplinks: tuple[UplinkPath, ...]) -> None:
 
 
 def test_the_kernel_offers_a_driver(net: Net) -> None:
-    assert net.inside("ha", probe) == SEG6
+    assert net.inside("ha", lambda: probe(tunnels.driver())) is (tunnels.driver() or Driver.SEG6)
 
 
 def test_our_tunnel_is_the_one_that_ip_makes(net: Net, home_agent: LinuxHomeAgent) -> None:
     net.inside("ha", lambda: home_agent.apply({HOME: BOTH}))
-    words = "ip -6 nexthop add id 7 encap seg6 mode encap.red segs 2001:db8:1:c::20 dev lo proto 208"
-    net.run("ha", *words.split())
-    [ours] = net.json("ha", "ip", "-j", "nexthop", "show", "id", str(0x20000000 + 256 + 1))
-    [theirs] = net.json("ha", "ip", "-j", "nexthop", "show", "id", "7")
-    assert {**ours, "id": 7} == theirs
+    encap = {
+        Driver.SEG6: "seg6 mode encap.red segs 2001:db8:1:c::20 dev lo",
+        Driver.IP6TNL: "ip6 id 0 dst 2001:db8:1:c::20 src 2001:db8:f000::1 hoplimit 64 dev xsp-tunnel",
+    }[tunnels.driver() or Driver.SEG6]
+    net.run("ha", *f"ip -6 nexthop add id 7 encap {encap} proto 208".split())
+    ours = str(0x20000000 + 256 + 1)
+    told = [net.run("ha", "ip", "nexthop", "show", "id", number).split() for number in (ours, "7")]
+    assert (told[0][1], told[1][1]) == (ours, "7")
+    assert told[0][2:] == told[1][2:]
 
 
 def test_packets_pass_both_ways_over_both_lines(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:
@@ -157,7 +163,7 @@ def test_a_restarted_driver_finds_everything_and_changes_nothing(net: Net, home_
     before = everything(net, "ha")
 
     def restart() -> dict[bytes, ForwardingEntry]:
-        again = LinuxHomeAgent()
+        again = tunnels.home_agent()
         again.prepare(SITE)
         assert again.reconcile(entries) == {HOME: None, other: None}
         return again.read()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dataplane.driver import Tunnels
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.plan import (
@@ -18,7 +19,7 @@ from dataplane.plan import (
 )
 from dataplane.rtnetlink import nexthop_named, parse_nexthop
 
-LO = 1
+BY = Tunnels(1)
 HOME = bytes.fromhex("20010db8f00000000000000000000051")
 MNP = Prefix(bytes.fromhex("20010db8f10000000000000000000000"), 56)
 MORE = Prefix(bytes.fromhex("20010db8f20000000000000000000000"), 56)
@@ -34,7 +35,7 @@ TWO = entry(Path(1, CARE_OF[1]), Path(2, CARE_OF[2]))
 
 
 def first(wanted: ForwardingEntry) -> Installed:
-    installed = difference(1, wanted, None, LO).installed
+    installed = difference(1, wanted, None, BY).installed
     assert installed is not None
     return installed
 
@@ -45,11 +46,11 @@ def kinds(messages: tuple[Message, ...]) -> list[tuple[int, int]]:
 
 
 def change(before: ForwardingEntry, after: ForwardingEntry | None) -> Steps:
-    return difference(1, after, first(before), LO)
+    return difference(1, after, first(before), BY)
 
 
 def test_a_new_customer_is_built_from_below() -> None:
-    steps = difference(1, TWO, None, LO)
+    steps = difference(1, TWO, None, BY)
     expected = [(NEW_NEXTHOP, 1), (NEW_NEXTHOP, 2), (NEW_NEXTHOP, 0), (NEW_ROUTE, -1), (NEW_ROUTE, -1)]
     assert kinds(steps.messages) == expected
     assert steps.enter == elements(TWO) and len(steps.enter) == 4 and not steps.leave
@@ -70,7 +71,7 @@ def test_a_refresh_is_no_message() -> None:
 def test_a_changed_care_of_address_is_one_message() -> None:
     steps = change(TWO, entry(Path(1, CARE_OF[3]), Path(2, CARE_OF[2])))
     [message] = steps.messages
-    assert parse_nexthop(message.body).segment == CARE_OF[3] and nexthop_named(message) == nexthop_id(1, 1)
+    assert parse_nexthop(message.body).exit == CARE_OF[3] and nexthop_named(message) == nexthop_id(1, 1)
     assert {care_of for care_of, _ in steps.enter} == {CARE_OF[3]}
     assert {care_of for care_of, _ in steps.leave} == {CARE_OF[1]}
 
@@ -110,19 +111,19 @@ def test_a_small_bid_has_the_place_of_its_number_and_a_large_one_the_last() -> N
 def test_a_new_line_never_takes_the_place_of_one_that_leaves() -> None:
     before = first(entry(Path(300, CARE_OF[1])))
     assert before.places == {300: 255}
-    steps = difference(1, entry(Path(255, CARE_OF[2])), before, LO)
+    steps = difference(1, entry(Path(255, CARE_OF[2])), before, BY)
     assert steps.installed is not None and steps.installed.places == {255: 254}
 
 
 def test_undoing_a_first_change_removes_all_of_it() -> None:
-    steps = difference(1, TWO, None, LO)
+    steps = difference(1, TWO, None, BY)
     expected = [(DELETE_ROUTE, -1), (DELETE_ROUTE, -1), (DELETE_NEXTHOP, 0), (DELETE_NEXTHOP, 1), (DELETE_NEXTHOP, 2)]
-    assert kinds(undo(steps, LO)) == expected
+    assert kinds(undo(steps, BY)) == expected
 
 
 def test_undoing_a_later_change_puts_back_what_was_and_removes_what_is_new() -> None:
     steps = change(TWO, entry(Path(1, CARE_OF[3]), Path(3, CARE_OF[4]), prefixes=(MORE,)))
-    messages = undo(steps, LO)
+    messages = undo(steps, BY)
     assert kinds(messages) == [
         (NEW_NEXTHOP, 1),
         (NEW_NEXTHOP, 2),
@@ -132,7 +133,7 @@ def test_undoing_a_later_change_puts_back_what_was_and_removes_what_is_new() -> 
         (DELETE_ROUTE, -1),
         (DELETE_NEXTHOP, 3),
     ]
-    assert parse_nexthop(messages[0].body).segment == CARE_OF[1]
+    assert parse_nexthop(messages[0].body).exit == CARE_OF[1]
 
 
 @pytest.mark.parametrize("slot", [SLOTS[0], 4711, SLOTS[-1]])

@@ -11,6 +11,7 @@ from dataplane.entry import RouterPlan, UplinkPath
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from dataplane.router import LinuxRouter
+from tests import tunnels
 from tests.dataplane.stream import send
 from tests.dataplane.test_linux import (
     CARE_OF,
@@ -57,7 +58,7 @@ def until(question: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def tunnels(net: Net) -> str:
+def shown(net: Net) -> str:
     return net.run("mr", "ip", "-6", "route", "show", "table", "41000") + net.run("mr", "ip", "nexthop")
 
 
@@ -80,8 +81,8 @@ def test_a_line_without_carrier_is_refused_by_name_while_the_other_carries(
     net.run("isp", "ip", "addr", "replace", "2001:db8:1:c::1/64", "dev", "line1", "nodad")
     until(lambda: "LOWER_UP" in net.run("mr", "ip", "link", "show", "line1"))
     net.inside("mr", lambda: carry(router, UPLINKS))
-    shown = tunnels(net)
-    assert "dev line1" in shown and "dev line2" in shown
+    present = shown(net)
+    assert "dev line1" in present and "dev line2" in present
     assert upward(net, 20200) == 20
 
 
@@ -92,7 +93,7 @@ def test_the_last_line_gone_is_unreachable_and_its_return_is_traffic(
     net.inside("mr", lambda: carry(router, UPLINKS[:1]))
     net.run("isp", "ip", "link", "set", "line1", "down")
     until(lambda: "nhid" not in net.run("mr", "ip", "-6", "route", "show", "table", "41000"))
-    assert "unreachable default" in tunnels(net)
+    assert "unreachable default" in shown(net)
     net.run("isp", "ip", "link", "set", "line1", "up")
     net.run("isp", "ip", "addr", "replace", "2001:db8:1:c::1/64", "dev", "line1", "nodad")
     until(lambda: "LOWER_UP" in net.run("mr", "ip", "link", "show", "line1"))
@@ -104,7 +105,7 @@ def test_weights_spread_and_a_changed_weight_replaces_the_group_alone(net: Net, 
     net.inside("mr", lambda: carry(router, UPLINKS))
     heavy = (UPLINKS[0]._replace(weight=5), UPLINKS[1])
     net.inside("mr", lambda: router.apply(heavy))
-    assert "group 805306369,5/805306370" in tunnels(net)
+    assert "group 805306369,5/805306370" in shown(net)
 
 
 def test_a_line_that_is_no_more_leaves_nothing_behind(net: Net, router: LinuxRouter) -> None:
@@ -154,12 +155,12 @@ def test_a_line_that_cannot_be_is_refused_with_a_reason(
 
 def test_tunnels_without_preparation_are_refused(net: Net) -> None:
     with pytest.raises(DataPlaneError, match="not prepared"):
-        net.inside("mr", lambda: LinuxRouter().apply(UPLINKS))
+        net.inside("mr", lambda: tunnels.mobile_router().apply(UPLINKS))
 
 
 def test_what_an_earlier_configuration_made_is_gone(net: Net, router: LinuxRouter) -> None:
     moved = RouterPlan(address("2001:db8:f000::77"), (prefix("2001:db8:f300::/56"),), HA, "lan")
-    net.inside("mr", lambda: LinuxRouter().prepare(moved))
+    net.inside("mr", lambda: tunnels.mobile_router().prepare(moved))
     shown = "".join(everything(net, "mr"))
     assert "2001:db8:f000::77" in shown and "2001:db8:f000::51" not in shown
     assert "f100::/56" not in net.run("mr", "ip", "-6", "rule")
@@ -169,7 +170,7 @@ def test_a_purge_by_another_process_leaves_nothing(net: Net) -> None:
     before = everything(net, "mr")
     router = net.inside("mr", prepared_router)
     net.inside("mr", lambda: carry(router, UPLINKS))
-    net.inside("mr", lambda: LinuxRouter().purge())
+    net.inside("mr", lambda: tunnels.mobile_router().purge())
     assert everything(net, "mr") == before
 
 

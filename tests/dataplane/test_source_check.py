@@ -10,6 +10,7 @@ from scapy.packet import Packet
 
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.linux import LinuxHomeAgent
+from tests import tunnels
 from tests.dataplane.stream import inner, limited, listen, received, send
 from tests.dataplane.test_linux import CARE_OF, HA, HOME, MNP, SITE, address
 from tests.netns import Net
@@ -33,7 +34,7 @@ def net() -> Iterator[Net]:
 @pytest.fixture
 def home_agent(net: Net) -> LinuxHomeAgent:
     def prepared() -> LinuxHomeAgent:
-        plane = LinuxHomeAgent()
+        plane = tunnels.home_agent()
         plane.prepare(SITE)
         return plane
 
