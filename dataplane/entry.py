@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Prefix(NamedTuple):
-    """An IPv6 prefix: network octets and length in bits."""
+    """A prefix: network octets, 16 of IPv6 or 4 of IPv4, and length in bits."""
 
     network: bytes
     length: int
@@ -16,7 +16,9 @@ class Prefix(NamedTuple):
 
 def contains(prefix: Prefix, address: bytes) -> bool:
     """True if `address` lies inside `prefix`."""
-    rest = 128 - prefix.length
+    if len(prefix.network) != len(address):
+        return False
+    rest = 8 * len(address) - prefix.length
     return int.from_bytes(prefix.network, "big") >> rest == int.from_bytes(address, "big") >> rest
 
 
@@ -36,7 +38,7 @@ class Path(NamedTuple):
 class ForwardingEntry:
     """All that is forwarded for one customer.
 
-    Home address and MNPs over `paths`, which are sorted by BID and not empty.
+    Home address and networks, of IPv6 or IPv4, over `paths`, which are sorted by BID and not empty.
     """
 
     home_address: bytes
@@ -53,7 +55,7 @@ class Egress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SitePlan:
-    """What a home agent's data plane is built around.
+    """What a home agent's data plane is built around. IPv4 is forwarded if one of the aggregates is of IPv4.
 
     `answers_at`: more addresses that are ours, but end no tunnel. `signalling`: mobility headers a second that may
     reach the daemon from one /48 and in all; the rest is dropped. `self_test`: the interface that the self-test's

@@ -16,11 +16,12 @@ from dataplane.errors import DataPlaneError
 from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
 from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
-from dataplane.numbers import EGRESS_METRIC, HOME_AGENT_DECAPSULATION, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
+from dataplane.numbers import DECAPSULATION_TABLES, EGRESS_METRIC, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Steps
 from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
+    FAMILIES,
     MAIN_TABLE,
     RTN_LOCAL,
     RTN_UNICAST,
@@ -75,7 +76,7 @@ class LinuxHomeAgent:
         """See the port. What is right already is replaced by itself, which loses nothing; the source check is first."""
         self._plan = plan
         driver = self._driver = self._driver or probe(self._wanted)
-        for name, value in foundation.SYSCTLS.items():
+        for name, value in foundation.sysctls(plan).items():
             set_sysctl(name, value)
         self._check.prepare(plan)
         if self._watch is None:
@@ -83,7 +84,7 @@ class LinuxHomeAgent:
         self._tunnels = open_tunnels(driver, plan.home_agent_address)
         self._netlink.settle(foundation.build(plan, driver, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]
-        fixed += self._routes(HOME_AGENT_DECAPSULATION)
+        fixed += [route for table in DECAPSULATION_TABLES for route in self._routes(table)]
         old = foundation.outdated(plan, driver, self._lo, self._rules(), fixed)
         self._netlink.settle(old, "removing what an earlier configuration left")
         if plan.egresses and not any(map(_index, plan.egresses)):
@@ -259,7 +260,8 @@ class LinuxHomeAgent:
         return recovery.dump(nexthops, self._routes(MAIN_TABLE, RTN_UNICAST), self._tunnels)
 
     def _routes(self, table: int = ANY_TABLE, kind: int = 0) -> list[Route]:
-        routes = map(parse_route, self._netlink.dump(*route_dump(HOME_AGENT_PROTOCOL, table, kind)))
+        questions = (route_dump(HOME_AGENT_PROTOCOL, table, kind, family) for family in FAMILIES)
+        routes = (parse_route(body) for question in questions for body in self._netlink.dump(*question))
         return [route for route in routes if route.protocol == HOME_AGENT_PROTOCOL]
 
     def _rules(self) -> list[Rule]:

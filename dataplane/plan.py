@@ -20,7 +20,7 @@ from dataplane.rtnetlink import Nexthop, Route, delete_nexthop, delete_route, pu
 
 SLOT_IDS = 256
 SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first is decapsulation's, the last is for trials
-DECAPSULATION_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[-1]
+DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[1], HOME_AGENT_IDS[-1]
 PATHS_MAX = 100  # a new path needs a free place while the old ones still stand
 WEIGHT_MAX = 256  # linux/nexthop.h: eight bits, of the weight less one
 
@@ -79,14 +79,15 @@ def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
     if any(len(address) != 16 for address in (home_address, *(path.care_of for path in entry.paths))):
         return "an address has not 16 octets"
     if not all(_is_prefix(prefix) for prefix in entry.prefixes):
-        return "a prefix is not an IPv6 prefix of 1..128 bits without host bits"
+        return "a prefix is not of IPv6, 1..128 bits, or IPv4, 1..32 bits, without host bits"
     return None
 
 
 def _is_prefix(prefix: Prefix) -> bool:
-    if len(prefix.network) != 16 or not 1 <= prefix.length <= 128:
+    bits = 8 * len(prefix.network)
+    if bits not in (32, 128) or not 1 <= prefix.length <= bits:
         return False
-    return not int.from_bytes(prefix.network, "big") & ((1 << (128 - prefix.length)) - 1)
+    return not int.from_bytes(prefix.network, "big") & ((1 << (bits - prefix.length)) - 1)
 
 
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:

@@ -229,3 +229,11 @@ def test_a_frame_survives_the_stream(frame: frames.Frame) -> None:
 def test_any_octets_are_a_frame_or_refused(octets: bytes) -> None:
     with contextlib.suppress(BadFrame):
         frames.decode(octets)
+
+
+def test_a_table_may_give_a_customer_networks_of_ipv4() -> None:
+    row = {**ROW, "prefixes": ["2001:db8:f100::/56", "203.0.113.0/26"]}
+    read = customer_table.parse(table(row), PUBLIC, "default")
+    assert read.customers[HOME].prefixes == (MNP, (bytes((203, 0, 113, 0)), 26))
+    with pytest.raises(TableRefused, match="line 2"):
+        customer_table.parse(table({**ROW, "prefixes": ["203.0.113.1/26"]}), PUBLIC, "default")
