@@ -15,9 +15,10 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Set
+from functools import cache
 
 from dataplane import ruleset
-from dataplane.entry import SitePlan
+from dataplane.entry import Prefix, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
@@ -73,10 +74,14 @@ class SourceCheck:
             refused = {}
         except DataPlaneError:
             refused = self._enter_each(wanted)
+        leaving, owners = self._leaving, self._owners
         for owner, elements in wanted.items():
-            for element in elements if owner not in refused else ():
-                self._leaving.pop(element, None)
-                self._owners[element] = owner
+            if owner in refused:
+                continue
+            for element in elements:
+                owners[element] = owner
+                if leaving:
+                    leaving.pop(element, None)
         return refused
 
     def _enter_each(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
@@ -89,7 +94,8 @@ class SourceCheck:
         return refused
 
     def _enter(self, elements: set[Element]) -> None:
-        new = [element for element in elements if element not in self._owners]
+        owners = self._owners
+        new = [element for element in elements if element not in owners]
         sets = self._required()
         for kind in {kind_of(prefix) for _, prefix in new} - self._kinds:
             _nft(ruleset.of_kind(kind))
@@ -171,8 +177,15 @@ def trial() -> None:
 def _key(element: Element) -> tuple[str, bytes]:
     """The set and the key of an element: care-of address, then as many octets as the prefix reaches into, padded."""
     care_of, prefix = element
-    kind = kind_of(prefix)
-    return f"ok{kind}", care_of + prefix.network[: kind.octets] + bytes(-kind.octets % 4)
+    name, size, pad = _shape(len(prefix[0]), prefix[1])
+    return name, care_of + prefix[0][:size] + pad
+
+
+@cache
+def _shape(octets: int, length: int) -> tuple[str, int, bytes]:
+    """Of the keys for one kind of prefix: their set, how many octets of the network, and the padding behind."""
+    kind = kind_of(Prefix(bytes(octets), length))
+    return f"ok{kind}", kind.octets, bytes(-kind.octets % 4)
 
 
 def _element(kind: Kind, key: bytes) -> Element:

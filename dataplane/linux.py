@@ -150,12 +150,17 @@ class LinuxHomeAgent:
 
     def _carry_out(self, steps: Mapping[bytes, Steps]) -> dict[bytes, str | None]:
         messages = [message for one in steps.values() for message in one.messages]
-        answers = iter(self._netlink.execute(messages) if messages else ())
+        answers = self._netlink.execute(messages) if messages else []
+        if not any(answers):
+            for home_address, one in steps.items():
+                self._settle(home_address, one)
+            return dict.fromkeys(steps)
         results: dict[bytes, str | None] = {}
+        at = 0
         for home_address, one in steps.items():
-            own = [next(answers) for _ in one.messages]
-            why = first_failure(one.messages, own)
-            results[home_address] = why
+            own = answers[at : at + len(one.messages)]
+            at += len(own)
+            why = results[home_address] = first_failure(one.messages, own)
             if why is None:
                 self._settle(home_address, one)
             else:
@@ -163,7 +168,8 @@ class LinuxHomeAgent:
         return results
 
     def _settle(self, home_address: bytes, steps: Steps) -> None:
-        self._check.leave(home_address, steps.leave)
+        if steps.leave:
+            self._check.leave(home_address, steps.leave)
         if steps.installed is not None:
             self._view[home_address] = steps.installed
         elif gone := self._view.pop(home_address, None):

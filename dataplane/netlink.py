@@ -105,10 +105,9 @@ class NetlinkSocket:
     def _send_batch(self, requests: Sequence[Message]) -> list[Refusal | None]:
         first = self._take_sequences(len(requests))
         last = len(requests) - 1
-        packed = b"".join(
-            pack(kind, flags | NLM_F_REQUEST | (NLM_F_ACK if place == last else 0), first + place, body)
-            for place, (kind, flags, body) in enumerate(requests)
-        )
+        *most, (kind, flags, body) = requests
+        pieces = [pack(one[0], one[1] | NLM_F_REQUEST, number, one[2]) for number, one in enumerate(most, first)]
+        packed = b"".join([*pieces, pack(kind, flags | NLM_F_REQUEST | NLM_F_ACK, first + last, body)])
         results: list[Refusal | None] = [None] * len(requests)
         self.send(packed)
         while True:

@@ -92,7 +92,8 @@ class SetElements:
             return dict(map(_counted, self._elements(head)))
         found: dict[bytes, tuple[int, int]] = {}
         for key in keys:
-            answer = self._socket.ask(_SUBSYSTEM | _GETSETELEM, head + nested(_ELEMENTS, _item(key)))
+            element = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
+            answer = self._socket.ask(_SUBSYSTEM | _GETSETELEM, head + nested(_ELEMENTS, element))
             if not isinstance(answer, Refusal):
                 found.update(map(_counted, _elements_of(answer)))
         return found
@@ -117,8 +118,7 @@ class SetElements:
         for name, members in by_set.items():
             head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
             for start in range(0, len(members), _MESSAGE_ELEMENTS):
-                items = [_item(key) for key in members[start : start + _MESSAGE_ELEMENTS]]
-                bodies.append(head + nested(_ELEMENTS, *items))
+                bodies.append(head + nested(_ELEMENTS, _items(members[start : start + _MESSAGE_ELEMENTS])))
         return bodies
 
     def _commit(self, changes: Sequence[tuple[int, int, bytes]]) -> None:
@@ -162,8 +162,10 @@ def _counted(element: bytes) -> tuple[bytes, tuple[int, int]]:
     return attributes(found[_ELEMENT_KEY])[_DATA_VALUE], (packets, octets)
 
 
-def _item(key: bytes) -> bytes:
-    return nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
+def _items(keys: Sequence[bytes]) -> bytes:
+    """The list of elements with these keys, of one length each set, a multiple of four octets."""
+    head = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(len(keys[0])))))[: -len(keys[0])]
+    return b"".join([head + key for key in keys])
 
 
 def _text(octets: bytes) -> str:

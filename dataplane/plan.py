@@ -10,13 +10,21 @@ out; filter elements out last, after a linger.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from dataplane.driver import Tunnels
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.numbers import HOME_AGENT_IDS, HOME_AGENT_PROTOCOL, HOME_METRIC, NETWORK_METRIC
-from dataplane.rtnetlink import Nexthop, Route, delete_nexthop, delete_route, put_nexthop, put_route
+from dataplane.rtnetlink import (
+    Route,
+    delete_nexthop,
+    delete_route,
+    put_group,
+    put_route_through,
+    put_tunnel,
+)
 
 SLOT_IDS = 256
 SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first is decapsulation's, the last is for trials
@@ -24,24 +32,25 @@ DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AG
 PATHS_MAX = 100  # a new path needs a free place while the old ones still stand
 WEIGHT_MAX = 256  # linux/nexthop.h: eight bits, of the weight less one
 
+_NONE: Mapping[int, bytes] = MappingProxyType({})
+
 # (care-of address, prefix): the inner source may lie in the prefix when the outer source is the care-of address.
 Element = tuple[bytes, Prefix]
+_NO_ELEMENTS: frozenset[Element] = frozenset()
 # A route to a customer by (prefix, metric).
 RouteKey = tuple[Prefix, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Objects:
+class Objects(NamedTuple):
     """What of one slot the kernel holds: tunnels by place, members of the group as (place, weight), routes to it."""
 
     slot: int
-    tunnels: Mapping[int, bytes] = field(default_factory=dict)
+    tunnels: Mapping[int, bytes] = _NONE
     members: tuple[tuple[int, int], ...] = ()
     routes: frozenset[RouteKey] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(NamedTuple):
     """A customer in the kernel: its slot, its entry, the place of each BID, and `found` if a dump showed otherwise."""
 
     slot: int
@@ -54,8 +63,7 @@ class Installed:
         return self.found if self.found is not None else objects(self.slot, self.entry, self.places)
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(NamedTuple):
     """From `before` to `after`: elements to enter first, messages in order, elements to take out last."""
 
     enter: frozenset[Element]
@@ -72,22 +80,29 @@ def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
         return "the entry is another home address's"
     if not 1 <= len(entry.paths) <= PATHS_MAX:
         return f"it has {len(entry.paths)} paths, not 1..{PATHS_MAX}"
-    if len({path.bid for path in entry.paths}) != len(entry.paths):
+    bids = set()
+    for bid, care_of, weight, _ in entry.paths:
+        bids.add(bid)
+        if not 1 <= weight <= WEIGHT_MAX:
+            return f"a weight is not in 1..{WEIGHT_MAX}"
+        if len(care_of) != 16:
+            return "an address has not 16 octets"
+    if len(bids) != len(entry.paths):
         return "a BID occurs twice"
-    if not all(1 <= path.weight <= WEIGHT_MAX for path in entry.paths):
-        return f"a weight is not in 1..{WEIGHT_MAX}"
-    if any(len(address) != 16 for address in (home_address, *(path.care_of for path in entry.paths))):
+    if len(home_address) != 16:
         return "an address has not 16 octets"
-    if not all(_is_prefix(prefix) for prefix in entry.prefixes):
-        return "a prefix is not of IPv6, 1..128 bits, or IPv4, 1..32 bits, without host bits"
+    for prefix in entry.prefixes:
+        if not _is_prefix(prefix):
+            return "a prefix is not of IPv6, 1..128 bits, or IPv4, 1..32 bits, without host bits"
     return None
 
 
 def _is_prefix(prefix: Prefix) -> bool:
-    bits = 8 * len(prefix.network)
-    if bits not in (32, 128) or not 1 <= prefix.length <= bits:
+    network, length = prefix
+    bits = 8 * len(network)
+    if bits not in (32, 128) or not 1 <= length <= bits:
         return False
-    return not int.from_bytes(prefix.network, "big") & ((1 << (bits - prefix.length)) - 1)
+    return not int.from_bytes(network, "big") & ((1 << (bits - length)) - 1)
 
 
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:
@@ -110,31 +125,32 @@ def undo(steps: Steps, by: Tunnels) -> tuple[Message, ...]:
 
 def removal(objects: Objects) -> tuple[Message, ...]:
     """The messages that take everything of a slot out."""
-    return _takes(objects, Objects(objects.slot))
+    return tuple(_takes(objects, Objects(objects.slot)))
 
 
 def elements(entry: ForwardingEntry | None) -> frozenset[Element]:
     """The source check of a customer: each of its care-of addresses with its home address and each MNP."""
     if entry is None:
-        return frozenset()
+        return _NO_ELEMENTS
     prefixes = (Prefix(entry.home_address, 128), *entry.prefixes)
-    return frozenset((path.care_of, prefix) for path in entry.paths for prefix in prefixes)
+    return frozenset([(path[1], prefix) for path in entry.paths for prefix in prefixes])
 
 
 def active(entry: ForwardingEntry) -> tuple[Path, ...]:
     """The paths that carry traffic: those of the lowest priority value."""
-    best = min(path.priority for path in entry.paths)
-    return tuple(path for path in entry.paths if path.priority == best)
+    best = min([path.priority for path in entry.paths])
+    return tuple([path for path in entry.paths if path.priority == best])
 
 
 def objects(slot: int, entry: ForwardingEntry, places: Mapping[int, int]) -> Objects:
     """What the kernel should hold for an entry."""
-    networks = [(Prefix(*prefix), NETWORK_METRIC) for prefix in entry.prefixes]
+    routes = [(Prefix(entry.home_address, 128), HOME_METRIC)]
+    routes += [(prefix, NETWORK_METRIC) for prefix in entry.prefixes]
     return Objects(
         slot,
         {places[path.bid]: path.care_of for path in entry.paths},
-        tuple(sorted((places[path.bid], path.weight) for path in active(entry))),
-        frozenset([(Prefix(entry.home_address, 128), HOME_METRIC), *networks]),
+        tuple(sorted([(places[path.bid], path.weight) for path in active(entry)])),
+        frozenset(routes),
     )
 
 
@@ -162,27 +178,30 @@ def _places(wanted: ForwardingEntry, kept: Mapping[int, int], before: Objects) -
     return places
 
 
-def _puts(before: Objects, after: Objects, by: Tunnels) -> tuple[Message, ...]:
-    slot = after.slot
+def _puts(before: Objects, after: Objects, by: Tunnels) -> list[Message]:
+    group = HOME_AGENT_IDS[0] + after.slot * SLOT_IDS
     messages = [
-        put_nexthop(Nexthop(nexthop_id(slot, place), HOME_AGENT_PROTOCOL, care_of, by.interface, entry=by.entry))
+        put_tunnel(group + place, HOME_AGENT_PROTOCOL, care_of, by)
         for place, care_of in after.tunnels.items()
         if before.tunnels.get(place) != care_of
     ]
     if after.members and after.members != before.members:
-        members = tuple((nexthop_id(slot, place), weight) for place, weight in after.members)
-        messages.append(put_nexthop(Nexthop(nexthop_id(slot, 0), HOME_AGENT_PROTOCOL, members=members)))
-    messages += [put_route(route(key, slot)) for key in sorted(after.routes - before.routes)]
-    return tuple(messages)
+        members = [(group + place, weight) for place, weight in after.members]
+        messages.append(put_group(group, HOME_AGENT_PROTOCOL, members))
+    for prefix, metric in sorted(after.routes - before.routes):
+        messages.append(put_route_through(prefix, HOME_AGENT_PROTOCOL, metric, group))
+    return messages
 
 
-def _takes(before: Objects, after: Objects) -> tuple[Message, ...]:
+def _takes(before: Objects, after: Objects) -> list[Message]:
+    if before.slot and not (before.tunnels or before.members or before.routes):
+        return []
     slot = before.slot
     messages = [delete_route(route(key, slot)) for key in sorted(before.routes - after.routes)]
     if before.members and not after.members:
         messages.append(delete_nexthop(nexthop_id(slot, 0)))
     messages += [delete_nexthop(nexthop_id(slot, place)) for place in before.tunnels if place not in after.tunnels]
-    return tuple(messages)
+    return messages
 
 
 def route(key: RouteKey, slot: int) -> Route:

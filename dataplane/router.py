@@ -17,7 +17,7 @@ import socket
 from collections.abc import Sequence
 
 from dataplane import filter as packet_filter
-from dataplane.driver import Driver
+from dataplane.driver import Driver, Tunnels
 from dataplane.entry import Prefix, RouterPlan, UplinkPath, contains
 from dataplane.errors import DataPlaneError
 from dataplane.linux import set_sysctl
@@ -64,8 +64,9 @@ from dataplane.rtnetlink import (
     parse_rule,
     put_decapsulation,
     put_decapsulation_of_ipv4,
-    put_nexthop,
+    put_group,
     put_route,
+    put_tunnel,
     route_dump,
     rule_dump,
 )
@@ -153,8 +154,9 @@ class LinuxRouter:
         refused: dict[str, str] = {}
         carrying = []
         for uplink in uplinks:
-            wanted = self._tunnel(uplink, interfaces[uplink.bid], self._plan.home_agent)
-            changes = [] if present.get(wanted.id) == wanted else [put_nexthop(wanted)]
+            id_, by, exit = _tunnel_id(uplink), self._tunnels(uplink, interfaces[uplink.bid]), self._plan.home_agent
+            there = present.get(id_) == Nexthop(id_, ROUTER_PROTOCOL, exit, by.interface, entry=by.entry)
+            changes = [] if there else [put_tunnel(id_, ROUTER_PROTOCOL, exit, by)]
             if why := first_failure(changes, self._netlink.execute(changes)):
                 refused[uplink.interface] = why
             else:
@@ -219,11 +221,11 @@ class LinuxRouter:
             ends.append(put_route(Route(ANYWHERE, ROUTER_PROTOCOL, table, nexthop_id=id_)))
         return ends
 
-    def _tunnel(self, uplink: UplinkPath, interface: int, home_agent: bytes) -> Nexthop:
+    def _tunnels(self, uplink: UplinkPath, interface: int) -> Tunnels:
         """With seg6 the line gives the outer source; with ip6tnl the outer source finds the line, by its rule."""
         if self._driver is Driver.SEG6:
-            return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, interface)
-        return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, self._device, entry=uplink.care_of)
+            return Tunnels(interface)
+        return Tunnels(self._device, uplink.care_of)
 
     def _group_changes(self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]) -> list[Message]:
         """The group of tunnels that outgoing traffic takes, and what is left over of others."""
@@ -236,7 +238,7 @@ class LinuxRouter:
         ]
         if members:
             if group is None or tuple(sorted(group.members)) != members:
-                messages.append(put_nexthop(Nexthop(GROUP_ID, ROUTER_PROTOCOL, members=members)))
+                messages.append(put_group(GROUP_ID, ROUTER_PROTOCOL, members))
             messages += [put_route(route) for route in wanted if route not in routes]
         else:
             messages += [delete_route(route) for route in wanted if route in routes]

@@ -5,9 +5,12 @@ so that ours can be told from everybody else's.
 """
 
 import struct
+from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from dataplane import ip6tnl, seg6
+from dataplane.driver import Tunnels
 from dataplane.message import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -32,9 +35,11 @@ _NEWRULE, _DELRULE, _GETRULE = 32, 33, 34
 _NEWNEXTHOP, _DELNEXTHOP, _GETNEXTHOP = 104, 105, 106
 
 _NHMSG = struct.Struct("=BBBxI")
+_NEXTHOP_HEAD, _NEXTHOP_ID_SIZE = struct.Struct("=BBBxIHHI"), 8  # with the id, which all have
 _NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 2, 5, 6, 7, 8
 _GROUP_MEMBER = struct.Struct("=IBxH")
 _RTMSG = struct.Struct("=BBBBBBBBI")
+_THROUGH = struct.Struct("=BBBBBBBBIHHIHHIHH16sHHI")  # with table, metric, destination, nexthop
 _RTM_F_FIB_MATCH, _RTNH_F_DEAD, _RTNH_F_LINKDOWN = 0x2000, 1, 16
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE, _RTA_NH_ID = 1, 4, 5, 6, 15, 30
 _RULE = struct.Struct("=BBBBBBBBI")
@@ -48,8 +53,9 @@ _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
 
 
 class Nexthop(NamedTuple):
-    """A nexthop object: a tunnel to `exit` out of `interface` (index), or a group of others by (id, weight).
+    """A nexthop object as the kernel shows it: a tunnel to `exit` out of `interface` (index), or a group.
 
+    `members`: those of a group, by (id, weight).
     `entry`: the outer source, of an ip6tnl tunnel; None: a seg6 tunnel, which takes that of the namespace.
     """
 
@@ -91,21 +97,27 @@ class Rule(NamedTuple):
 # --- nexthops ------------------------------------------------------------------------------------------------------
 
 
-def put_nexthop(nexthop: Nexthop) -> Message:
-    """Make this nexthop so, whatever its id stood for before."""
-    body = _NHMSG.pack(0 if nexthop.members else IPV6, 0, nexthop.protocol, 0) + number(_NHA_ID, nexthop.id)
-    if nexthop.members:
-        packed = b"".join(_GROUP_MEMBER.pack(member, weight - 1, 0) for member, weight in nexthop.members)
-        body += attribute(_NHA_GROUP, packed)
+def put_tunnel(nexthop_id: int, protocol: int, exit: bytes, by: Tunnels) -> Message:
+    """Make this nexthop a tunnel to `exit`, whatever its id stood for before."""
+    head = _NEXTHOP_HEAD.pack(IPV6, 0, protocol, 0, _NEXTHOP_ID_SIZE, _NHA_ID, nexthop_id)
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, head + _up_to_exit(by) + exit)
+
+
+@cache
+def _up_to_exit(by: Tunnels) -> bytes:
+    """What all tunnels of a driver have in common behind their ids; the exit follows and ends the message."""
+    if by.entry is None:
+        encap = _encap(seg6.ENCAP_TYPE, seg6.encapsulation(_NO_ADDRESS[IPV6]))
     else:
-        assert nexthop.exit is not None
-        body += number(_NHA_OIF, nexthop.interface)
-        if nexthop.entry is None:
-            body += _encap(seg6.ENCAP_TYPE, seg6.encapsulation(nexthop.exit))
-        else:
-            encap = ip6tnl.encapsulation(nexthop.entry, nexthop.exit, TUNNEL_HOP_LIMIT)
-            body += _encap(ip6tnl.ENCAP_TYPE, encap)
-    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
+        encap = _encap(ip6tnl.ENCAP_TYPE, ip6tnl.encapsulation(by.entry, _NO_ADDRESS[IPV6], TUNNEL_HOP_LIMIT))
+    return (number(_NHA_OIF, by.interface) + encap)[: -len(_NO_ADDRESS[IPV6])]
+
+
+def put_group(nexthop_id: int, protocol: int, members: Iterable[tuple[int, int]]) -> Message:
+    """Make this nexthop the group of others by (id, weight), whatever its id stood for before."""
+    head = _NEXTHOP_HEAD.pack(0, 0, protocol, 0, _NEXTHOP_ID_SIZE, _NHA_ID, nexthop_id)
+    packed = b"".join([_GROUP_MEMBER.pack(member, weight - 1, 0) for member, weight in members])
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, head + attribute(_NHA_GROUP, packed))
 
 
 def put_decapsulation(nexthop_id: int, protocol: int, interface: int) -> Message:
@@ -166,6 +178,21 @@ def _encap(kind: int, payload: bytes) -> bytes:
 def put_route(route: Route) -> Message:
     """Make this route so; one with the same prefix, table and metric is replaced."""
     return Message(_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _route(route))
+
+
+def put_route_through(prefix: tuple[bytes, int], protocol: int, metric: int, nexthop_id: int) -> Message:
+    """`put_route` for a route of the main table through a nexthop object, packed in one go: there are very many."""
+    network, length = prefix
+    if len(network) == 4:
+        return put_route(Route(prefix, protocol, metric=metric, nexthop_id=nexthop_id))
+    body = _THROUGH.pack(
+        *(IPV6, length, 0, 0, 0, protocol, 0, RTN_UNICAST, 0),
+        *(8, _RTA_TABLE, MAIN_TABLE),
+        *(8, _RTA_PRIORITY, metric),
+        *(20, _RTA_DST, network),
+        *(8, _RTA_NH_ID, nexthop_id),
+    )
+    return Message(_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
 def delete_route(route: Route) -> Message:

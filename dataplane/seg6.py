@@ -18,7 +18,7 @@ _END_DX4, _END_DT6 = 6, 7
 
 
 def encapsulation(segment: bytes) -> bytes:
-    """Encapsulate towards `segment`."""
+    """Encapsulate towards `segment`, which stands last."""
     packed = _SRH.pack(_MODE_ENCAP_RED, 0, _SRH_LEN_ONE_SEGMENT, _SRH_TYPE, 0, 0, 0, 0, segment)
     return attribute(_SEG6_IPTUNNEL_SRH, packed)
 
