@@ -59,7 +59,9 @@ class SitePlan:
 
     `answers_at`: more addresses that are ours, but end no tunnel. `signalling`: mobility headers a second that may
     reach the daemon from one /48 and in all; the rest is dropped. `self_test`: the interface that the self-test's
-    addresses lead to, empty without one.
+    addresses lead to, empty without one. `closed`: whither nothing goes that comes out of a tunnel, such as locators
+    and the operator's own networks. `clamp_mtu`: lines carry so many octets at least, and TCP is told to make its
+    segments fit a tunnel over them; 0: it is not.
     """
 
     home_agent_address: bytes
@@ -68,6 +70,8 @@ class SitePlan:
     answers_at: tuple[bytes, ...] = ()
     signalling: tuple[int, int] = (1000, 20000)
     self_test: str = ""
+    closed: tuple[Prefix, ...] = ()
+    clamp_mtu: int = 0
 
 
 class UplinkPath(NamedTuple):
@@ -95,9 +99,10 @@ class Volume(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RouterPlan:
-    """What a mobile router's data plane is built around."""
+    """What a mobile router's data plane is built around. `clamp_mtu`: see `SitePlan`."""
 
     home_address: bytes
     prefixes: tuple[Prefix, ...]
     home_agent: bytes
     lan_interface: str | None
+    clamp_mtu: int = 0

@@ -17,8 +17,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Set
 from functools import cache
 
-from dataplane import ruleset
-from dataplane.entry import Prefix, SitePlan
+from dataplane import clamping, ruleset
+from dataplane.entry import Prefix, RouterPlan, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
@@ -44,6 +44,7 @@ class SourceCheck:
         self._owners: dict[Element, bytes] = {}
         self._leaving: dict[Element, float | None] = {}
         self._kinds: set[Kind] = set()
+        self._reassembles = False
         self._on_script = on_script
 
     @property
@@ -54,6 +55,12 @@ class SourceCheck:
     def prepare(self, plan: SitePlan) -> None:
         """Load the table of this site; sets and their elements stay as they are."""
         _nft(ruleset.home_agent(plan))
+        try:
+            _nft(ruleset.reassembly(plan))
+            self._reassembles = True
+        except DataPlaneError:
+            self._reassembles = False  # a kernel without tproxy: fragments are dropped and counted instead
+        _nft(clamping.of_home_agent(plan))
         self._on_script()
         if self._sets is None:
             self._sets = SetElements(HOME_AGENT_TABLE)
@@ -146,7 +153,12 @@ class SourceCheck:
             f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count
             for name, count in self._required().counters().items()
         }
-        return {**packets, "check_elements": len(self._owners), "check_elements_leaving": len(self._leaving)}
+        return {
+            **packets,
+            "check_elements": len(self._owners),
+            "check_elements_leaving": len(self._leaving),
+            "fragments_reassembled": int(self._reassembles),
+        }
 
     def purge(self) -> None:
         """Remove the table."""
@@ -159,14 +171,15 @@ class SourceCheck:
         return self._sets
 
 
-def load_router(home_agent: bytes) -> None:
-    """Make the mobile router's table. Raises: DataPlaneError."""
-    _nft(ruleset.router(home_agent))
+def load_router(plan: RouterPlan) -> None:
+    """Make the mobile router's tables. Raises: DataPlaneError."""
+    _nft(ruleset.router(plan.home_agent) + clamping.of_router(plan))
 
 
 def delete_table(name: str) -> None:
-    """Remove a table if it is there. Raises: DataPlaneError."""
-    _nft(f"table ip6 {name}\ndelete table ip6 {name}\n")
+    """Remove our tables of this name, if they are there. Raises: DataPlaneError."""
+    for family in ("ip6", "ip"):
+        _nft(f"table {family} {name}\ndelete table {family} {name}\n")
 
 
 def trial() -> None:

@@ -27,29 +27,48 @@ table ip6 xsp_ha {{
     counter source_check {{ }}
     counter fragment {{ }}
     counter tunnel_payload {{ }}
+    counter inner_destination {{ }}
     counter tunnelled_in {{ }}
     counter signalling_of_one {{ }}
     counter signalling_of_all {{ }}
     set signalling {{ type ipv6_addr; flags dynamic; timeout 10s; size 65536; }}
+    set closed6 {{ typeof @nh,512,128; flags interval; }}
+    set closed4 {{ typeof @nh,448,32; flags interval; }}
     chain tunnelled6 {{ }}
     chain tunnelled6_limit {{ }}
     chain tunnelled4 {{ }}
     chain tunnelled4_limit {{ }}
+    chain inside6 {{ }}
+    chain inside6_limit {{ }}
+    chain inside4 {{ }}
+    chain inside4_limit {{ }}
     chain sent6 {{ }}
     chain sent4 {{ }}
     chain signalling {{ }}
     chain prerouting {{ type filter hook prerouting priority raw; policy accept; }}
     chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
 }}
+flush set ip6 xsp_ha closed6
+flush set ip6 xsp_ha closed4
+flush chain ip6 xsp_ha inside6
+flush chain ip6 xsp_ha inside6_limit
+flush chain ip6 xsp_ha inside4
+flush chain ip6 xsp_ha inside4_limit
 flush chain ip6 xsp_ha signalling
 flush chain ip6 xsp_ha prerouting
 flush chain ip6 xsp_ha postrouting
 table ip6 xsp_ha {{
+    set closed6 {{ typeof @nh,512,128; flags interval; elements = {{ {closed6} }}; }}
+    set closed4 {{ typeof @nh,448,32; flags interval; elements = {{ {closed4} }}; }}
+    chain inside6 {{ @nh,512,128 @closed6 counter name inner_destination drop; goto tunnelled6; }}
+    chain inside6_limit {{ @nh,576,128 @closed6 counter name inner_destination drop; goto tunnelled6_limit; }}
+    chain inside4 {{ @nh,448,32 @closed4 counter name inner_destination drop; goto tunnelled4; }}
+    chain inside4_limit {{ @nh,512,32 @closed4 counter name inner_destination drop; goto tunnelled4_limit; }}
     chain prerouting {{
-        ip6 daddr {address} ip6 nexthdr 41 jump tunnelled6
-        ip6 daddr {address} ip6 nexthdr 4 jump tunnelled4
-        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x2900 jump tunnelled6_limit
-        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x0400 jump tunnelled4_limit
+        ip6 daddr {address} ip6 nexthdr 41 jump inside6
+        ip6 daddr {address} ip6 nexthdr 4 jump inside4
+        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x2900 jump inside6_limit
+        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x0400 jump inside4_limit
         ip6 daddr {address} meta l4proto {{ 4, 41 }} exthdr frag exists counter name fragment drop
         ip6 daddr {address} meta l4proto {{ 4, 41 }} ip6 saddr != {self_test} counter name source_check
         ip6 daddr {address} meta l4proto {{ 4, 41 }} drop
@@ -66,6 +85,22 @@ table ip6 xsp_ha {{
         ip6 saddr {address} ip6 nexthdr 41 jump sent6
         ip6 saddr {address} ip6 nexthdr 4 jump sent4
     }}
+}}
+"""
+
+# Fragments of a tunnelled packet would be decapsulated one by one. That a `tproxy` rule exists, in a chain which
+# nothing enters, makes the kernel put fragments together before any other rule sees them; `notrack` before that leaves
+# those to customers as they are. No connection is tracked.
+_REASSEMBLY = """
+table ip6 xsp_ha {{
+    chain reassembly {{ }}
+    chain apart {{ type filter hook prerouting priority -450; policy accept; }}
+}}
+flush chain ip6 xsp_ha reassembly
+flush chain ip6 xsp_ha apart
+table ip6 xsp_ha {{
+    chain reassembly {{ meta l4proto udp tproxy to :1; }}
+    chain apart {{ ip6 daddr {{ {aggregates} }} ip6 daddr != {address} exthdr frag exists notrack; }}
 }}
 """
 
@@ -118,6 +153,17 @@ _OUTER_BITS, _OPTION_BITS = (
 _SOURCE_BITS = {6: 64, 4: 96}  # where the source begins in the header inside
 _ADDRESS_OCTETS = {6: 16, 4: 4}
 
+# Never a packet's destination beyond a router: unspecified, loopback, link-local, multicast, and in IPv4 reserved.
+_NEVER = {
+    6: (Prefix(bytes(16), 127), Prefix(b"\xfe\x80" + bytes(14), 10), Prefix(b"\xff" + bytes(15), 8)),
+    4: (
+        Prefix(bytes(4), 8),
+        Prefix(bytes((127, 0, 0, 0)), 8),
+        Prefix(bytes((169, 254, 0, 0)), 16),
+        Prefix(bytes((224, 0, 0, 0)), 3),
+    ),
+}
+
 
 class Kind(NamedTuple):
     """Prefixes that share sets: IP version and length in bits. As text `56`, or for IPv4 `4_24`."""
@@ -169,6 +215,15 @@ def home_agent(plan: SitePlan) -> str:
         of_one=of_one,
         of_all=of_all,
         self_test=ipaddress.IPv6Address(CARE_OF),
+        closed6=_ranges(6, plan.closed),
+        closed4=_ranges(4, plan.closed),
+    )
+
+
+def reassembly(plan: SitePlan) -> str:
+    """What makes tunnelled packets whole that come in fragments; to be loaded after `home_agent`."""
+    return _REASSEMBLY.format(
+        address=ipaddress.IPv6Address(plan.home_agent_address), aggregates=elements(6, plan.aggregates) or "::/128"
     )
 
 
@@ -192,6 +247,29 @@ def of_kind(kind: Kind) -> str:
 def router(home_agent_address: bytes) -> str:
     """The mobile router's table."""
     return _ROUTER.format(address=ipaddress.IPv6Address(home_agent_address), hop_limit=TUNNEL_HOP_LIMIT)
+
+
+def elements(version: int, prefixes: Iterable[Prefix]) -> str:
+    """Those of a version, without overlaps, as the elements of a set."""
+    return ", ".join(map(str, _networks(version, prefixes)))
+
+
+def _ranges(version: int, closed: Iterable[Prefix]) -> str:
+    """Where no tunnelled packet may go, as numbers: the set is asked for octets of a packet, not for an address."""
+    octets = _ADDRESS_OCTETS[version]
+    networks = _networks(version, (*_NEVER[version], *closed))
+    return ", ".join(
+        f"{int(network.network_address):#0{2 + 2 * octets}x}-{int(network.broadcast_address):#0{2 + 2 * octets}x}"
+        for network in networks
+    )
+
+
+def _networks(version: int, prefixes: Iterable[Prefix]) -> list[ipaddress.IPv6Network] | list[ipaddress.IPv4Network]:
+    octets = _ADDRESS_OCTETS[version]
+    of_version = [prefix for prefix in prefixes if len(prefix.network) == octets]
+    if version == 6:
+        return list(ipaddress.collapse_addresses(ipaddress.IPv6Network(tuple(prefix)) for prefix in of_version))
+    return list(ipaddress.collapse_addresses(ipaddress.IPv4Network(tuple(prefix)) for prefix in of_version))
 
 
 def trial() -> str:

@@ -86,6 +86,17 @@ class Load(_Section):
     prepend: Annotated[int, Field(ge=1, le=10)] = 2
 
 
+class Forwarding(_Section):
+    """`closed`: where nothing may go that comes out of a tunnel, besides the locators of all sites.
+
+    `clamp_mss`: tell TCP to make its segments fit a tunnel over lines of `line_mtu` octets.
+    """
+
+    closed: tuple[Network, ...] = ()
+    clamp_mss: bool = False
+    line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
+
+
 class Config(_Section):
     """Everything `xsp-ha` is told. Lifetimes in seconds; all run-time paths derive from the three directories."""
 
@@ -106,6 +117,7 @@ class Config(_Section):
     driver: Driver | None = None
     limits: Limits = Limits()
     load: Load = Load()
+    forwarding: Forwarding = Forwarding()
     home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
     peer: tuple[PeerSite, ...] = ()

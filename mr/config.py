@@ -73,6 +73,8 @@ class Configuration(_Frozen):
     lifetime_s: Annotated[int, Field(ge=12, le=86400, multiple_of=4)] = 300
     mn_identifier: Annotated[str, Field(min_length=1, max_length=200)]
     lan_interface: InterfaceName | None = None
+    clamp_mss: bool = True
+    line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
     driver: Driver | None = None
     key: Key
     uplink: Annotated[tuple[UplinkConfiguration, ...], Field(min_length=1, max_length=8)]
@@ -167,7 +169,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, int):
-        return str(value)
+        return str(value).lower()  # true and false too
     escaped = "".join(
         "\\" + letter if letter in '"\\' else letter if letter.isprintable() else f"\\U{ord(letter):08x}"
         for letter in str(value)

@@ -52,24 +52,29 @@ BOTH4 = replace(BOTH, prefixes=(MNP, MNP4))
 @pytest.fixture
 def net() -> Iterator[Net]:
     with office() as made:
-        for node, interface, text in (
-            ("ha", "isp", "198.51.100.10/24"),
-            ("isp", "site", "198.51.100.1/24"),
-            ("isp", "cn", "192.0.2.1/24"),
-            ("cn", "eth", "192.0.2.99/24"),
-            ("mr", "lan", "203.0.113.1/26"),
-            ("lan", "eth", "203.0.113.10/26"),
-        ):
-            made.run(node, "ip", "addr", "add", text, "dev", interface)
-        made.run("isp", "sysctl", "-qw", "net.ipv4.ip_forward=1")
-        for node, route in (
-            ("isp", "203.0.113.0/24 via 198.51.100.10"),
-            ("cn", "default via 192.0.2.1"),
-            ("lan", "default via 203.0.113.1"),
-            ("ha", "default via 198.51.100.1"),
-        ):
-            made.run(node, "ip", "route", "add", *route.split())
+        ipv4_beside(made)
         yield made
+
+
+def ipv4_beside(made: Net) -> None:
+    """Addresses and routes of IPv4 for the office, the correspondent and the Internet between."""
+    for node, interface, text in (
+        ("ha", "isp", "198.51.100.10/24"),
+        ("isp", "site", "198.51.100.1/24"),
+        ("isp", "cn", "192.0.2.1/24"),
+        ("cn", "eth", "192.0.2.99/24"),
+        ("mr", "lan", "203.0.113.1/26"),
+        ("lan", "eth", "203.0.113.10/26"),
+    ):
+        made.run(node, "ip", "addr", "add", text, "dev", interface)
+    made.run("isp", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+    for node, route in (
+        ("isp", "203.0.113.0/24 via 198.51.100.10"),
+        ("cn", "default via 192.0.2.1"),
+        ("lan", "default via 203.0.113.1"),
+        ("ha", "default via 198.51.100.1"),
+    ):
+        made.run(node, "ip", "route", "add", *route.split())
 
 
 @pytest.fixture
