@@ -24,12 +24,12 @@ Theory of operation
     `done` from ExaBGP means "in the RIB". We keep per neighbour and prefix what was confirmed last; the next step is
     always the first step of the difference between that and what the state calls for, so a refused or late answer needs
     no special case: a refused step waits for its next try while the others go on. A neighbour that ExaBGP does not know
-    (bgp.toml and exabgp.conf differ) has nothing of ours, and is left out.
+    (bgp.toml and exabgp.conf differ) has nothing of ours, and is left out. One that only ExaBGP knows may have our
+    route from before: it is told a withdraw. So neighbours may come and go while the others' routes stay.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from itertools import product
 from math import inf
 
 from bgp.events import (
@@ -43,6 +43,7 @@ from bgp.events import (
     HolderLost,
     LeaseRenewed,
     NeighbourChanged,
+    NeighboursGiven,
     Note,
     OthersHeard,
     Session,
@@ -108,10 +109,11 @@ class Speaker:
         self.changed_at = now
         self.local_as = 0
         self.rib: dict[str, tuple[str, ...]] = {}
-        self._neighbours = tuple(neighbours)
+        self.described = False  # whether ExaBGP has described its neighbours since ours were given
+        self._aggregates = tuple(aggregates)
+        self._neighbours: tuple[Terms, ...] = ()
         self._absent: frozenset[str] = frozenset()  # those that ExaBGP does not know
-        places = product((terms.neighbour for terms in self._neighbours), aggregates)
-        self._advertised: dict[Place, Advertised] = dict.fromkeys(places, UNKNOWN)
+        self._advertised: dict[Place, Advertised] = {}
         self._routes: tuple[Route, ...] = ()
         self._linger_s = 0.0
         self._lease_until: float | None = None
@@ -126,13 +128,13 @@ class Speaker:
         self._recent: deque[Transition] = deque(maxlen=REMEMBERED)
         self._transitions = 0
         self._sessions: dict[str, tuple[str, float]] = {}  # neighbour -> state, since when
-        self._described = False
         self._in_flight: Command | None = None
         self._sent_at = now
         self._refused: dict[Step, float] = {}  # when to try again
         self._failing_since: float | None = None
         self._beats = 0
         self._next_beat = now
+        self._take_neighbours(tuple(neighbours))
 
     # -- questions
 
@@ -190,6 +192,8 @@ class Speaker:
                 self._others_said_at = -inf if said_s_ago is None else now - said_s_ago
             case StopAsked(linger_ms):
                 self._stop(linger_ms / 1000, now, effects)
+            case NeighboursGiven(neighbours):
+                self._take_neighbours(neighbours)
             case NeighbourChanged():
                 self._note_session(event, now, effects)
             case CommandAnswered():
@@ -299,14 +303,14 @@ class Speaker:
             case Announce() | Withdraw():
                 self._confirm(command, answer.accepted, now, effects)
             case AskNeighbours():
-                self._described = True
+                self.described = True
                 if answer.sessions is not None:
                     self._describe(answer.sessions, now, effects)
             case AskRoutes() if answer.rib is not None:
                 self.rib = answer.rib
             case None:
                 effects.append(Note("warning", "unexpected answer", {"accepted": answer.accepted}))
-        if self.state is State.STARTING and self._described and not difference({}, self._advertised):
+        if self.state is State.STARTING and self.described and not difference({}, self._advertised):
             self._enter(Cue.CLEARED, "ExaBGP advertises nothing of ours", now, effects)
 
     def _confirm(self, step: Step, accepted: bool, now: float, effects: list[Effect]) -> None:
@@ -332,15 +336,35 @@ class Speaker:
         self.local_as = next((s.local_as for s in sessions if s.local_as), self.local_as)
         if not sessions:  # a description of nothing proves nothing
             return
-        absent = frozenset(terms.neighbour for terms in self._neighbours) - self._sessions.keys()
-        for neighbour in absent - self._absent:
+        ours = frozenset(terms.neighbour for terms in self._neighbours)
+        listed = frozenset(self._sessions)
+        for neighbour in sorted(ours - listed - self._absent):
             effects.append(Note("error", "ExaBGP has no such neighbour", {"neighbour": neighbour}))
-        for place in self._advertised:
-            if place[0] in absent:
+        for neighbour in sorted(listed - {place[0] for place in self._advertised}):
+            effects.append(Note("warning", "ExaBGP has a neighbour of its own", {"neighbour": neighbour}))
+            self._suspect(neighbour)
+        for neighbour in listed & self._absent:
+            self._suspect(neighbour)
+        for place in list(self._advertised):
+            if place[0] not in listed:
                 self._advertised[place] = None
-            elif place[0] in self._absent:
-                self._advertised[place] = UNKNOWN
-        self._absent = absent
+                if place[0] not in ours:
+                    del self._advertised[place]
+        self._absent = ours - listed
+
+    def _take_neighbours(self, neighbours: tuple[Terms, ...]) -> None:
+        """Those we lose are told a withdraw, as nothing is wanted there; of those we get nothing is known."""
+        before = {terms.neighbour for terms in self._neighbours}
+        self._neighbours, self.described = neighbours, False
+        self._absent &= {terms.neighbour for terms in neighbours}
+        for terms in neighbours:
+            if terms.neighbour not in before:
+                self._suspect(terms.neighbour)
+
+    def _suspect(self, neighbour: str) -> None:
+        """It may have something of ours."""
+        for prefix in self._aggregates:
+            self._advertised[neighbour, prefix] = UNKNOWN
 
     # -- commands
 
@@ -365,7 +389,7 @@ class Speaker:
         for step in steps:
             if now >= self._refused.get(step, now):
                 return step
-        if not self._described:
+        if not self.described:
             return AskNeighbours()
         if now < self._next_beat:
             return None

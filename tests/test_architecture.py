@@ -46,6 +46,8 @@ EDGES: tuple[str, ...] = (
     "bgp/client.py",
     "bgp/launch.py",
     "bgp/megaphones.py",
+    "bgp/reload.py",
+    "bgp/running.py",
     "bgp/supervisor.py",
     "dataplane/accounting.py",
     "dataplane/filter.py",

@@ -68,7 +68,7 @@ def site_files(
         "passwords": passwords,
     }
     files = {name: File(_fill(f"{name}.j2", values)) for name in SITE_FILES}
-    # xsp-bgp lets the user of ExaBGP read it.
+    # xsp-bgp gives the user of ExaBGP a copy.
     files["exabgp.conf"] = File(_fill("exabgp.conf.j2", values), secret=bool(passwords))
     if values["bfd_neighbours"]:
         files["bfdd.conf"] = File(_fill("bfdd.conf.j2", values))

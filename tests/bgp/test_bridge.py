@@ -37,6 +37,7 @@ class Exabgp:
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "lease.sock"
         config = directory / "bgp.toml"
+        self.config = config
         settings = f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n'
         config.write_text(settings + "orphan_hold_s = 0\nhold_down_max_s = 0\n" + NEIGHBOUR)
         self.bridge = subprocess.Popen(
@@ -238,6 +239,25 @@ def test_stopping_depreferences_then_withdraws_whatever_the_holder_says(exabgp: 
     )
     holder.close()
     supervisor.close()
+
+
+def test_the_neighbours_are_read_anew_on_request_and_nothing_else(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    holder = Holder(exabgp.socket)
+    holder.renew()
+    exabgp.obey_until("announce")
+    text = exabgp.config.read_text()
+    exabgp.config.write_text(text + 'communities = ["64500:9"]\n')
+    answer = holder.say(ask="reload")
+    assert (answer["described"], answer["state"]) == (False, "announced")
+    assert "64500:9" in exabgp.obey_until("announce")
+    exabgp.obey_until("show neighbor json")
+    eventually(lambda: holder.say(ask="status")["described"], True)
+    for wrong in ("what", text.replace("hold_down_max_s = 0", "hold_down_max_s = 5")):
+        exabgp.config.write_text(wrong)
+        assert set(holder.say(ask="reload")) == {"v", "seq", "error", "remedy"}
+    assert holder.say(ask="status")["described"]
+    holder.close()
 
 
 def test_the_bridge_ends_with_exabgps_pipe(exabgp: Exabgp) -> None:

@@ -164,10 +164,10 @@ def test_exabgp_and_bridge_have_no_rights_and_die_with_the_supervisor(site: Site
 
 
 def test_what_cannot_run_is_refused_before_the_start(site: Site) -> None:
-    site.config.chmod(0o600)
+    site.program.chmod(0o700)
     assert site.start_supervisor().wait(20) == 1
     assert "user nobody cannot run" in site.log.read_text()
-    site.config.chmod(0o644)
+    site.program.chmod(0o755)
     file = site.directory / "exabgp.conf"
     file.write_text(file.read_text().replace("hold-time 3", "hold-time x"))
     assert site.start_supervisor().wait(20) == 1
