@@ -2,7 +2,7 @@
 
 Theory of operation. The kernel counts per prefix (`ruleset.py`): inwards what the source check believed, outwards what
 was put into a tunnel. A counter begins at the prefix's first packet and only grows, through changes of lines and
-restarts of the daemon, until our nftables table is removed (`purge`, a reboot): whoever bills by it must take a smaller
+restarts of the daemon, until our nftables table is removed, as by a reboot: whoever bills by it must take a smaller
 number as a new beginning. Octets are those of the packets inside. The kernel may have merged several packets of a flow
 into one before it counted (GRO). Each site counts what passed there: a customer's total is the sum over the sites.
 

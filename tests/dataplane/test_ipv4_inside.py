@@ -144,6 +144,18 @@ def test_packets_pass_both_ways_over_both_lines_and_are_counted(
     assert net.inside("ha", volumes) == {MNP4: Volume(40, 40 * 29, 40, 40 * 29)}
 
 
+@pytest.mark.parametrize("rp_filter", [0, 2])
+def test_a_loose_reverse_path_filter_lets_them_pass(
+    net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter, rp_filter: int
+) -> None:
+    for node in ("ha", "mr"):
+        for name in ("all", "default", "lo"):
+            net.run(node, "sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter={rp_filter}")
+    serve(net, home_agent, router)
+    assert arrived(net, "cn", "lan", OFFICE) == 40
+    assert arrived(net, "lan", "cn", CORRESPONDENT) == 40
+
+
 def test_ipv6_goes_on_beside_it(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:
     serve(net, home_agent, router)
     assert udp(net, "cn", "lan", "2001:db8:f100::10", range(20000, 20040)) == 40
