@@ -138,13 +138,13 @@ def check(config: Config) -> str:
     candidate = running(config).candidate
     candidate.write(config, text)
     tried = candidate.exabgp_configuration
-    _try(config.user, exabgp("validate", str(tried)), f"ExaBGP refuses {file}", "render it anew, or correct it")
-    _compare_neighbours(config, text)
     run = blocks.BRIDGE.search(tried.read_text(encoding="utf-8"))
     assert run is not None, "or the candidate would not have been written"
     words = run.group(1).split()
     remedy = f"make the interpreter and the programs readable for user {config.user}"
     _try(config.user, [*words, "-n"], f"user {config.user} cannot run {words[0]} bridge", remedy)
+    _try(config.user, exabgp("validate", str(tried)), f"ExaBGP refuses {file}", "render it anew, or correct it")
+    _compare_neighbours(config, text)
     return text
 
 

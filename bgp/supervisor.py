@@ -168,7 +168,7 @@ class Supervisor:
             else:
                 self._take(answer)
                 verdict = watch.answered(float(answer.get("overdue_s", 0.0)), time.monotonic())
-            if verdict == DEAF_BRIDGE and watch.spare_exabgp(time.monotonic()) and self._end_bridge(process.pid):
+            if verdict == DEAF_BRIDGE and watch.spare_exabgp() and self._end_bridge(process.pid):
                 verdict = None
             if verdict is not None:
                 return verdict

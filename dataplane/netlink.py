@@ -158,6 +158,8 @@ class NetlinkSocket:
                     return bodies, bool(interrupted)
                 if answer == NLMSG_ERROR:
                     refused = refusal(found)
+                    if refused is not None and refused.number == errno.ENOENT:
+                        return [], False  # a table that is not there holds nothing
                     raise DataPlaneError("reading from the kernel", explain(refused) if refused else "no answer")
                 bodies.append(found)
 

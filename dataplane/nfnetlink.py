@@ -6,7 +6,7 @@ Owns the nfnetlink batch (linux/netfilter/nfnetlink.h, nf_tables.h). A batch is 
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import (
@@ -14,6 +14,7 @@ from dataplane.message import (
     NLM_F_CREATE,
     NLM_F_REQUEST,
     NLMSG_ERROR,
+    Refusal,
     attribute,
     attributes,
     each_attribute,
@@ -34,7 +35,8 @@ _TABLE, _NAME = 1, 2  # NFTA_*_TABLE and NFTA_*_NAME are the same for sets, set 
 _ELEMENTS = 3
 _LIST_ITEM, _ELEMENT_KEY, _DATA_VALUE = 1, 1, 1
 _OBJ_TYPE, _OBJ_DATA = 3, 4
-_COUNTER, _COUNTER_PACKETS = 1, 2
+_COUNTER, _COUNTER_OCTETS, _COUNTER_PACKETS = 1, 1, 2
+_ELEMENT_EXPRESSION, _EXPRESSION_DATA = 7, 2
 _MESSAGE_ELEMENTS = 500  # an attribute's length has 16 bits
 _TRANSACTION_ELEMENTS = 4000  # more in one transaction gain nothing, and the packed batch must fit the socket's buffer
 
@@ -76,11 +78,24 @@ class SetElements:
 
     def keys(self, name: str) -> set[bytes]:
         """All keys of a set."""
-        body = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
-        found = set()
-        for answer in self._socket.dump(_SUBSYSTEM | _GETSETELEM, body):
-            for element in each_attribute(attributes(answer, _NFGENMSG.size).get(_ELEMENTS, b"")):
-                found.add(attributes(attributes(element)[_ELEMENT_KEY])[_DATA_VALUE])
+        head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
+        return {attributes(attributes(element)[_ELEMENT_KEY])[_DATA_VALUE] for element in self._elements(head)}
+
+    def _elements(self, head: bytes) -> Iterator[bytes]:
+        for answer in self._socket.dump(_SUBSYSTEM | _GETSETELEM, head):
+            yield from _elements_of(answer)
+
+    def counted(self, name: str, keys: Iterable[bytes] | None = None) -> dict[bytes, tuple[int, int]]:
+        """Packets and octets of a set's elements, which each have a counter: all, or those of `keys` that are there."""
+        head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
+        if keys is None:
+            return dict(map(_counted, self._elements(head)))
+        found: dict[bytes, tuple[int, int]] = {}
+        for key in keys:
+            element = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
+            answer = self._socket.ask(_SUBSYSTEM | _GETSETELEM, head + nested(_ELEMENTS, element))
+            if not isinstance(answer, Refusal):
+                found.update(map(_counted, _elements_of(answer)))
         return found
 
     def counters(self) -> dict[str, int]:
@@ -136,8 +151,19 @@ class SetElements:
         return first
 
 
+def _elements_of(answer: bytes) -> Iterator[bytes]:
+    return each_attribute(attributes(answer, _NFGENMSG.size).get(_ELEMENTS, b""))
+
+
+def _counted(element: bytes) -> tuple[bytes, tuple[int, int]]:
+    found = attributes(element)
+    counter = attributes(attributes(found[_ELEMENT_EXPRESSION])[_EXPRESSION_DATA])
+    packets, octets = (int.from_bytes(counter[kind], "big") for kind in (_COUNTER_PACKETS, _COUNTER_OCTETS))
+    return attributes(found[_ELEMENT_KEY])[_DATA_VALUE], (packets, octets)
+
+
 def _items(keys: Sequence[bytes]) -> bytes:
-    """The list of elements with these keys, of one length each set."""
+    """The list of elements with these keys, of one length each set, a multiple of four octets."""
     head = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(len(keys[0])))))[: -len(keys[0])]
     return b"".join([head + key for key in keys])
 

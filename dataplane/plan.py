@@ -28,7 +28,7 @@ from dataplane.rtnetlink import (
 
 SLOT_IDS = 256
 SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first is decapsulation's, the last is for trials
-DECAPSULATION_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[-1]
+DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[1], HOME_AGENT_IDS[-1]
 PATHS_MAX = 100  # a new path needs a free place while the old ones still stand
 WEIGHT_MAX = 256  # linux/nexthop.h: eight bits, of the weight less one
 
@@ -93,15 +93,16 @@ def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
         return "an address has not 16 octets"
     for prefix in entry.prefixes:
         if not _is_prefix(prefix):
-            return "a prefix is not an IPv6 prefix of 1..128 bits without host bits"
+            return "a prefix is not of IPv6, 1..128 bits, or IPv4, 1..32 bits, without host bits"
     return None
 
 
 def _is_prefix(prefix: Prefix) -> bool:
     network, length = prefix
-    if len(network) != 16 or not 1 <= length <= 128:
+    bits = 8 * len(network)
+    if bits not in (32, 128) or not 1 <= length <= bits:
         return False
-    return not int.from_bytes(network, "big") & ((1 << (128 - length)) - 1)
+    return not int.from_bytes(network, "big") & ((1 << (bits - length)) - 1)
 
 
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:

@@ -24,7 +24,8 @@ from dataplane.message import (
 )
 from dataplane.numbers import FIXED_METRIC, TUNNEL_HOP_LIMIT
 
-IPV6 = 10  # AF_INET6
+IPV4, IPV6 = 2, 10  # AF_INET, AF_INET6
+FAMILIES = (IPV6, IPV4)
 ANY_TABLE, MAIN_TABLE, LOCAL_TABLE = 0, 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 
@@ -45,7 +46,7 @@ _RULE = struct.Struct("=BBBBBBBBI")
 _FRA_DST, _FRA_SRC, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL, _FRA_IP_PROTO = 1, 2, 6, 15, 21, 22
 _TO_TABLE = 1
 _RTPROT_KERNEL = 2
-_NO_ADDRESS = bytes(16)
+_NO_ADDRESS = {IPV4: bytes(4), IPV6: bytes(16)}
 _IFADDRMSG = struct.Struct("=BBBBI")
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
@@ -80,7 +81,10 @@ class Route(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A policy rule that looks up `table`; `ip_protocol` 0 is any; `protocol` 0 leaves the rule unmarked."""
+    """A policy rule that looks up `table`; `ip_protocol` 0 is any; `protocol` 0 leaves the rule unmarked.
+
+    Of IPv4 if its addresses are.
+    """
 
     priority: int
     table: int
@@ -103,10 +107,10 @@ def put_tunnel(nexthop_id: int, protocol: int, exit: bytes, by: Tunnels) -> Mess
 def _up_to_exit(by: Tunnels) -> bytes:
     """What all tunnels of a driver have in common behind their ids; the exit follows and ends the message."""
     if by.entry is None:
-        encap = _encap(seg6.ENCAP_TYPE, seg6.encapsulation(_NO_ADDRESS))
+        encap = _encap(seg6.ENCAP_TYPE, seg6.encapsulation(_NO_ADDRESS[IPV6]))
     else:
-        encap = _encap(ip6tnl.ENCAP_TYPE, ip6tnl.encapsulation(by.entry, _NO_ADDRESS, TUNNEL_HOP_LIMIT))
-    return (number(_NHA_OIF, by.interface) + encap)[: -len(_NO_ADDRESS)]
+        encap = _encap(ip6tnl.ENCAP_TYPE, ip6tnl.encapsulation(by.entry, _NO_ADDRESS[IPV6], TUNNEL_HOP_LIMIT))
+    return (number(_NHA_OIF, by.interface) + encap)[: -len(_NO_ADDRESS[IPV6])]
 
 
 def put_group(nexthop_id: int, protocol: int, members: Iterable[tuple[int, int]]) -> Message:
@@ -120,6 +124,13 @@ def put_decapsulation(nexthop_id: int, protocol: int, interface: int) -> Message
     """A nexthop that takes IPv6 out of IPv6 and looks the inner packet up in the main table."""
     body = _NHMSG.pack(IPV6, 0, protocol, 0) + number(_NHA_ID, nexthop_id) + number(_NHA_OIF, interface)
     body += _encap(seg6.LOCAL_ENCAP_TYPE, seg6.decapsulation(MAIN_TABLE))
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def put_decapsulation_of_ipv4(nexthop_id: int, protocol: int, interface: int) -> Message:
+    """A nexthop that takes IPv4 out of IPv6 and forwards it by the rules for what arrives."""
+    body = _NHMSG.pack(IPV6, 0, protocol, 0) + number(_NHA_ID, nexthop_id) + number(_NHA_OIF, interface)
+    body += _encap(seg6.LOCAL_ENCAP_TYPE, seg6.decapsulation_of_ipv4())
     return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
@@ -172,6 +183,8 @@ def put_route(route: Route) -> Message:
 def put_route_through(prefix: tuple[bytes, int], protocol: int, metric: int, nexthop_id: int) -> Message:
     """`put_route` for a route of the main table through a nexthop object, packed in one go: there are very many."""
     network, length = prefix
+    if len(network) == 4:
+        return put_route(Route(prefix, protocol, metric=metric, nexthop_id=nexthop_id))
     body = _THROUGH.pack(
         *(IPV6, length, 0, 0, 0, protocol, 0, RTN_UNICAST, 0),
         *(8, _RTA_TABLE, MAIN_TABLE),
@@ -187,9 +200,9 @@ def delete_route(route: Route) -> Message:
     return Message(_DELROUTE, 0, _route(route))
 
 
-def route_dump(protocol: int, table: int = ANY_TABLE, kind: int = 0) -> tuple[int, bytes]:
-    """The request for the routes with this protocol, of one table or all, of one kind or all."""
-    body = _RTMSG.pack(IPV6, 0, 0, 0, 0, protocol, 0, kind, 0)
+def route_dump(protocol: int, table: int = ANY_TABLE, kind: int = 0, family: int = IPV6) -> tuple[int, bytes]:
+    """The request for the routes of a family with this protocol, of one table or all, of one kind or all."""
+    body = _RTMSG.pack(family, 0, 0, 0, 0, protocol, 0, kind, 0)
     return _GETROUTE, body + (number(_RTA_TABLE, table) if table != ANY_TABLE else b"")
 
 
@@ -207,10 +220,10 @@ def is_usable_default(answer: bytes) -> bool:
 
 def parse_route(body: bytes) -> Route:
     """One route of a dump."""
-    _, length, _, _, table, protocol, _, kind, _ = _RTMSG.unpack_from(body)
+    family, length, _, _, table, protocol, _, kind, _ = _RTMSG.unpack_from(body)
     get = attributes(body, _RTMSG.size).get
     return Route(
-        (get(_RTA_DST, _NO_ADDRESS), length),
+        (get(_RTA_DST, _NO_ADDRESS[family]), length),
         protocol,
         integer(get(_RTA_TABLE, b"")) or table,
         kind,
@@ -223,7 +236,7 @@ def parse_route(body: bytes) -> Route:
 
 def _route(route: Route) -> bytes:
     network, length = route.prefix
-    body = _RTMSG.pack(IPV6, length, 0, 0, 0, route.protocol, 0, route.kind, 0)
+    body = _RTMSG.pack(_family(network), length, 0, 0, 0, route.protocol, 0, route.kind, 0)
     body += number(_RTA_TABLE, route.table) + number(_RTA_PRIORITY, route.metric)
     if length:
         body += attribute(_RTA_DST, network)
@@ -234,6 +247,10 @@ def _route(route: Route) -> bytes:
     if route.interface:
         body += number(_RTA_OIF, route.interface)
     return body
+
+
+def _family(address: bytes) -> int:
+    return IPV6 if len(address) == 16 else IPV4
 
 
 # --- rules and addresses -------------------------------------------------------------------------------------------
@@ -249,9 +266,9 @@ def delete_rule(rule: Rule) -> Message:
     return Message(_DELRULE, 0, _rule(rule))
 
 
-def rule_dump() -> tuple[int, bytes]:
-    """The request for all IPv6 rules."""
-    return _GETRULE, _RULE.pack(IPV6, 0, 0, 0, 0, 0, 0, 0, 0)
+def rule_dump(family: int = IPV6) -> tuple[int, bytes]:
+    """The request for all rules of a family."""
+    return _GETRULE, _RULE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def parse_rule(body: bytes) -> Rule:
@@ -272,7 +289,9 @@ def parse_rule(body: bytes) -> Rule:
 def _rule(rule: Rule) -> bytes:
     to_length = rule.destination[1] if rule.destination else 0
     from_length = rule.source[1] if rule.source else 0
-    body = _RULE.pack(IPV6, to_length, from_length, 0, 0, 0, 0, _TO_TABLE, 0)
+    addresses = rule.source or rule.destination
+    family = _family(addresses[0]) if addresses else IPV6
+    body = _RULE.pack(family, to_length, from_length, 0, 0, 0, 0, _TO_TABLE, 0)
     body += number(_FRA_PRIORITY, rule.priority) + number(_FRA_TABLE, rule.table)
     body += attribute(_FRA_PROTOCOL, bytes((rule.protocol or _RTPROT_KERNEL,)))
     if rule.source:

@@ -53,6 +53,7 @@ class UplinkRight:
 class Customer:
     """One customer of the table: rights and keys of one mobile router.
 
+    `prefixes` may be of IPv6 or IPv4; a Binding Update names only those of IPv6 (RFC 3963 4.3), the others go with it.
     `bids_max`: how many BIDs at once, 0: one care-of address without a BID; None: as many as the site allows.
     `key_ends`: until when a key is good, Unix seconds by SPI; one that is not in there has no end.
     """
@@ -186,7 +187,7 @@ def _customer(line: bytes, number: int, shared: _Shared) -> Customer:
         customer = Customer(
             name=str(row["customer"]),
             home_address=ipaddress.IPv6Address(row["home_address"]).packed,
-            prefixes=tuple(_prefix(text) for text in row["prefixes"]),
+            prefixes=tuple(_network(text) for text in row["prefixes"]),
             associations={key["spi"]: _association(key) for key in row["keys"]},
             uplinks=shared.uplinks(row["uplinks"]),
             active=row["state"] == "active",
@@ -237,6 +238,12 @@ def _uplink(row: Mapping[str, Any], shared: _Shared) -> UplinkRight:
         priority=int(row["priority"]),
         allowed_care_of=tuple(shared.allowed(text) for text in row["allowed_care_of"]),
     )
+
+
+def _network(text: str) -> Prefix:
+    """A customer's network, of IPv6 or IPv4."""
+    network = ipaddress.ip_network(text)
+    return Prefix(network.network_address.packed, network.prefixlen)
 
 
 def _prefix(text: str) -> Prefix:

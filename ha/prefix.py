@@ -1,14 +1,19 @@
-"""Addresses and prefixes as octets: inside, overlap, unicast. Pure arithmetic for the rules of this folder."""
+"""Addresses and prefixes as octets: inside, overlap, unicast. Pure arithmetic for the rules of this folder.
+
+Prefixes may be of IPv6 or IPv4; nothing of the one lies in the other.
+"""
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 Prefix = tuple[bytes, int]
 
 
 def contains(prefix: Prefix, address: bytes) -> bool:
-    """True if `address` (16 octets) lies inside `prefix`."""
+    """True if `address` lies inside `prefix`."""
     network, length = prefix
+    if len(network) != len(address):
+        return False
     whole, left = length >> 3, length & 7
     if address[:whole] != network[:whole]:
         return False
@@ -48,4 +53,4 @@ def address_text(address: bytes) -> str:
 
 def prefix_text(prefix: Prefix) -> str:
     """Print form of a prefix."""
-    return str(IPv6Network(prefix))
+    return str(IPv6Network(prefix) if len(prefix[0]) == 16 else IPv4Network(prefix))

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -50,6 +50,7 @@ def site_files(
     aggregates: Sequence[IPv6Network],
     secrets: Secrets,
     places: Places,
+    ipv4_aggregates: Sequence[IPv4Network] = (),
 ) -> dict[str, File]:
     """Name -> file of everything a site needs, and what its neighbours are to be given. Raises: Refused."""
     if not aggregates:
@@ -66,6 +67,7 @@ def site_files(
         "local_as": office.local_as,
         "home_agent_address": office.home_agent_address,
         "aggregates": aggregates,
+        "forwarded": [*aggregates, *ipv4_aggregates],
         "families": ["ipv6"],
         "public_key": base64.b64encode(secrets.public_key).decode(),
         "program_directory": places.programs,

@@ -50,7 +50,7 @@ def render(
         passwords = Neighbours(registry.database, registry.vault).passwords(site)
         certificates = Certificates(registry.database, registry.vault).of_site(site)
         secrets = Secrets(key, cookie_key, passwords, certificates)
-        files = site_files(here, peers, office, registry.aggregates(), secrets, places)
+        files = site_files(here, peers, office, registry.aggregates(), secrets, places, registry.ipv4_aggregates())
     else:
         assert customer is not None
         files = customer_files(registry.customer(customer), registry.secret(customer), office, places)
