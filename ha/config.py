@@ -47,7 +47,7 @@ class PeerSite(_Section):
 
 
 class Tls(_Section):
-    """By what this site proves its name to its peers, and what they are checked with; PEM files made by `xsp render`."""
+    """By what this site proves its name to its peers, and what they are checked with: PEM files of `xsp render`."""
 
     authority: Path
     certificate: Path
@@ -130,6 +130,7 @@ class Config(_Section):
     home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
     peer: tuple[PeerSite, ...] = ()
+    transport: Literal["tls", "plain"] = "tls"
     tls: Tls | None = None
     bgp: Bgp
 
@@ -142,9 +143,11 @@ class Config(_Section):
         names = [peer.site for peer in self.peer]
         if self.instance in names or len(set(names)) != len(names):
             raise ValueError("peer: every site is named once and not this one")
-        if self.peer and self.tls is None:
-            remedy = f"run 'xsp site issue-certificate {self.instance}' and 'xsp render'"
-            raise ValueError(f"tls: home agents talk to each other in TLS only; {remedy}")
+        if self.peer and self.transport == "tls" and self.tls is None:
+            remedy = f"run 'xsp site issue-certificate {self.instance}' and 'xsp render', or set transport = \"plain\""
+            raise ValueError(f"tls: home agents talk to each other in TLS, and no certificate is named; {remedy}")
+        if self.transport == "plain" and self.tls is not None:
+            raise ValueError("transport: it is plain, so nothing is proved by [tls]; remove one of them")
         foreign = [str(one.prefix) for one in self.home_prefix if not self._is_inside(one.prefix)]
         if foreign:
             raise ValueError(f"home_prefix: {', '.join(foreign)} lies in none of the aggregates")

@@ -7,10 +7,10 @@ that is over, or revoked, is loaded all the same: the site serves its customers 
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 ALARM_DAYS = 30
 DAY_S = 86400
 _IDENTITY = "xsp:site:"
+Parsed = TypeVar("Parsed")
 # X509_V_ERR_*, openssl/x509_vfy.h
 _REASONS = {9: "not_yet_valid", 10: "expired", 23: "revoked"}
 
@@ -48,9 +49,9 @@ class Credentials:
         """Log level and sentence if somebody must issue a new certificate; None if all is well."""
         left = self.days_left(now)
         if self.serial in self.revoked:
-            return "error", "this site's certificate is revoked: no peer talks to it"
+            return "error", "this site's certificate is revoked: no peer lets it in"
         if left < 0:
-            return "error", "this site's certificate is over: no peer talks to it"
+            return "error", "this site's certificate is over: no peer lets it in again"
         return ("warning", f"this site's certificate is over in {left} days") if left < ALARM_DAYS else None
 
 
@@ -63,8 +64,8 @@ def load(authority: Path, certificate: Path, key: Path, revoked: Path, site: str
             for protocol in (ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER)
         )
     except OSError as error:  # ssl.SSLError is one
-        reason = getattr(error, "reason", None) or error.strerror or str(error)
-        raise CredentialsRefused(f"{certificate} and {key} cannot be used ({reason})") from error
+        why = getattr(error, "reason", None) or error.strerror or str(error)
+        raise CredentialsRefused(f"{certificate} and {key} cannot be used together ({why})") from error
     serials = frozenset(one.serial_number for one in listed)
     return Credentials(dialing, accepting, own.serial_number, own.not_valid_after_utc.timestamp(), serials)
 
@@ -82,13 +83,14 @@ def serial_of(peer: Mapping[str, Any] | None) -> int:
     return int((peer or {}).get("serialNumber", "0"), 16)
 
 
-def why_refused(error: Exception) -> str:
+def why_refused(error: ssl.SSLError) -> str:
     """One word for a failed handshake, to be counted by."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _REASONS.get(error.verify_code, "not_of_our_authority")
-    if isinstance(error, TimeoutError):
-        return "handshake_timeout"
-    return "no_tls"
+    reason = error.reason or ""
+    if reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE":
+        return "no_certificate"
+    return "refuses_us" if "_ALERT_" in reason else "no_tls"
 
 
 def _context(protocol: int, authority: Path, certificate: Path, key: Path, revoked: Path) -> ssl.SSLContext:
@@ -108,21 +110,36 @@ def _context(protocol: int, authority: Path, certificate: Path, key: Path, revok
 def _proved(
     authority: Path, certificate: Path, revoked: Path, site: str
 ) -> tuple[x509.Certificate, x509.CertificateRevocationList]:
+    root = _read(authority, x509.load_pem_x509_certificate, "certificate")
+    own = _read(certificate, x509.load_pem_x509_certificate, "certificate")
+    listed = _read(revoked, x509.load_pem_x509_crl, "revocation list")
     try:
-        root = x509.load_pem_x509_certificate(authority.read_bytes())
-        own = x509.load_pem_x509_certificate(certificate.read_bytes())
-        listed = x509.load_pem_x509_crl(revoked.read_bytes())
         own.verify_directly_issued_by(root)
-        listed_by_root = listed.is_signature_valid(root.public_key())  # type: ignore[arg-type]
-        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except OSError as error:
-        raise CredentialsRefused(f"{error.filename} cannot be read ({error.strerror})") from error
-    except (InvalidSignature, TypeError) as error:
+    except (InvalidSignature, TypeError, ValueError) as error:
         raise CredentialsRefused(f"{certificate} is not of the authority {authority}") from error
-    except (ValueError, x509.ExtensionNotFound) as error:
-        raise CredentialsRefused(f"{authority}, {certificate} or {revoked} is no such file in PEM ({error})") from error
-    if not listed_by_root:
+    if not _is_listed_by(root, listed):
         raise CredentialsRefused(f"{revoked} is not of the authority {authority}")
-    if names.get_values_for_type(x509.UniformResourceIdentifier) != [_IDENTITY + site]:
+    try:
+        names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        named = names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound):
+        named = []
+    if named != [_IDENTITY + site]:
         raise CredentialsRefused(f"{certificate} is not the certificate of {site}")
     return own, listed
+
+
+def _read(path: Path, parse: Callable[[bytes], Parsed], what: str) -> Parsed:
+    try:
+        return parse(path.read_bytes())
+    except OSError as error:
+        raise CredentialsRefused(f"{path} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise CredentialsRefused(f"{path} is no {what} in PEM") from error
+
+
+def _is_listed_by(root: x509.Certificate, listed: x509.CertificateRevocationList) -> bool:
+    try:
+        return listed.is_signature_valid(root.public_key())  # type: ignore[arg-type]
+    except TypeError:  # a key that can sign no list
+        return False

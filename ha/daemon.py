@@ -6,11 +6,9 @@ is.
 """
 
 import asyncio
-import base64
 import contextlib
 import gc
 import os
-import secrets
 import signal
 import socket
 import time
@@ -28,6 +26,7 @@ from dataplane.linux import LinuxHomeAgent
 from ha import customer_table, effects, events, journal, reception, snapshot, transmission, wish_file
 from ha.accounting_command import AccountingCommand
 from ha.config import Config
+from ha.credential_files import CredentialFiles, cookie_key
 from ha.customer_table import TableRefused
 from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
@@ -63,7 +62,7 @@ class Daemon:
         self._saving: asyncio.Task[None] | None = None
         incarnation, now, offset_s = time.time_ns(), time.monotonic(), time.time() - time.monotonic()
         self.agent = HomeAgent(
-            policy=config.policy(_cookie_key(config)),
+            policy=config.policy(cookie_key(config)),
             sites=[peer.site for peer in config.peer],
             table=customer_table.EMPTY,
             incarnation=incarnation,
@@ -80,7 +79,16 @@ class Daemon:
             core, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
         )
         peers = {peer.site: peer.locator for peer in config.peer}
-        self._peerlink = PeerLink(config.instance, config.locator, peers, incarnation, self._loop.feed, self._counters)
+        self._credentials = CredentialFiles(config, self._counters)
+        self._peerlink = PeerLink(
+            config.instance,
+            config.locator,
+            peers,
+            incarnation,
+            self._credentials.now,
+            self._loop.feed,
+            self._counters,
+        )
         self._lease = LeaseClient(config.bgp.lease_socket, on_answer=self._lease_answered, on_lost=self._lease_lost)
         self._routes = tuple(
             Route(route.prefix, route.communities, route.med, route.prepend) for route in config.bgp.route
@@ -204,6 +212,11 @@ class Daemon:
         if table is not None:
             self._loop.feed(events.TableLoaded(table))
 
+    def _read_credentials(self) -> None:
+        if (proof := self._credentials.newer(asked=self._asked_to_read)) is not None:
+            self._peerlink.renew(proof)
+        self._credentials.alarm()
+
     def _ask_to_read(self) -> None:
         self._asked_to_read = True
 
@@ -229,6 +242,7 @@ class Daemon:
             if (share := self._meter.read(time.monotonic())) != self.agent.serving.load:
                 self._loop.feed(events.LoadMeasured(share))
             await self._kernel.look()
+            self._read_credentials()
             if self._table.has_changed() or self._asked_to_read:
                 await self._read_table()
             if time.monotonic() > save_at:
@@ -283,7 +297,7 @@ class Daemon:
         """`brief` asks for no dump of what the kernel forwards, which takes seconds with 100,000 customers."""
         connected, counters = self._peerlink.connected(), self._counters.as_dict() | self._kernel.relay_counters()
         present: Mapping[bytes, ForwardingEntry] | None = None
-        trouble = ""
+        troubles = [alarm] if (alarm := self._credentials.alarm()) else []
         try:
             if request.get("brief"):
                 counters |= await self._kernel.counters()
@@ -291,8 +305,9 @@ class Daemon:
                 present, more = await self._kernel.read()
                 counters |= more
         except DataPlaneError as error:
-            trouble = f"the data plane cannot be read: {error}"
-        return status_document(self._config, self.agent, present, connected, counters, trouble, time.monotonic())
+            troubles.append(f"the data plane cannot be read: {error}")
+        transport, now = self._credentials.status(), time.monotonic()
+        return status_document(self._config, self.agent, present, connected, transport, counters, troubles, now)
 
     def _operator(self, mode: Mode, request: Mapping[str, Any]) -> dict[str, object]:
         """Raises: control.Refusal if the wish would not outlive this process."""
@@ -334,18 +349,6 @@ class Daemon:
             raise control.Refusal(what, "See 'xsp-ha status' for those it has")
         self._loop.feed(events.RevokeAsked(home_address, bids))
         return {"revoked": len(bids or live)}
-
-
-def _cookie_key(config: Config) -> bytes:
-    """The secret of the care-of test. Without a file each start of each site has its own, and proofs don't travel."""
-    if config.cookie_key_file is None:
-        return secrets.token_bytes(32)
-    try:
-        return base64.b64decode(config.cookie_key_file.read_text().strip(), validate=True)
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not base64"
-        what = f"the cookie key {config.cookie_key_file} cannot be read ({why})"
-        exits.fail(what, "Render the site's files anew with 'xsp render'", exits.MISSING)
 
 
 def _quiet_collector() -> None:

@@ -23,6 +23,9 @@ def gauges(document: Document) -> Iterator[Gauge]:
     yield Gauge("forwarded", "customers whose forwarding the kernel has confirmed", cache["wanted"])
     yield Gauge("load_share", "share of the site's capacity in use, 0 if not measured", document["load"]["share"])
     yield Gauge("prepending", "1 if the path is made longer because of the load", document["load"]["prepending"])
+    if "days_left" in (mine := document["credentials"]):
+        yield Gauge("certificate_days_left", "whole days until this site's certificate is over", mine["days_left"])
+        yield Gauge("certificate_alarm", "1 if a new certificate is needed, soon or now", bool(mine["alarm"]))
     for row in document["peers"]:
         yield from _peer(row)
 

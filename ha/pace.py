@@ -4,24 +4,31 @@ LOG_EVERY_S = 60.0
 
 
 class Pace:
-    """A bucket of `rate` a second and of one second's worth; what is taken beyond it is to be waited for."""
+    """A bucket of `rate` a second that holds one second's worth; what is taken beyond that has to be waited for."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._left = rate
         self._at: float | None = None
 
-    def take(self, amount: int, now: float) -> float:
-        """Seconds to wait before more is read."""
+    def take(self, amount: float, now: float) -> None:
+        """So much was read."""
+        self._refill(now)
+        self._left -= amount
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until more may be read; 0 if it may be now."""
+        self._refill(now)
+        return max(0.0, -self._left / self._rate)
+
+    def _refill(self, now: float) -> None:
         if self._at is not None:
             self._left = min(self._rate, self._left + (now - self._at) * self._rate)
         self._at = now
-        self._left -= amount
-        return max(0.0, -self._left / self._rate)
 
 
 class Complaints:
-    """Which complaint is said again: each (subject, reason) once a minute. Bounded by who can be a subject."""
+    """Which complaint is said again: each (subject, reason) once a minute. Bounded by who and what they can be."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[str, str], float] = {}

@@ -1,22 +1,21 @@
-"""Streams to and from the other home agents: frames in, frames out, reconnect. Decides nothing.
+"""Streams to and from the other home agents: dialed, accepted, dialed again. Decides nothing.
 
 Each site dials two connections to every peer: one for HELLO, one for its changes. So each stream has one sender of
-records and no site depends on who was first. A peer is who its certificate says it is, and calls from the locator that
-goes with that name; both ends then say which protocols they speak and use the highest they share. A peer that reads too
-slowly is cut off and will be resynchronised, never waited for; one that sends too fast is read more slowly.
+records and no site depends on who was first. Who is let in is judged by `ha/stream.py`. A peer that reads too slowly is
+cut off and will be resynchronised, never waited for; one that sends too fast is read more slowly; one that is not let
+in keeps its place at the door for a moment, so that it can try so often a second and no more. Each complaint is counted
+every time and logged once a minute.
 """
 
 import asyncio
 import contextlib
 import socket
-import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
-from ha import credentials, frames
 from ha.credentials import Credentials
 from ha.events import (
     Event,
@@ -29,16 +28,21 @@ from ha.events import (
 )
 from ha.frames import BadFrame, Frame, Hello, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
 from ha.pace import Complaints, Pace
+from ha.stream import Door, Refused, Stream
 from runtime import log
 from runtime.counters import Counters
 
 PORT = 6275
 QUEUE_MAX_BYTES = 32 * 1024 * 1024  # an empty site's first full set of 100,000 records is about 20 MB
 SILENCE_MAX_S = 3.0  # HELLO comes every 100 ms; a stream silent for so long is dead
-HANDSHAKE_S = 2.0
+UNREAD_MAX_MS = 3000  # RFC 5482's user timeout: so long may what we sent lie unacknowledged, or not be read at all
 GREETINGS_MAX = 8  # connections of one peer that have not proved anything yet
-RECORDS_PER_S = 25_000  # an empty site has 100,000 in four seconds; a flood leaves the loop to others
+HELD_S = 0.5  # how long one that proved nothing keeps its place
+REFUSED_PAUSE_S = 1.0  # before a peer is dialed again that did not let us in, or was not whom we want
 BACKLOG = 64
+# What is read from a peer a second, as `Stream` measures it. An empty site has 100,000 records in five seconds, and a
+# flood leaves most of the loop to others.
+RATES = {"dialed": 20_000.0, "greeting": 20.0, "hello": 200.0, "changes": 20_000.0}
 
 Feed = Callable[[Event], None]
 
@@ -58,41 +62,20 @@ class Patience:
     unacknowledged_ms: int
 
 
-PATIENCE = {"hello": Patience(0.3, 1.0, 0.1, 0.1, 500), "changes": Patience(1.0, 2.0, 0.2, 1.0, 3000)}
-
-
-class Refused(Exception):
-    """A peer that is not let in. Field: `reason`, one word to count by."""
-
-    def __init__(self, reason: str, why: str) -> None:
-        super().__init__(why)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class _Stream:
-    """A connection whose other end has proved its name. `serial`: of its certificate."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    serial: int
-
-    def cut(self) -> None:
-        """End it now, whatever waits to be sent."""
-        self.writer.transport.abort()
-
-    async def read(self) -> Frame:
-        """The next frame. Raises: BadFrame, EOFError, OSError."""
-        length = int.from_bytes(await self.reader.readexactly(4), "big")
-        if length > frames.MAX_FRAME_BYTES:
-            raise BadFrame(f"a frame of {length} octets is more than {frames.MAX_FRAME_BYTES}")
-        return frames.decode(await self.reader.readexactly(length))
+PATIENCE = {"hello": Patience(0.3, 1.0, 0.1, 0.1, 500), "changes": Patience(1.0, 2.0, 0.2, 1.0, UNREAD_MAX_MS)}
 
 
 class PeerLink:
-    """All streams of this site. `feed` takes the events; `peers` maps a site's name to its locator.
+    """All streams of this site.
 
-    `proof` may be None only without peers: home agents never talk in the clear.
+    Args:
+        site: our name.
+        locator: where we listen, and call from.
+        peers: a site's name and its locator.
+        incarnation: this start of the daemon.
+        proof: what connections are proved with; None: plain TCP.
+        feed: takes the events.
+        counters: of refusals and cuts.
     """
 
     def __init__(
@@ -105,17 +88,17 @@ class PeerLink:
         feed: Feed,
         counters: Counters,
     ) -> None:
-        self._identity = (site, incarnation)
+        self._door = Door(site, incarnation, proof, counters)
         self._locator = locator
         self._peers = peers
         self._sites = {address: name for name, address in peers.items()}
-        self._proof = proof
         self._feed = feed
         self._counters = counters
         self._complaints = Complaints()
-        self._dialed: dict[tuple[str, str], _Stream] = {}
-        self._accepted: dict[tuple[str, str], _Stream] = {}
+        self._dialed: dict[tuple[str, str], Stream] = {}
+        self._accepted: dict[tuple[str, str], Stream] = {}
         self._greeting: Counter[str] = Counter()
+        self._paces = {(site, what): Pace(rate) for site in peers for what, rate in RATES.items()}
         self._woken = {(site, carries): asyncio.Event() for site in peers for carries in PATIENCE}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
@@ -153,7 +136,7 @@ class PeerLink:
 
     def renew(self, proof: Credentials) -> None:
         """Use these from now on; streams stay but for those of a peer whose certificate is revoked."""
-        self._proof = proof
+        self._door.proof = proof
         for stream in self._streams():
             if stream.serial in proof.revoked:
                 self._counters.add("peers_cut_off", "revoked")
@@ -182,79 +165,40 @@ class PeerLink:
 
     # --- both ways --------------------------------------------------------------------------------------------------
 
-    def _streams(self) -> list[_Stream]:
+    def _streams(self) -> list[Stream]:
         return [*self._dialed.values(), *self._accepted.values()]
 
-    def _spawn(self, work: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _send(self, stream: _Stream | None, frame: Frame) -> None:
+    def _send(self, stream: Stream | None, frame: Frame) -> None:
         if stream is None or stream.writer.is_closing():
             return
-        if stream.writer.transport.get_write_buffer_size() > QUEUE_MAX_BYTES:
+        if stream.waiting_bytes() > QUEUE_MAX_BYTES:
             self._counters.add("peers_cut_off", "slow")
             stream.cut()
             return
-        stream.writer.write(frames.encode(frame))
+        stream.send(frame)
 
-    def _refuse(self, subject: str, reason: str, why: object) -> None:
-        """Count a peer that was not let in, or not let go on; say so once a minute."""
+    def _is_due(self, subject: str, reason: str) -> bool:
+        return self._complaints.is_due(subject, reason, time.monotonic())
+
+    def _refused(self, subject: str, reason: str, why: object) -> None:
+        """Not let in."""
         self._counters.add("peers_refused", reason)
-        if self._complaints.is_due(subject, reason, time.monotonic()):
+        if self._is_due(subject, reason):
             log.get().warning("peer refused", peer=subject, reason=reason, why=str(why))
 
-    def _left(self, subject: str, carries: str, error: Exception) -> None:
+    def _ended(self, site: str, carries: str, error: Exception) -> None:
+        """Was let in, or nearly, and is gone."""
         if isinstance(error, BadFrame):
             self._counters.add("peers_cut_off", "bad_frame")
-        if self._complaints.is_due(subject, f"{carries}: {error}"[:80] if self._is_of_tls(error) else carries, _now()):
-            log.get().info("peer stream ended", peer=subject, carries=carries, reason=str(error))
-
-    @staticmethod
-    def _is_of_tls(error: Exception) -> bool:
-        return isinstance(error, ssl.SSLError)
-
-    async def _greet(self, site: str, carries: str, sock: socket.socket, *, dialed: bool) -> tuple[_Stream, Identify]:
-        """TLS, the peer's name, the protocol. Raises: Refused, OSError, EOFError, BadFrame, TimeoutError."""
-        proof, loop = self._proof, asyncio.get_running_loop()
-        assert proof is not None  # there are peers
-        reader = asyncio.StreamReader()
-        protocol = asyncio.StreamReaderProtocol(reader)
-        try:
-            if dialed:
-                transport, _ = await loop.create_connection(
-                    lambda: protocol, sock=sock, ssl=proof.dialing, server_hostname="", ssl_handshake_timeout=HANDSHAKE_S
-                )
-            else:
-                transport, _ = await loop.connect_accepted_socket(
-                    lambda: protocol, sock, ssl=proof.accepting, ssl_handshake_timeout=HANDSHAKE_S
-                )
-        except ssl.SSLError as error:
-            raise Refused(credentials.why_refused(error), error) from error
-        shown = transport.get_extra_info("peercert")
-        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        stream = _Stream(reader, writer, credentials.serial_of(shown))
-        try:
-            if (named := credentials.site_of(shown)) != site:
-                raise Refused("another_name", f"its certificate is of {named}")
-            own, incarnation = self._identity
-            writer.write(frames.encode(Identify(frames.LOWEST, frames.HIGHEST, own, incarnation, carries)))
-            return stream, await self._identified(site, stream)
-        except BaseException:
-            stream.cut()
-            raise
-
-    async def _identified(self, site: str, stream: _Stream) -> Identify:
-        identify = await stream.read()
-        if not isinstance(identify, Identify):
-            raise BadFrame("it does not identify itself")
-        if identify.site != site:
-            raise Refused("another_name", f"it calls itself {identify.site[:64]}")
-        if frames.agreed(identify) is None:
-            spoken = f"{identify.lowest} to {identify.highest}"
-            raise Refused("protocol", f"it speaks {spoken}, we {frames.LOWEST} to {frames.HIGHEST}")
-        return identify
+            if self._is_due(site, "bad_frame"):
+                log.get().warning("peer cut off", peer=site, carries=carries, why=error.why)
+        elif self._is_due(site, carries):
+            log.get().info("peer stream ended", peer=site, carries=carries, why=str(error) or type(error).__name__)
 
     # --- our streams ------------------------------------------------------------------------------------------------
 
@@ -267,10 +211,11 @@ class PeerLink:
             try:
                 stream = await self._dial(site, address, carries, patience)
             except Refused as error:
-                self._refuse(site, error.reason, error)
-            except (OSError, EOFError, TimeoutError, BadFrame) as error:
-                if not isinstance(error, TimeoutError | ConnectionError):
-                    self._left(site, carries, error)
+                self._refused(site, error.reason, error)
+                await asyncio.sleep(REFUSED_PAUSE_S)
+            except (OSError, EOFError, BadFrame) as error:
+                if not isinstance(error, TimeoutError | ConnectionError):  # that it cannot be reached is seen in status
+                    self._ended(site, carries, error)
             else:
                 pause_s = patience.pause_s
                 await self._converse(site, carries, stream)
@@ -279,47 +224,40 @@ class PeerLink:
                 await asyncio.wait_for(woken.wait(), pause_s)
             pause_s = min(patience.pause_max_s, 2 * pause_s)
 
-    async def _dial(self, site: str, address: IPv6Address, carries: str, patience: Patience) -> _Stream:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as sock:
+    async def _dial(self, site: str, address: IPv6Address, carries: str, patience: Patience) -> Stream:
+        sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
             sock.bind((str(self._locator), 0))
             async with asyncio.timeout(patience.connect_s):
                 await asyncio.get_running_loop().sock_connect(sock, (str(address), PORT))
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, patience.unacknowledged_ms)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            async with asyncio.timeout(patience.greet_s):
-                kept = sock.dup()  # the transport owns it from now on
-                stream, _ = await self._greet(site, carries, kept, dialed=True)
-                return stream
+            _set_options(sock, patience.unacknowledged_ms)
+        except BaseException:
+            sock.close()
+            raise
+        async with asyncio.timeout(patience.greet_s):
+            stream, _ = await self._door.opened(sock, site, carries, self._paces[site, "dialed"])
+        return stream
 
-    async def _converse(self, site: str, carries: str, stream: _Stream) -> None:
+    async def _converse(self, site: str, carries: str, stream: Stream) -> None:
         """Our own stream to a peer, until it breaks."""
         self._dialed[site, carries] = stream
-        pace = Pace(RECORDS_PER_S)
         try:
             while True:
                 frame = await stream.read()
                 match frame:
-                    case StateSyncRequest(known, since):
+                    case StateSyncRequest(known, since) if carries == "changes":
                         self._feed(PeerAsked(site, known, since))
-                    case StateSyncAck():
+                    case StateSyncAck() if carries == "changes":
                         self._feed(RecordsAcknowledged(site, frame))
                     case _:
                         raise BadFrame(f"unexpected {type(frame).__name__}")
-                await self._breathe(pace, 1)
         except (OSError, EOFError, BadFrame) as error:
-            self._left(site, carries, error)
+            self._ended(site, carries, error)
         finally:
             stream.cut()
             self._dialed.pop((site, carries), None)
             if carries == "changes":
                 self._feed(PeerUnreachable(site))
-
-    async def _breathe(self, pace: Pace, amount: int) -> None:
-        """Leave the stream unread for as long as this peer sent too fast: TCP slows it down."""
-        wait_s = pace.take(amount, _now())
-        if wait_s:
-            self._counters.add("peers_slowed")
-            await asyncio.sleep(wait_s)
 
     # --- theirs -----------------------------------------------------------------------------------------------------
 
@@ -329,50 +267,53 @@ class PeerLink:
             try:
                 sock, (text, *_) = await loop.sock_accept(listener)
             except OSError as error:  # out of descriptors, or the caller hung up
-                self._refuse("listener", "not_accepted", error)
+                self._refused("stranger", "not_accepted", error)
                 await asyncio.sleep(0.1)
                 continue
             site = self._sites.get(IPv6Address(text))
             if site is None or self._greeting[site] >= GREETINGS_MAX:
-                self._refuse(site or "stranger", "too_many" if site else "unknown_locator", text)
                 sock.close()
+                self._refused(site or "stranger", "too_many" if site else "unknown_locator", text)
             else:
+                self._greeting[site] += 1
                 self._spawn(self._accept(site, sock))
+            await asyncio.sleep(0)  # a queue full of callers is not served in one turn of the loop
 
     async def _accept(self, site: str, sock: socket.socket) -> None:
         """A peer's stream to us, until it breaks."""
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         carries = "greeting"
         try:
-            self._greeting[site] += 1
-            try:
-                async with asyncio.timeout(SILENCE_MAX_S):
-                    stream, identify = await self._greet(site, carries, sock, dialed=False)
-            finally:
-                self._greeting[site] -= 1
+            identify, stream = await self._greet(site, sock)
             carries = identify.carries
             await self._listen(site, identify, stream)
         except Refused as error:
-            self._refuse(site, error.reason, error)
-        except (OSError, EOFError, BadFrame, TimeoutError) as error:
-            self._left(site, carries, error)
-        finally:
-            sock.close()
+            self._refused(site, error.reason, error)
+        except (OSError, EOFError, BadFrame) as error:
+            self._ended(site, carries, error)
 
-    async def _listen(self, site: str, identify: Identify, stream: _Stream) -> None:
+    async def _greet(self, site: str, sock: socket.socket) -> tuple[Identify, Stream]:
+        try:
+            _set_options(sock, UNREAD_MAX_MS)
+            async with asyncio.timeout(SILENCE_MAX_S):
+                stream, identify = await self._door.opened(sock, site, None, self._paces[site, "greeting"])
+            if identify.carries not in PATIENCE:
+                stream.cut()
+                raise BadFrame("it carries neither hello nor changes")
+        except BaseException:
+            asyncio.get_running_loop().call_later(HELD_S, self._greeting.subtract, (site,))
+            raise
+        self._greeting[site] -= 1
+        return identify, replace(stream, pace=self._paces[site, identify.carries])
+
+    async def _listen(self, site: str, identify: Identify, stream: Stream) -> None:
         carries = identify.carries
-        if carries not in PATIENCE:
-            stream.cut()
-            raise BadFrame("it carries neither hello nor changes")
-        old = self._accepted.pop((site, carries), None)
-        if old is not None:
+        if (old := self._accepted.pop((site, carries), None)) is not None:
             old.cut()
         self._accepted[site, carries] = stream
         for dialed in PATIENCE:
             self._woken[site, dialed].set()
         if carries == "changes":
             self._feed(PeerIdentified(site, identify.incarnation))
-        pace = Pace(RECORDS_PER_S)
         try:
             while True:
                 # A silent HELLO stream is a dead one; a stream of changes may be silent for long.
@@ -381,10 +322,8 @@ class PeerLink:
                 match frame:
                     case Hello() if carries == "hello":
                         self._feed(HelloReceived(site, frame))
-                        await self._breathe(pace, 1)
                     case StateSyncReply() if carries == "changes":
                         self._feed(RecordsReceived(site, identify.incarnation, frame))
-                        await self._breathe(pace, 1 + len(frame.records))
                     case _:
                         raise BadFrame(f"unexpected {type(frame).__name__}")
         finally:
@@ -393,5 +332,6 @@ class PeerLink:
                 del self._accepted[site, carries]
 
 
-def _now() -> float:
-    return time.monotonic()
+def _set_options(sock: socket.socket, unacknowledged_ms: int) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unacknowledged_ms)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

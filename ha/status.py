@@ -1,6 +1,6 @@
 """The home agent's status document: what the kernel and the neighbours report, beside what was wanted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from heapq import nsmallest
 from typing import Any
 
@@ -21,8 +21,9 @@ def status_document(
     agent: HomeAgent,
     present: Mapping[bytes, ForwardingEntry] | None,
     connected: dict[str, bool],
+    credentials: Mapping[str, Any],
     counters: dict[str, int],
-    trouble: str,
+    troubles: Iterable[str],
     now: float,
 ) -> dict[str, Any]:
     """The document of `xsp-ha status`.
@@ -31,9 +32,7 @@ def status_document(
     makes the brief document, without what rests on it.
     """
     serving = agent.serving
-    reasons = list(serving.decision.reasons)
-    if trouble:
-        reasons.append(trouble)
+    reasons = [*serving.decision.reasons, *troubles]
     return status.document(
         program="xsp-ha",
         instance=config.instance,
@@ -54,6 +53,7 @@ def status_document(
             "load": {"share": round(serving.load, 3), "prepending": serving.decision.prepend},
             "history": [_transition(one, now) for one in serving.history],
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
+            "credentials": dict(credentials),
             "peers": [_peer(site, agent, connected, now) for site in sorted(connected)],
             **({"bindings": _bindings(agent, present, now)} if present is not None else {}),
         },

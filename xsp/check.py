@@ -99,10 +99,10 @@ def _run_if_there(name: str, *words: str) -> None:
 
 def _home_agent(path: Path) -> None:
     config = ha.config.load(path)
-    if config.tls is not None:  # its paths are where the files will be; here they lie beside it
-        beside = (path.with_name(file.name) for file in (config.tls.authority, config.tls.certificate))
-        more = (path.with_name(file.name) for file in (config.tls.key, config.tls.revoked))
-        ha.credentials.load(*beside, *more, site=config.instance)
+    if (tls := config.tls) is not None:  # its paths are where the files will be; here they lie beside it
+        named = (tls.authority, tls.certificate, tls.key, tls.revoked)
+        authority, certificate, key, revoked = (path.with_name(file.name) for file in named)
+        ha.credentials.load(authority, certificate, key, revoked, config.instance)
 
 
 def _speaker(path: Path) -> None:

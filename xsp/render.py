@@ -35,7 +35,9 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What a site's files hold beyond public data: the table's public key, the set's cookie key, MD5 passwords, certificates."""
+    """What a site's files hold beyond public data: the table's public key, the set's cookie key, MD5 passwords, and
+    certificates.
+    """
 
     public_key: bytes
     cookie_key: bytes
@@ -57,7 +59,7 @@ def site_files(
         raise Refused("there is no aggregate to announce", "Run 'xsp aggregate add PREFIX' first")
     certificates, passwords = secrets.certificates, secrets.passwords
     if peers and certificates is None:
-        what = f"{site.name} has no certificate that is good, and home agents talk in TLS only"
+        what = f"{site.name} has no certificate that is good, by which its peers would know it"
         raise Refused(what, f"Run 'xsp site issue-certificate {site.name}'")
     values = {
         **_places(places, site.name),

@@ -58,7 +58,7 @@ class NeighbourRow(Table):
 
 
 class CertificateRow(Table):
-    """A site's certificate, PEM, and its private key, encrypted; times in ISO 8601, `revoked_at` empty if it is good."""
+    """A site's certificate, PEM, and its private key, encrypted; times in ISO 8601, `revoked_at` empty if never."""
 
     __tablename__ = "certificate"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)

@@ -213,7 +213,7 @@ def test_a_cut_or_changed_snapshot_is_refused_and_none_is_no_error(tmp_path: Pat
 @pytest.mark.parametrize(
     "frame",
     [
-        Identify(1, "site1", 77, "changes"),
+        Identify(1, 1, "site1", 77, "changes"),
         StateSyncRequest(77, 5),
         StateSyncReply(9, tuple(served_site().agent.snapshot(100.0)), True),
         StateSyncAck(9),

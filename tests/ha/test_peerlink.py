@@ -1,14 +1,13 @@
-"""Streams between home agents over real TCP: who is let in, what is cut off, what comes through."""
+"""Streams between home agents over real sockets with real certificates: what comes through, and what is bounded."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from ipaddress import IPv6Address
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ha import frames
 from ha.events import (
-    Event,
     HelloReceived,
     PeerAsked,
     PeerIdentified,
@@ -16,127 +15,224 @@ from ha.events import (
     RecordsAcknowledged,
     RecordsReceived,
 )
-from ha.frames import Frame, Hello, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
-from ha.peerlink import PORT, PeerLink
-from runtime.counters import Counters
+from ha.frames import Hello, StateSyncAck, StateSyncReply, StateSyncRequest, WireRecord
+from ha.peerlink import PORT, QUEUE_MAX_BYTES, RATES
+from tests.certificates import Authority
+from tests.ha.links import DEADLINE_S, HELLO, TWO, Caller, End, call, identify, in_namespace, prepare, until
 from tests.netns import Net, namespaces
 
 pytestmark = pytest.mark.netns
-
-ONE, TWO, STRANGER = (IPv6Address(f"2001:db8:{n}::1") for n in (1, 2, 3))
-HELLO = Hello(1 << 63, "ANNOUNCED", "announced", True, 3)
-DEADLINE_S = 10.0
 
 
 @pytest.fixture
 def net() -> Iterator[Net]:
     with namespaces() as made:
-        made.add("here")
-        for address in (ONE, TWO, STRANGER):
-            made.run("here", "ip", "addr", "add", f"{address}/128", "dev", "lo")
+        prepare(made)
         yield made
 
 
-class End:
-    """One site's link and what it heard."""
-
-    def __init__(self, site: str, locator: IPv6Address, peers: dict[str, IPv6Address]) -> None:
-        self.heard: list[Event] = []
-        self.counters = Counters()
-        self.link = PeerLink(site, locator, peers, 77, self.heard.append, self.counters)
-
-    async def until(self, kind: type[Event]) -> Event:
-        """The first event of this kind, waited for."""
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                for event in self.heard:
-                    if isinstance(event, kind):
-                        return event
-                await asyncio.sleep(0.01)
+@pytest.fixture
+def ca(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
 
 
-def in_namespace(net: Net, scenario: Callable[[], Awaitable[None]]) -> None:
-    async def bounded() -> None:
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
-
-    net.inside("here", lambda: asyncio.run(bounded()))
+def record(number: int, padding: int = 0) -> WireRecord:
+    home = bytes.fromhex("20010db8f0000000") + number.to_bytes(8, "big")
+    networks = ((bytes(16), 64),) * padding
+    return WireRecord(home, {}, (1, "site2"), ((1, "site2"), 1), ((1, "site2"), True, networks), 1, 9.0)
 
 
-def test_two_sites_find_each_other_and_talk(net: Net) -> None:
+async def talking(one: End, two: End) -> None:
+    """Both ends have their streams to each other."""
+    for end in (one, two):
+        await until(lambda end=end: all(end.link.connected().values()), "streams")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_two_sites_find_each_other_and_talk(net: Net, ca: Authority, plain: bool) -> None:
     async def scenario() -> None:
-        one, two = End("site1", ONE, {"site2": TWO}), End("site2", TWO, {"site1": ONE})
-        for end in (one, two):
-            await end.link.bind()
-            await end.link.start()
-        assert await one.until(PeerIdentified) == PeerIdentified("site2", 77)
+        one = await End("site1", None if plain else ca.site("site1"), "site2").start()
+        two = await End("site2", None if plain else ca.site("site2"), "site1").start()
+        await one.until(PeerIdentified("site2", 77))
+        await talking(one, two)
         one.link.ask("site2", 5, 9)
-        assert await two.until(PeerAsked) == PeerAsked("site1", 5, 9)
-        two.link.records("site1", StateSyncReply(3, (), True))
-        assert await one.until(RecordsReceived) == RecordsReceived("site2", 77, StateSyncReply(3, (), True))
+        await two.until(PeerAsked("site1", 5, 9))
+        reply = StateSyncReply(3, (), True)
+        two.link.records("site1", reply)
+        await one.until(RecordsReceived("site2", 77, reply))
         one.link.acknowledge("site2", StateSyncAck(3))
-        assert await two.until(RecordsAcknowledged) == RecordsAcknowledged("site1", StateSyncAck(3))
-        while not any(isinstance(event, HelloReceived) for event in two.heard):
+        await two.until(RecordsAcknowledged("site1", StateSyncAck(3)))
+        while HelloReceived("site1", HELLO) not in two.heard:
             one.link.hello(HELLO)
             await asyncio.sleep(0.01)
         await two.link.stop()
-        await one.until(PeerUnreachable)
+        await one.until(PeerUnreachable("site2"))
         await one.link.stop()
+        assert not one.refused() and not one.cut_off()
 
     in_namespace(net, scenario)
 
 
-def test_a_stranger_a_pretender_and_garbage_are_cut_off(net: Net) -> None:
+def test_a_site_in_plain_tcp_and_one_in_tls_refuse_each_other(net: Net, ca: Authority) -> None:
     async def scenario() -> None:
-        one = End("site1", ONE, {"site2": TWO})
-        await one.link.bind()
-        await one.link.start()
-        assert await _answer(STRANGER, [Identify(1, "site2", 1, "changes")]) == b""
-        assert await _answer(TWO, [Identify(1, "site3", 1, "changes")]) == b""
-        assert await _answer(TWO, [Identify(2, "site2", 1, "changes")]) == b""
-        assert await _answer(TWO, [StateSyncRequest(1, 1)]) == b""
-        assert await _answer(TWO, [Identify(1, "site2", 1, "hello"), StateSyncAck(1)]) == b""
-        assert await _answer(TWO, [], b"\xff\xff\xff\xff") == b""
-        assert await _answer(TWO, [], b"\0\0\0\4abcd") == b""
-        assert one.heard == []
-        assert one.counters.get("peers_refused", "unknown_locator") == 1
-        assert one.counters.get("peers_cut_off", "bad_frame") == 6
-        await one.link.stop()
+        one = await End("site1", ca.site("site1"), "site2").start()
+        two = await End("site2", None, "site1").start()
+        await until(lambda: bool(one.refused()["no_tls"] and two.cut_off()["bad_frame"]), "refusals")
+        assert not one.heard and not two.heard
+        for end in (one, two):
+            await end.link.stop()
 
     in_namespace(net, scenario)
 
 
-async def _answer(source: IPv6Address, said: list[Frame], octets: bytes = b"") -> bytes:
-    """Say this to site1 from `source`; everything it answers until it hangs up."""
-    reader, writer = await asyncio.open_connection(str(ONE), PORT, local_addr=(str(source), 0))
-    writer.write(b"".join(map(frames.encode, said)) + octets)
-    try:
-        return await reader.read()
-    except ConnectionResetError:
-        return b""
-    finally:
-        writer.close()
-
-
-def test_a_peer_that_dials_again_replaces_its_old_stream(net: Net) -> None:
+def test_a_peer_that_dials_again_replaces_its_old_stream(net: Net, ca: Authority) -> None:
     async def scenario() -> None:
-        one = End("site1", ONE, {"site2": TWO})
-        await one.link.bind()
-        await one.link.start()
-        streams = []
+        one = await End("site1", ca.site("site1"), "site2").start()
+        proof = ca.site("site2")
+        callers = []
         for incarnation in (1, 2):
-            reader, writer = await asyncio.open_connection(str(ONE), PORT, local_addr=(str(TWO), 0))
-            writer.write(frames.encode(Identify(1, "site2", incarnation, "changes")))
-            while PeerIdentified("site2", incarnation) not in one.heard:
-                await asyncio.sleep(0.01)
-            streams.append((reader, writer))
-        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await streams[0][0].readexactly(1)
+            caller = await call(TWO, proof.dialing, identify("site2", incarnation=incarnation))
+            assert await caller.read() == identify("site1", "", 77)
+            await one.until(PeerIdentified("site2", incarnation))
+            callers.append(caller)
+        assert await callers[0].until_cut() == b""
         one.link.ask("site2", 2, 0)
-        length = int.from_bytes(await streams[1][0].readexactly(4), "big")
-        assert frames.decode(await streams[1][0].readexactly(length)) == StateSyncRequest(2, 0)
-        for _, writer in streams:
-            writer.close()
+        assert await callers[1].read() == StateSyncRequest(2, 0)
+        callers[1].writer.close()
+        await one.link.stop()
+
+    in_namespace(net, scenario)
+
+
+def test_new_credentials_are_used_and_no_stream_is_dropped_for_them(net: Net, ca: Authority) -> None:
+    async def scenario() -> None:
+        ends = [
+            await End("site1", ca.site("site1"), "site2").start(),
+            await End("site2", ca.site("site2"), "site1").start(),
+        ]
+        one, two = ends
+        await talking(one, two)
+        renewed = ca.site("site1", days=100)
+        one.link.renew(renewed)
+        one.link.records("site2", StateSyncReply(1, (), True))
+        await two.until(RecordsReceived("site1", 77, StateSyncReply(1, (), True)))
+        caller = await call(TWO, ca.load("site2").dialing)
+        shown = caller.writer.get_extra_info("peercert")
+        assert int(shown["serialNumber"], 16) == renewed.serial
+        caller.writer.close()
+        assert all(PeerUnreachable(peer) not in end.heard for end, peer in ((one, "site2"), (two, "site1")))
+        for end in ends:
+            await end.link.stop()
+
+    in_namespace(net, scenario)
+
+
+def test_a_revoked_peer_is_cut_off_at_once_and_stays_out_until_it_has_a_new_certificate(
+    net: Net, ca: Authority
+) -> None:
+    async def scenario() -> None:
+        ca.issue("site1")
+        issued = ca.issue("site2")
+        one = await End("site1", ca.load("site1"), "site2").start()
+        two = await End("site2", ca.load("site2"), "site1").start()
+        await talking(one, two)
+        ca.revoke(issued)
+        one.link.renew(ca.load("site1"))
+        await one.until(PeerUnreachable("site2"))
+        await until(lambda: bool(one.refused()["revoked"] and two.refused()["refuses_us"]), "refusals at both ends")
+        assert one.cut_off() == {"revoked": 4}
+        assert one.link.connected() == {"site2": False}
+        two.link.renew(ca.site("site2"))
+        await talking(one, two)
+        for end in (one, two):
+            await end.link.stop()
+
+    in_namespace(net, scenario)
+
+
+async def listen_as(site: str, proof: object, sort: str) -> tuple[asyncio.Server, list[Caller]]:
+    """A peer played by hand that takes the streams dialed to it and never reads on."""
+    taken: list[Caller] = []
+
+    async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = Caller(reader, writer)
+        first = await caller.read()
+        await caller.say(identify(site, ""))
+        if getattr(first, "carries", "") == sort:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            taken.append(caller)
+
+    server = await asyncio.start_server(accepted, str(TWO), PORT, ssl=proof)  # type: ignore[arg-type]
+    return server, taken
+
+
+def test_a_peer_that_never_reads_is_cut_off_and_the_others_get_everything(net: Net, ca: Authority) -> None:
+    async def scenario() -> None:
+        three = await End("site3", ca.site("site3"), "site1").start()
+        server, taken = await listen_as("site2", ca.site("site2").accepting, "changes")
+        one = await End("site1", ca.site("site1"), "site2", "site3").start()
+        await until(lambda: all(one.link.connected().values()) and bool(taken), "streams")
+        frame = StateSyncReply(1, tuple(record(n, 20) for n in range(frames.RECORDS_PER_FRAME)), False)
+        size, sent = len(frames.encode(frame)), 0
+        while not one.cut_off():
+            one.link.records("site2", frame)
+            sent += size
+            await asyncio.sleep(0)
+        assert sent < QUEUE_MAX_BYTES + 16 * 1024 * 1024  # the kernel's buffers included
+        await one.until(PeerUnreachable("site2"))
+        last = StateSyncReply(2, (), True)
+        one.link.records("site3", last)
+        await three.until(RecordsReceived("site1", 77, last))
+        assert one.cut_off()["slow"] == 1 and PeerUnreachable("site3") not in one.heard
+        server.close()
+        for end in (one, three):
+            await end.link.stop()
+
+    in_namespace(net, scenario)
+
+
+def test_a_peer_that_floods_us_is_read_at_its_pace_and_the_others_are_heard_in_time(net: Net, ca: Authority) -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        one = await End("site1", ca.site("site1"), "site2", "site3").start()
+        three = await End("site3", ca.site("site3"), "site1").start()
+        await until(lambda: all(three.link.connected().values()), "streams")
+        frame = frames.encode(StateSyncReply(0, tuple(map(record, range(200))), False))
+        flood = await call(TWO, ca.site("site2").dialing, identify("site2"))
+        began = loop.time()
+        pouring = asyncio.create_task(pour(flood, frame))
+        slowest = 0.0
+        for number in range(20):
+            said, hello = loop.time(), Hello(number, "ANNOUNCED", "announced", True, 3)
+            three.link.hello(hello)
+            await one.until(HelloReceived("site3", hello))
+            slowest = max(slowest, loop.time() - said)
+            await asyncio.sleep(0.1)
+        read = sum(len(event.frame.records) for event in one.heard if isinstance(event, RecordsReceived))
+        assert 0 < read < RATES["changes"] * (1 + loop.time() - began) * 1.1
+        assert one.counters.get("peers_slowed") > 0
+        assert slowest < 0.5
+        pouring.cancel()
+        flood.writer.transport.abort()
+        for end in (one, three):
+            await end.link.stop()
+
+    in_namespace(net, scenario)
+
+
+async def pour(caller: Caller, octets: bytes) -> None:
+    while True:
+        await caller.say(octets=octets * 10)
+        await asyncio.sleep(0)
+
+
+def test_a_stream_of_hellos_that_falls_silent_ends(net: Net, ca: Authority) -> None:
+    async def scenario() -> None:
+        one = await End("site1", ca.site("site1"), "site2").start()
+        caller = await call(TWO, ca.site("site2").dialing, identify("site2", "hello"), HELLO)
+        await one.until(HelloReceived("site2", HELLO))
+        async with asyncio.timeout(DEADLINE_S):
+            await caller.until_cut()
         await one.link.stop()
 
     in_namespace(net, scenario)

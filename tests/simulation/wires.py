@@ -72,7 +72,9 @@ class Stream:
         self._life += 1
         assert self.dialer.agent is not None  # it runs
         incarnation = self.dialer.agent.replication.incarnation
-        self.send(0, frames.encode(Identify(frames.PROTOCOL, self.dialer.name, incarnation, self.carries)))
+        self.send(
+            0, frames.encode(Identify(frames.LOWEST, frames.HIGHEST, self.dialer.name, incarnation, self.carries))
+        )
 
     def break_(self) -> None:
         """The connection is gone, with all that was under way; the dialer notices and dials again."""

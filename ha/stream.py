@@ -1,0 +1,159 @@
+"""A stream between two home agents: the door it comes through, and the frames on it. Decides who is there, no more.
+
+Theory of operation. Both ends prove themselves in TLS 1.3 with certificates of the xSP's authority
+(`ha/credentials.py`), then both send `Identify`. A stream counts only if certificate, locator and `Identify` name the
+same site, and if there is a protocol that both speak. `proof` None: plain TCP, for those who asked for it in their
+configuration; then the locator is all there is. Every read is bounded: in octets, in records, and by the pace at which
+this peer is listened to, which is remembered from one stream to the next.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+
+from ha import credentials, frames
+from ha.credentials import Credentials
+from ha.frames import BadFrame, Frame, Identify, StateSyncReply, StateSyncRequest
+from ha.pace import Pace
+from runtime.counters import Counters
+
+HANDSHAKE_S = 2.0
+GREETING_MAX_BYTES = 4096
+RECORDS_MAX = (
+    5 * frames.RECORDS_PER_FRAME
+)  # a later release may send more at once, but not so that our loop stands still
+OCTETS_PER_UNIT = 256  # of pace: a record with two bindings has about as many
+REQUEST_UNITS = 10_000  # of pace: the answer may be all records
+
+_TLS_HANDSHAKE = 0x16  # RFC 8446 5.1
+
+
+class Refused(Exception):
+    """A peer that is not let in. Field: `reason`, one word to count by."""
+
+    def __init__(self, reason: str, why: object) -> None:
+        super().__init__(str(why))
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A connection whose other end has proved its name. `serial`: of its certificate, 0 in plain TCP."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    serial: int
+    pace: Pace
+    counters: Counters
+
+    def cut(self) -> None:
+        """End it now, whatever waits to be sent."""
+        self.writer.transport.abort()
+
+    def send(self, frame: Frame) -> None:
+        """Put a frame behind those that wait."""
+        self.writer.write(frames.encode(frame))
+
+    def waiting_bytes(self) -> int:
+        """What the peer has not taken yet, beyond the kernel's buffers."""
+        return self.writer.transport.get_write_buffer_size()
+
+    async def read(self, max_bytes: int = frames.MAX_FRAME_BYTES) -> Frame:
+        """The next frame, as soon as this peer may say more. Raises: BadFrame, EOFError, OSError."""
+        if wait_s := self.pace.wait_s(time.monotonic()):
+            self.counters.add("peers_slowed")
+            await asyncio.sleep(wait_s)
+        prefix = await self.reader.readexactly(4)
+        length = int.from_bytes(prefix, "big")
+        if length > max_bytes:
+            if prefix[0] == _TLS_HANDSHAKE:
+                raise BadFrame("it speaks TLS, and we are told to speak plain TCP")
+            raise BadFrame(f"a frame of {length} octets is more than {max_bytes}")
+        frame = frames.decode(await self.reader.readexactly(length))
+        self.pace.take(_units(frame) + length / OCTETS_PER_UNIT, time.monotonic())
+        if isinstance(frame, StateSyncReply) and len(frame.records) > RECORDS_MAX:
+            raise BadFrame(f"{len(frame.records)} records in a frame are more than {RECORDS_MAX}")
+        return frame
+
+
+class Door:
+    """Lets peers in. `proof` may be replaced at any time; streams that are through are not asked again."""
+
+    def __init__(self, site: str, incarnation: int, proof: Credentials | None, counters: Counters) -> None:
+        self._site, self._incarnation = site, incarnation
+        self._counters = counters
+        self.proof = proof
+
+    async def opened(self, sock: socket.socket, site: str, carries: str | None, pace: Pace) -> tuple[Stream, Identify]:
+        """A stream to `site` on a connection that we dialed (to carry this) or accepted (None); owns the socket.
+
+        Raises: Refused, BadFrame, OSError, EOFError.
+        """
+        stream, named = (
+            await self._in_tls(sock, pace, dialed=carries is not None)
+            if self.proof
+            else (await self._in_the_clear(sock, pace), site)
+        )
+        try:
+            if named != site:
+                raise Refused("another_name", f"its certificate is of {named!r}")
+            stream.send(Identify(frames.LOWEST, frames.HIGHEST, self._site, self._incarnation, carries or ""))
+            return stream, await self._identified(stream, site)
+        except ssl.SSLError as error:  # in TLS 1.3 the one who dialed hears only now that it is not accepted
+            stream.cut()
+            raise Refused(credentials.why_refused(error), error) from error
+        except BaseException:
+            stream.cut()
+            raise
+
+    async def _in_tls(self, sock: socket.socket, pace: Pace, *, dialed: bool) -> tuple[Stream, str | None]:
+        assert self.proof is not None  # asked before
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        try:
+            if dialed:
+                transport, _ = await loop.create_connection(
+                    lambda: protocol,
+                    sock=sock,
+                    ssl=self.proof.dialing,
+                    server_hostname="",
+                    ssl_handshake_timeout=HANDSHAKE_S,
+                )
+            else:
+                transport, _ = await loop.connect_accepted_socket(
+                    lambda: protocol, sock, ssl=self.proof.accepting, ssl_handshake_timeout=HANDSHAKE_S
+                )
+        except ssl.SSLError as error:
+            raise Refused(credentials.why_refused(error), error) from error
+        shown = transport.get_extra_info("peercert")
+        writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+        stream = Stream(reader, writer, credentials.serial_of(shown), pace, self._counters)
+        return stream, credentials.site_of(shown)
+
+    async def _in_the_clear(self, sock: socket.socket, pace: Pace) -> Stream:
+        reader, writer = await asyncio.open_connection(sock=sock)
+        return Stream(reader, writer, 0, pace, self._counters)
+
+    async def _identified(self, stream: Stream, site: str) -> Identify:
+        identify = await stream.read(GREETING_MAX_BYTES)
+        if not isinstance(identify, Identify):
+            raise BadFrame("it does not identify itself")
+        if identify.site != site:
+            raise Refused("another_name", f"it calls itself {identify.site[:64]!r}")
+        if frames.agreed(identify) is None:
+            spoken = f"{identify.lowest} to {identify.highest}"
+            raise Refused("protocol", f"it speaks {spoken}, we {frames.LOWEST} to {frames.HIGHEST}")
+        return identify
+
+
+def _units(frame: Frame) -> int:
+    match frame:
+        case StateSyncReply():
+            return 1 + len(frame.records)
+        case StateSyncRequest():
+            return REQUEST_UNITS
+        case _:
+            return 1
