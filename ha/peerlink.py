@@ -212,8 +212,8 @@ class PeerLink:
                 stream = await self._dial(site, address, carries, patience)
             except Refused as error:
                 self._refused(site, error.reason, error)
-                await asyncio.sleep(REFUSED_PAUSE_S)
-            except (OSError, EOFError, BadFrame) as error:
+                pause_s = REFUSED_PAUSE_S
+            except (OSError, BadFrame) as error:
                 if not isinstance(error, TimeoutError | ConnectionError):  # that it cannot be reached is seen in status
                     self._ended(site, carries, error)
             else:

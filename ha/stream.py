@@ -89,49 +89,48 @@ class Door:
     async def opened(self, sock: socket.socket, site: str, carries: str | None, pace: Pace) -> tuple[Stream, Identify]:
         """A stream to `site` on a connection that we dialed (to carry this) or accepted (None); owns the socket.
 
-        Raises: Refused, BadFrame, OSError, EOFError.
+        Raises: Refused, BadFrame, OSError.
         """
-        stream, named = (
-            await self._in_tls(sock, pace, dialed=carries is not None)
-            if self.proof
-            else (await self._in_the_clear(sock, pace), site)
-        )
         try:
-            if named != site:
-                raise Refused("another_name", f"its certificate is of {named!r}")
-            stream.send(Identify(frames.LOWEST, frames.HIGHEST, self._site, self._incarnation, carries or ""))
-            return stream, await self._identified(stream, site)
-        except ssl.SSLError as error:  # in TLS 1.3 the one who dialed hears only now that it is not accepted
-            stream.cut()
+            named: str | None = site
+            if self.proof is None:
+                stream = await self._in_the_clear(sock, pace)
+            else:
+                stream, named = await self._in_tls(sock, self.proof, pace, dialed=carries is not None)
+            try:
+                if named != site:
+                    raise Refused("another_name", f"its certificate is of {named!r}")
+                stream.send(Identify(frames.LOWEST, frames.HIGHEST, self._site, self._incarnation, carries or ""))
+                return stream, await self._identified(stream, site)
+            except BaseException:
+                stream.cut()
+                raise
+        except ssl.SSLError as error:
             raise Refused(credentials.why_refused(error), error) from error
-        except BaseException:
-            stream.cut()
-            raise
+        except (ConnectionError, EOFError) as error:  # asyncio sends no alert, and one who does not like us hangs up
+            raise Refused("hung_up", "it hung up before we were through; its log may say why") from error
 
-    async def _in_tls(self, sock: socket.socket, pace: Pace, *, dialed: bool) -> tuple[Stream, str | None]:
-        assert self.proof is not None  # asked before
+    async def _in_tls(
+        self, sock: socket.socket, proof: Credentials, pace: Pace, *, dialed: bool
+    ) -> tuple[Stream, str | None]:
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
-        try:
-            if dialed:
-                transport, _ = await loop.create_connection(
-                    lambda: protocol,
-                    sock=sock,
-                    ssl=self.proof.dialing,
-                    server_hostname="",
-                    ssl_handshake_timeout=HANDSHAKE_S,
-                )
-            else:
-                transport, _ = await loop.connect_accepted_socket(
-                    lambda: protocol, sock, ssl=self.proof.accepting, ssl_handshake_timeout=HANDSHAKE_S
-                )
-        except ssl.SSLError as error:
-            raise Refused(credentials.why_refused(error), error) from error
+        if dialed:
+            transport, _ = await loop.create_connection(
+                lambda: protocol,
+                sock=sock,
+                ssl=proof.dialing,
+                server_hostname="",
+                ssl_handshake_timeout=HANDSHAKE_S,
+            )
+        else:
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, sock, ssl=proof.accepting, ssl_handshake_timeout=HANDSHAKE_S
+            )
         shown = transport.get_extra_info("peercert")
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-        stream = Stream(reader, writer, credentials.serial_of(shown), pace, self._counters)
-        return stream, credentials.site_of(shown)
+        return Stream(reader, writer, credentials.serial_of(shown), pace, self._counters), credentials.site_of(shown)
 
     async def _in_the_clear(self, sock: socket.socket, pace: Pace) -> Stream:
         reader, writer = await asyncio.open_connection(sock=sock)

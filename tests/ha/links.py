@@ -1,10 +1,17 @@
-"""Sites' links and callers of every kind on one machine: three locators, real sockets, real certificates."""
+"""Sites' links and callers of every kind on one machine: real sockets, real certificates, no namespace.
+
+The locators are IPv4-mapped loopback addresses, which every machine has without being asked, so root is not needed.
+They differ from process to process: two runs at once do not meet.
+"""
 
 import asyncio
 import contextlib
+import os
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
@@ -14,29 +21,30 @@ from ha.events import Event
 from ha.frames import Frame, Hello, Identify
 from ha.peerlink import PORT, PeerLink
 from runtime.counters import Counters
-from tests.netns import Net
 
-ONE, TWO, THREE, STRANGER = (IPv6Address(f"2001:db8:{n}::1") for n in (1, 2, 3, 4))
+_PLACE = os.getpid() % 0x10000
+ONE, TWO, THREE, STRANGER = (IPv6Address(f"::ffff:127.{_PLACE >> 8}.{_PLACE & 255}.{n}") for n in (1, 2, 3, 4))
 LOCATORS = {"site1": ONE, "site2": TWO, "site3": THREE}
 HELLO = Hello(1 << 63, "ANNOUNCED", "announced", True, 3)
 DEADLINE_S = 10.0
 
 
-def prepare(net: Net) -> None:
-    """One node with all locators."""
-    net.add("here")
-    for address in (*LOCATORS.values(), STRANGER):
-        net.run("here", "ip", "addr", "add", f"{address}/128", "dev", "lo")
-
-
-def in_namespace(net: Net, scenario: Callable[[], Awaitable[None]]) -> None:
-    """Run it there, with a bound."""
+def play(scenario: Callable[[AsyncExitStack], Awaitable[None]]) -> None:
+    """Run it, with a bound; what it puts on the stack is ended after it."""
 
     async def bounded() -> None:
-        async with asyncio.timeout(3 * DEADLINE_S):
-            await scenario()
+        async with asyncio.timeout(3 * DEADLINE_S), AsyncExitStack() as stage:
+            await scenario(stage)
 
-    net.inside("here", lambda: asyncio.run(bounded()))
+    asyncio.run(bounded())
+
+
+def listener(address: IPv6Address) -> socket.socket:
+    """A socket that listens where a site does."""
+    sock = socket.socket(socket.AF_INET6)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((str(address), PORT))
+    return sock
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
@@ -58,7 +66,8 @@ class End:
         known = {peer: LOCATORS[peer] for peer in peers}
         self.link = PeerLink(site, LOCATORS[site], known, 77, proof, self.heard.append, self.counters)
 
-    async def start(self) -> "End":
+    async def start(self, stage: AsyncExitStack) -> "End":
+        stage.push_async_callback(self.link.stop)
         await self.link.bind()
         await self.link.start()
         return self
@@ -107,16 +116,17 @@ class Caller:
             return await self.reader.read()
         except (ConnectionError, ssl.SSLError):
             return b""
-        finally:
-            self.writer.close()
 
 
-async def call(source: IPv6Address, context: ssl.SSLContext | None, *said: Frame, octets: bytes = b"") -> Caller:
-    """Call site1. Raises: OSError if there is no handshake."""
+async def call(
+    stage: AsyncExitStack, source: IPv6Address, context: ssl.SSLContext | None, *said: Frame, octets: bytes = b""
+) -> Caller:
+    """Call site1; ends with the stage. Raises: OSError if there is no handshake."""
     name = None if context is None else ""
     reader, writer = await asyncio.open_connection(
         str(ONE), PORT, local_addr=(str(source), 0), ssl=context, server_hostname=name
     )
+    stage.callback(writer.transport.abort)
     caller = Caller(reader, writer)
     await caller.say(*said, octets=octets)
     return caller

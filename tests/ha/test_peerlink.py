@@ -1,7 +1,8 @@
 """Streams between home agents over real sockets with real certificates: what comes through, and what is bounded."""
 
 import asyncio
-from collections.abc import Iterator
+import ssl
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,9 @@ from ha.events import (
     RecordsReceived,
 )
 from ha.frames import Hello, StateSyncAck, StateSyncReply, StateSyncRequest, WireRecord
-from ha.peerlink import PORT, QUEUE_MAX_BYTES, RATES
+from ha.peerlink import QUEUE_MAX_BYTES, RATES
 from tests.certificates import Authority
-from tests.ha.links import DEADLINE_S, HELLO, TWO, Caller, End, call, identify, in_namespace, prepare, until
-from tests.netns import Net, namespaces
-
-pytestmark = pytest.mark.netns
-
-
-@pytest.fixture
-def net() -> Iterator[Net]:
-    with namespaces() as made:
-        prepare(made)
-        yield made
+from tests.ha.links import DEADLINE_S, HELLO, TWO, Caller, End, call, identify, listener, play, until
 
 
 @pytest.fixture
@@ -49,10 +40,10 @@ async def talking(one: End, two: End) -> None:
 
 
 @pytest.mark.parametrize("plain", [False, True])
-def test_two_sites_find_each_other_and_talk(net: Net, ca: Authority, plain: bool) -> None:
-    async def scenario() -> None:
-        one = await End("site1", None if plain else ca.site("site1"), "site2").start()
-        two = await End("site2", None if plain else ca.site("site2"), "site1").start()
+def test_two_sites_find_each_other_and_talk(ca: Authority, plain: bool) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
+        one = await End("site1", None if plain else ca.site("site1"), "site2").start(stage)
+        two = await End("site2", None if plain else ca.site("site2"), "site1").start(stage)
         await one.until(PeerIdentified("site2", 77))
         await talking(one, two)
         one.link.ask("site2", 5, 9)
@@ -67,48 +58,43 @@ def test_two_sites_find_each_other_and_talk(net: Net, ca: Authority, plain: bool
             await asyncio.sleep(0.01)
         await two.link.stop()
         await one.until(PeerUnreachable("site2"))
-        await one.link.stop()
         assert not one.refused() and not one.cut_off()
 
-    in_namespace(net, scenario)
+    play(scenario)
 
 
-def test_a_site_in_plain_tcp_and_one_in_tls_refuse_each_other(net: Net, ca: Authority) -> None:
-    async def scenario() -> None:
-        one = await End("site1", ca.site("site1"), "site2").start()
-        two = await End("site2", None, "site1").start()
-        await until(lambda: bool(one.refused()["no_tls"] and two.cut_off()["bad_frame"]), "refusals")
+def test_a_site_in_plain_tcp_and_one_in_tls_refuse_each_other(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
+        two = await End("site2", None, "site1").start(stage)
+        await until(lambda: bool(one.refused() and two.refused() + two.cut_off()), "refusals")
         assert not one.heard and not two.heard
-        for end in (one, two):
-            await end.link.stop()
 
-    in_namespace(net, scenario)
+    play(scenario)
 
 
-def test_a_peer_that_dials_again_replaces_its_old_stream(net: Net, ca: Authority) -> None:
-    async def scenario() -> None:
-        one = await End("site1", ca.site("site1"), "site2").start()
+def test_a_peer_that_dials_again_replaces_its_old_stream(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
         proof = ca.site("site2")
         callers = []
         for incarnation in (1, 2):
-            caller = await call(TWO, proof.dialing, identify("site2", incarnation=incarnation))
+            caller = await call(stage, TWO, proof.dialing, identify("site2", incarnation=incarnation))
             assert await caller.read() == identify("site1", "", 77)
             await one.until(PeerIdentified("site2", incarnation))
             callers.append(caller)
         assert await callers[0].until_cut() == b""
         one.link.ask("site2", 2, 0)
         assert await callers[1].read() == StateSyncRequest(2, 0)
-        callers[1].writer.close()
-        await one.link.stop()
 
-    in_namespace(net, scenario)
+    play(scenario)
 
 
-def test_new_credentials_are_used_and_no_stream_is_dropped_for_them(net: Net, ca: Authority) -> None:
-    async def scenario() -> None:
+def test_new_credentials_are_used_and_no_stream_is_dropped_for_them(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
         ends = [
-            await End("site1", ca.site("site1"), "site2").start(),
-            await End("site2", ca.site("site2"), "site1").start(),
+            await End("site1", ca.site("site1"), "site2").start(stage),
+            await End("site2", ca.site("site2"), "site1").start(stage),
         ]
         one, two = ends
         await talking(one, two)
@@ -116,45 +102,39 @@ def test_new_credentials_are_used_and_no_stream_is_dropped_for_them(net: Net, ca
         one.link.renew(renewed)
         one.link.records("site2", StateSyncReply(1, (), True))
         await two.until(RecordsReceived("site1", 77, StateSyncReply(1, (), True)))
-        caller = await call(TWO, ca.load("site2").dialing)
+        caller = await call(stage, TWO, ca.load("site2").dialing)
         shown = caller.writer.get_extra_info("peercert")
         assert int(shown["serialNumber"], 16) == renewed.serial
-        caller.writer.close()
         assert all(PeerUnreachable(peer) not in end.heard for end, peer in ((one, "site2"), (two, "site1")))
-        for end in ends:
-            await end.link.stop()
 
-    in_namespace(net, scenario)
+    play(scenario)
 
 
-def test_a_revoked_peer_is_cut_off_at_once_and_stays_out_until_it_has_a_new_certificate(
-    net: Net, ca: Authority
-) -> None:
-    async def scenario() -> None:
+def test_a_revoked_peer_is_cut_off_at_once_and_stays_out_until_it_has_a_new_certificate(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
         ca.issue("site1")
         issued = ca.issue("site2")
-        one = await End("site1", ca.load("site1"), "site2").start()
-        two = await End("site2", ca.load("site2"), "site1").start()
+        one = await End("site1", ca.load("site1"), "site2").start(stage)
+        two = await End("site2", ca.load("site2"), "site1").start(stage)
         await talking(one, two)
         ca.revoke(issued)
         one.link.renew(ca.load("site1"))
         await one.until(PeerUnreachable("site2"))
-        await until(lambda: bool(one.refused()["revoked"] and two.refused()["refuses_us"]), "refusals at both ends")
+        await until(lambda: bool(one.refused()["revoked"] and two.refused()["hung_up"]), "refusals at both ends")
         assert one.cut_off() == {"revoked": 4}
         assert one.link.connected() == {"site2": False}
         two.link.renew(ca.site("site2"))
         await talking(one, two)
-        for end in (one, two):
-            await end.link.stop()
 
-    in_namespace(net, scenario)
+    play(scenario)
 
 
-async def listen_as(site: str, proof: object, sort: str) -> tuple[asyncio.Server, list[Caller]]:
+async def listen_as(stage: AsyncExitStack, site: str, proof: ssl.SSLContext, sort: str) -> list[Caller]:
     """A peer played by hand that takes the streams dialed to it and never reads on."""
     taken: list[Caller] = []
 
     async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        stage.callback(writer.transport.abort)
         caller = Caller(reader, writer)
         first = await caller.read()
         await caller.say(identify(site, ""))
@@ -162,15 +142,16 @@ async def listen_as(site: str, proof: object, sort: str) -> tuple[asyncio.Server
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             taken.append(caller)
 
-    server = await asyncio.start_server(accepted, str(TWO), PORT, ssl=proof)  # type: ignore[arg-type]
-    return server, taken
+    server = await asyncio.start_server(accepted, sock=listener(TWO), ssl=proof)
+    stage.callback(server.close)
+    return taken
 
 
-def test_a_peer_that_never_reads_is_cut_off_and_the_others_get_everything(net: Net, ca: Authority) -> None:
-    async def scenario() -> None:
-        three = await End("site3", ca.site("site3"), "site1").start()
-        server, taken = await listen_as("site2", ca.site("site2").accepting, "changes")
-        one = await End("site1", ca.site("site1"), "site2", "site3").start()
+def test_a_peer_that_never_reads_is_cut_off_and_the_others_get_everything(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
+        three = await End("site3", ca.site("site3"), "site1").start(stage)
+        taken = await listen_as(stage, "site2", ca.site("site2").accepting, "changes")
+        one = await End("site1", ca.site("site1"), "site2", "site3").start(stage)
         await until(lambda: all(one.link.connected().values()) and bool(taken), "streams")
         frame = StateSyncReply(1, tuple(record(n, 20) for n in range(frames.RECORDS_PER_FRAME)), False)
         size, sent = len(frames.encode(frame)), 0
@@ -184,21 +165,18 @@ def test_a_peer_that_never_reads_is_cut_off_and_the_others_get_everything(net: N
         one.link.records("site3", last)
         await three.until(RecordsReceived("site1", 77, last))
         assert one.cut_off()["slow"] == 1 and PeerUnreachable("site3") not in one.heard
-        server.close()
-        for end in (one, three):
-            await end.link.stop()
 
-    in_namespace(net, scenario)
+    play(scenario)
 
 
-def test_a_peer_that_floods_us_is_read_at_its_pace_and_the_others_are_heard_in_time(net: Net, ca: Authority) -> None:
-    async def scenario() -> None:
+def test_a_peer_that_floods_us_is_read_at_its_pace_and_the_others_are_heard_in_time(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
         loop = asyncio.get_running_loop()
-        one = await End("site1", ca.site("site1"), "site2", "site3").start()
-        three = await End("site3", ca.site("site3"), "site1").start()
+        one = await End("site1", ca.site("site1"), "site2", "site3").start(stage)
+        three = await End("site3", ca.site("site3"), "site1").start(stage)
         await until(lambda: all(three.link.connected().values()), "streams")
         frame = frames.encode(StateSyncReply(0, tuple(map(record, range(200))), False))
-        flood = await call(TWO, ca.site("site2").dialing, identify("site2"))
+        flood = await call(stage, TWO, ca.site("site2").dialing, identify("site2"))
         began = loop.time()
         pouring = asyncio.create_task(pour(flood, frame))
         slowest = 0.0
@@ -213,11 +191,8 @@ def test_a_peer_that_floods_us_is_read_at_its_pace_and_the_others_are_heard_in_t
         assert one.counters.get("peers_slowed") > 0
         assert slowest < 0.5
         pouring.cancel()
-        flood.writer.transport.abort()
-        for end in (one, three):
-            await end.link.stop()
 
-    in_namespace(net, scenario)
+    play(scenario)
 
 
 async def pour(caller: Caller, octets: bytes) -> None:
@@ -226,13 +201,12 @@ async def pour(caller: Caller, octets: bytes) -> None:
         await asyncio.sleep(0)
 
 
-def test_a_stream_of_hellos_that_falls_silent_ends(net: Net, ca: Authority) -> None:
-    async def scenario() -> None:
-        one = await End("site1", ca.site("site1"), "site2").start()
-        caller = await call(TWO, ca.site("site2").dialing, identify("site2", "hello"), HELLO)
+def test_a_stream_of_hellos_that_falls_silent_ends(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
+        caller = await call(stage, TWO, ca.site("site2").dialing, identify("site2", "hello"), HELLO)
         await one.until(HelloReceived("site2", HELLO))
         async with asyncio.timeout(DEADLINE_S):
             await caller.until_cut()
-        await one.link.stop()
 
-    in_namespace(net, scenario)
+    play(scenario)
