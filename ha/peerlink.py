@@ -221,7 +221,8 @@ class PeerLink:
                 await self._converse(site, carries, stream)
             # A peer that dials us is back: no reason to wait out the pause.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(woken.wait(), pause_s)
+                async with asyncio.timeout(pause_s):  # wait_for would swallow a cancellation that comes with the event
+                    await woken.wait()
             pause_s = min(patience.pause_max_s, 2 * pause_s)
 
     async def _dial(self, site: str, address: IPv6Address, carries: str, patience: Patience) -> Stream:
