@@ -23,11 +23,16 @@ def gauges(document: Document) -> Iterator[Gauge]:
     yield Gauge("forwarded", "customers whose forwarding the kernel has confirmed", cache["wanted"])
     yield Gauge("load_share", "share of the site's capacity in use, 0 if not measured", document["load"]["share"])
     yield Gauge("prepending", "1 if the path is made longer because of the load", document["load"]["prepending"])
-    if "days_left" in (mine := document["credentials"]):
-        yield Gauge("certificate_days_left", "whole days until this site's certificate is over", mine["days_left"])
-        yield Gauge("certificate_alarm", "1 if a new certificate is needed, soon or now", bool(mine["alarm"]))
+    yield from certificate(document["credentials"])
     for row in document["peers"]:
         yield from _peer(row)
+
+
+def certificate(section: Document) -> Iterator[Gauge]:
+    """The gauges of the section `credentials`; none in plain TCP."""
+    if "days_left" in section:
+        yield Gauge("certificate_days_left", "whole days until this site's certificate is over", section["days_left"])
+        yield Gauge("certificate_alarm", "1 if a new certificate is needed, soon or now", bool(section["alarm"]))
 
 
 def _peer(row: Document) -> Iterator[Gauge]:

@@ -6,7 +6,6 @@ or is revoked, so that a site may take the new one over when it likes. Returns p
 """
 
 import datetime
-from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,21 +14,12 @@ from xsp import authority
 from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
 from xsp.exits import Exit
+from xsp.model import SiteCertificates
 from xsp.tables import CertificateRow, Setting, SiteRow
 from xsp.vault import Vault
 
 DEFAULT_DAYS = 397  # a year and a month: renewed once a year, with time left to be late
 MAX_DAYS = 825
-
-
-@dataclass(frozen=True, slots=True)
-class SiteCertificates:
-    """What a site is given, PEM: the authority, its own certificate and key, and the revocation list."""
-
-    authority: str
-    certificate: str
-    key: str
-    revoked: str
 
 
 class Certificates:
@@ -49,19 +39,40 @@ class Certificates:
 
         return self._database.change("site issue-certificate", site, issue, options)
 
-    def revoke(self, site: str, options: ChangeOptions) -> Json:
-        """Revoke every certificate of a site that is still good. Raises: Refused if there is none."""
+    def revoke(self, site: str, serial: str | None, options: ChangeOptions) -> Json:
+        """Revoke a site's certificate of this serial number, or all that are good. Raises: Refused if none is."""
 
         def revoke(session: Session) -> Json:
             _check_site(session, site)
-            good = _good(session, site)
+            good = [row for row in _good(session, site) if serial in (None, row.serial)]
             if not good:
-                raise Refused(f"{site} has no certificate to revoke", "Issue one with 'xsp site issue-certificate'")
+                which = "no certificate" if serial is None else f"no good certificate {serial}"
+                raise Refused(f"{site} has {which} to revoke", "See 'xsp site certificates' for those it has")
             for row in good:
                 row.revoked_at = _now().isoformat()
             return {"site": site, "revoked": [row.serial for row in good]}
 
         return self._database.change("site revoke-certificate", site, revoke, options)
+
+    def list(self, site: str) -> list[Json]:
+        """All certificates of a site, oldest first. Raises: Refused."""
+
+        def ask(session: Session) -> list[Json]:
+            _check_site(session, site)
+            rows = session.scalars(
+                select(CertificateRow).where(CertificateRow.site == site).order_by(CertificateRow.id)
+            )
+            return [
+                {
+                    "serial": row.serial,
+                    "issued_at": row.issued_at,
+                    "not_after": row.not_after,
+                    "state": "revoked" if row.revoked_at else "good" if _time(row.not_after) > _now() else "over",
+                }
+                for row in rows
+            ]
+
+        return self._database.read(ask)
 
     def of_site(self, site: str) -> SiteCertificates | None:
         """The newest good certificate of a site and what it is checked with; None if it has none."""

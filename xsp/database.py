@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from xsp.errors import Refused
 from xsp.exits import Exit
-from xsp.tables import SCHEMA, AuditRow, DoneRow, Setting, Table
+from xsp.tables import ONLY_TABLES_MISSING, SCHEMA, AuditRow, DoneRow, Setting, Table
 
 BUSY_TIMEOUT_S = 5.0
 Result = TypeVar("Result")
@@ -103,6 +103,10 @@ class Database:
                     f"{self.path} is not initialised", "Run 'xsp init' with another --database", Exit.UNREACHABLE
                 )
             found = session.get(Setting, "schema")
+            if found is not None and found.value in map(str, ONLY_TABLES_MISSING):
+                Table.metadata.create_all(session.connection())
+                found.value = str(SCHEMA)
+                session.commit()
             if found is None or found.value != str(SCHEMA):
                 what = f"{self.path} has schema {found.value if found else 'none'}, this program needs {SCHEMA}"
                 raise Refused(what, "Use the release that made it", Exit.UNREACHABLE)

@@ -1,6 +1,6 @@
 """What the office knows, as values: aggregates, sites, customers, uplinks. NetBox's words for addresses."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
@@ -91,6 +91,16 @@ class AuditEntry:
     action: str
     subject: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCertificates:
+    """What a site is given, PEM: the authority, its own certificate and key, and the revocation list."""
+
+    authority: str
+    certificate: str
+    key: str = field(repr=False)
+    revoked: str
 
 
 @dataclass(frozen=True, slots=True)

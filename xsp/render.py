@@ -12,9 +12,8 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xsp.certificates import SiteCertificates
 from xsp.errors import Refused
-from xsp.model import Customer, File, Office, Site
+from xsp.model import Customer, File, Office, Site, SiteCertificates
 
 SITE_FILES = ("ha.toml", "bgp.toml")
 NEIGHBOUR_FILES = ("frr", "bird")  # of each neighbour, in the language of either program

@@ -4,6 +4,7 @@ from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 SCHEMA = 3  # raised with every change of these tables; another number in the database is refused
+ONLY_TABLES_MISSING = (2,)  # older schemas that lack nothing but whole tables: those are made when first opened
 
 
 class Table(DeclarativeBase):

@@ -130,6 +130,11 @@ interface = "isp"
 [[peer]]
 site = "site2"
 locator = "2001:db8:2:a::10"
+[tls]
+authority = "/etc/anycast-xsp/site1/ca.pem"
+certificate = "/etc/anycast-xsp/site1/site.pem"
+key = "/etc/anycast-xsp/site1/site.key"
+revoked = "/etc/anycast-xsp/site1/revoked.pem"
 [bgp]
 lease_socket = "/run/anycast-xsp/site1/lease.sock"
 [[bgp.route]]
@@ -141,6 +146,17 @@ def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "ha.toml"
     path.write_text(text)
     return path
+
+
+def without_tls(text: str) -> str:
+    before, _, after = text.partition("[tls]")
+    return before + "[bgp]" + after.partition("[bgp]")[2]
+
+
+def test_plain_tcp_between_sites_is_spoken_only_if_asked_for(tmp_path: Path) -> None:
+    assert config.load(written(tmp_path, CONFIG)).transport == "tls"
+    asked = config.load(written(tmp_path, 'transport = "plain"' + without_tls(CONFIG)))
+    assert (asked.transport, asked.tls) == ("plain", None)
 
 
 def test_a_configuration_becomes_the_rules_of_the_site(tmp_path: Path) -> None:
@@ -162,6 +178,9 @@ def test_a_configuration_becomes_the_rules_of_the_site(tmp_path: Path) -> None:
         (lambda text: text.replace('site = "site2"', 'site = "site1"'), "named once"),
         (lambda text: text.replace('prefix = "2001:db8:f000::/36"', 'prefix = "2001:db8:f100::/56"'), "no aggregate"),
         (lambda text: text.replace('instance = "site1"', 'instance = "../x"'), "instance"),
+        (without_tls, "xsp site issue-certificate site1"),
+        (lambda text: 'transport = "plain"' + text, "transport"),
+        (lambda text: text.replace('key = "/etc', 'kee = "/etc'), "tls"),
     ],
 )
 def test_a_wrong_configuration_is_refused_by_the_name_of_its_key(

@@ -159,6 +159,7 @@ def test_rendered_files_are_accepted_by_those_who_read_them(office: Office, tmp_
     files = office.render("site1", tmp_path / "site1")["files"]
     for_isp = [f"neighbour-2001-db8-1-a--1-{program}.conf" for program in ("frr", "bird")]
     names = ["ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", *for_isp, "roa.json", "irr.txt", "cookie.key"]
+    names += ["ca.pem", "site.pem", "site.key", "revoked.pem"]
     assert [Path(file).name for file in files] == names
     config = ha.config.load(tmp_path / "site1" / "ha.toml")
     assert [peer.site for peer in config.peer] == ["site2", "site3"]

@@ -56,7 +56,7 @@ def issue_certificate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Issue a new certificate; then render the site's files, hand them over, and reload xsp-ha with SIGHUP."""
+    """Issue a new certificate; then render the site's files and hand them over: xsp-ha takes them while it runs."""
     options = context.change_options(dry_run, reason, idempotency_key)
     result = _certificates(ctx).issue(name, days, options)
     text = f"certificate {result['serial']} of {name} issued, good until {result['not_after']}"
@@ -68,17 +68,26 @@ def issue_certificate(
 def revoke_certificate(
     ctx: typer.Context,
     name: str,
+    serial: Annotated[str | None, typer.Option(help="Only this one; otherwise all that are good.")] = None,
     dry_run: DryRun = False,
     reason: Reason = "",
     idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Revoke a site's certificates; then render the other sites' files and reload their xsp-ha with SIGHUP."""
+    """Revoke a site's certificates; then render the other sites' files and hand them over: they cut it off."""
     options = context.change_options(dry_run, reason, idempotency_key)
-    result = _certificates(ctx).revoke(name, options)
+    result = _certificates(ctx).revoke(name, serial, options)
     text = f"{len(result['revoked'])} certificate(s) of {name} revoked"
     context.show(result, text, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+@refusing
+def certificates(ctx: typer.Context, name: str, as_json: Json = False, quiet: Quiet = False) -> None:
+    """List a site's certificates."""
+    rows = _certificates(ctx).list(name)
+    context.show(rows, context.table(rows, "no certificates"), as_json=as_json, quiet=quiet)
 
 
 @app.command()
