@@ -123,6 +123,7 @@ class Daemon:
         server = await control.serve(config.control_socket, commands)
         try:
             await self._bind()
+            gc.disable()  # nothing that is read now is garbage, and looking for some doubles the time
             self._prepare()
             _quiet_collector()
             await self._serve()
@@ -353,9 +354,9 @@ def _quiet_collector() -> None:
 
     What lives now lives on, and records are no cycles. Young objects are still looked at.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 50, 1_000_000)
+    gc.enable()
 
 
 def _make_directories(config: Config) -> None:

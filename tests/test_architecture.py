@@ -105,7 +105,14 @@ IMPURE = {"asyncio", "socket", "time", "random", "os", "subprocess", "threading"
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "cryptography": ("ha/customer_table.py", "xsp/*.py"),  # signature of the customer table; keys at rest
     "jinja2": ("xsp/render.py",),
-    "msgspec": ("ha/frames.py", "ha/journal.py", "ha/replay.py", "ha/replication.py", "ha/snapshot.py"),
+    "msgspec": (
+        "ha/customer_table.py",
+        "ha/frames.py",
+        "ha/journal.py",
+        "ha/replay.py",
+        "ha/replication.py",
+        "ha/snapshot.py",
+    ),
     "prometheus_client": ("runtime/metrics.py",),
     "pydantic": ("*/config.py",),
     "pydantic_core": ("*/config.py",),
