@@ -100,6 +100,7 @@ IMPURE = {"asyncio", "socket", "time", "random", "os", "subprocess", "threading"
     "signal",
     "tempfile",
 }
+CONVERSIONS = {"socket": {"AF_INET", "AF_INET6", "inet_pton"}}  # from there, but nothing of the world
 
 # Third-party package -> the files that may import it. `lab` and `tests` may import what they like.
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
@@ -177,6 +178,8 @@ def imports(tree: ast.Module, name: str, root: Path) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
+            if {alias.name for alias in node.names} <= CONVERSIONS.get(module, set()):
+                continue
             submodules = [alias.name for alias in node.names if _file_of(root, f"{module}.{alias.name}")]
             for submodule in submodules:
                 yield Import(f"{module}.{submodule}", node.lineno)
