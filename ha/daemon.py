@@ -28,6 +28,7 @@ from ha.accounting_command import AccountingCommand
 from ha.config import Config
 from ha.credential_files import CredentialFiles, cookie_key
 from ha.customer_table import TableRefused
+from ha.frames import WireRecord
 from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
 from ha.kernel import TUNNELLED_IN, Kernel
@@ -59,7 +60,6 @@ class Daemon:
         self._counters = Counters()
         self._table = TableFile(config, self._counters)
         self._asked_to_read = False
-        self._saving: asyncio.Task[None] | None = None
         incarnation, now, offset_s = time.time_ns(), time.monotonic(), time.time() - time.monotonic()
         self.agent = HomeAgent(
             policy=config.policy(cookie_key(config)),
@@ -131,6 +131,7 @@ class Daemon:
         server = await control.serve(config.control_socket, commands)
         try:
             await self._bind()
+            gc.disable()  # nothing that is read now is garbage, and looking for some doubles the time
             self._prepare()
             _quiet_collector()
             await self._serve()
@@ -282,13 +283,13 @@ class Daemon:
     async def _save(self) -> None:
         if not self.agent.serving.reconciled:
             return  # a start that failed must not replace a good snapshot by an empty one
-        taken = Snapshot(time.time(), [])
+        saved_at, taken = time.time(), list[WireRecord]()
         homes = list(self.agent.cache.records)
         for start in range(0, len(homes), RECORDS_A_TURN):
-            taken.records.extend(self.agent.snapshot(time.monotonic(), homes[start : start + RECORDS_A_TURN]))
+            taken.extend(self.agent.snapshot(time.monotonic(), homes[start : start + RECORDS_A_TURN]))
             await asyncio.sleep(0)  # the lease must be renewed meanwhile
         try:
-            await asyncio.to_thread(snapshot.save, self._config.state_directory, taken)
+            await asyncio.to_thread(snapshot.save, self._config.state_directory, Snapshot(saved_at, taken))
         except OSError as error:
             self._counters.add("snapshots_failed")
             log.get().error("snapshot not written", reason=str(error))
@@ -356,9 +357,9 @@ def _quiet_collector() -> None:
 
     What lives now lives on, and records are no cycles. Young objects are still looked at.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 50, 1_000_000)
+    gc.enable()
 
 
 def _make_directories(config: Config) -> None:

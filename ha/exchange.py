@@ -16,12 +16,13 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     effects: list[Effect] = []
     site, index = event.site, event.frame.index
     records = [frames.from_wire(wire, now, state.longest_s()) for wire in event.frame.records]
-    believed = [record for record in records if not _from_the_future(state, record, now)]
+    future_s = state.unix(now) + state.policy.replay_window_s + state.policy.clock_skew_s
+    believed = [record for record in records if ntp.to_unix(record.newest().time) <= future_s]
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
     promise = (site, index) if index and not quarantined else None
     for record in believed:
-        order = _merge(state, record, promise, now)
+        order = _merge(state, record, promise, future_s, now)
         if order is not None:
             effects.append(order)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
@@ -32,19 +33,21 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     return effects
 
 
-def _merge(state: State, theirs: Record, promise: tuple[str, int] | None, now: float) -> Effect | None:
+def _merge(state: State, theirs: Record, promise: tuple[str, int] | None, future_s: float, now: float) -> Effect | None:
     """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way.
 
-    Ours may be from the future too, if this site's clock was ahead when it heard the router. It would win over
-    whatever the router says from now on, and nobody else believes it: theirs replaces it.
+    What is later than `future_s`, Unix seconds, is not believed. Ours may be so too, if this site's clock was ahead
+    when it heard the router. It would win over whatever the router says from now on, and nobody else believes it:
+    theirs replaces it.
     """
     cache, undo, home_address = state.cache, state.undo, theirs.home_address
-    ours = cache.records.get(home_address)
-    if ours is not None and _from_the_future(state, ours, now):
+    ours, pending = cache.records.get(home_address), cache.pending.get(home_address)
+    if ours is not None and pending is None and same(ours, theirs):
+        return None
+    if ours is not None and ntp.to_unix(ours.newest().time) > future_s:
         state.counters.add("records_quarantined")
         ours = None
     merged = theirs if ours is None else merge(ours, theirs)
-    pending = cache.pending.get(home_address)
     if ours is not None and same(ours, merged) and pending is None:
         return None
     state.counters.add("records_merged")
@@ -57,8 +60,3 @@ def _merge(state: State, theirs: Record, promise: tuple[str, int] | None, now: f
     if pending is None and entry == cache.installed.get(home_address):
         return None
     return cache.begin(home_address, entry, None, (promise,) if promise else (), undo)
-
-
-def _from_the_future(state: State, record: Record, now: float) -> bool:
-    ahead_s = ntp.to_unix(record.newest().time) - ntp.to_unix(state.clock(now))
-    return ahead_s > state.policy.replay_window_s + state.policy.clock_skew_s

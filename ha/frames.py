@@ -12,7 +12,6 @@ from ha.record import Binding, Network, Record, Register, Version
 
 LOWEST, HIGHEST = 1, 1  # the protocols we speak: this release's, and the one's before it
 MAX_FRAME_BYTES = 4 * 1024 * 1024
-RECORDS_PER_FRAME = 200
 
 WireVersion = tuple[int, str]
 

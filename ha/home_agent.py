@@ -83,7 +83,7 @@ class HomeAgent:
         self.state = State(
             policy=policy,
             table=table,
-            replication=Replication(sites, policy.acknowledge, incarnation, counters),
+            replication=Replication(sites, policy.acknowledge, policy.slice_records, incarnation, counters),
             serving=Serving(policy.site, sites, now, mrai_s, orphan_hold_s, policy.lifetime_max_s),
             strangers=Strangers(now, counters),
             counters=counters,
@@ -150,8 +150,7 @@ class HomeAgent:
 
     def next_deadline(self) -> float:
         """When, in monotonic seconds, `TimeReached` is next wanted."""
-        waiting = self.replication.next_deadline()
-        return self._tick_at if waiting is None else min(self._tick_at, waiting)
+        return min(self._tick_at, self.replication.next_deadline())
 
     def _dispatch(self, event: Event, now: float) -> list[Effect]:
         state, undo = self.state, self._undo
@@ -212,7 +211,7 @@ class HomeAgent:
 
     def _time_reached(self, now: float) -> list[Effect]:
         state = self.state
-        effects = state.replication.time_reached(now, self._undo)
+        effects = state.replication.time_reached(state.cache.records, now, self._undo)
         if now < self._tick_at:
             return effects
         self._undo.assign(self, "_tick_at", now + TICK_S)

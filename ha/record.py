@@ -142,8 +142,11 @@ def same(ours: Record, theirs: Record) -> bool:
         and ours.message_id == theirs.message_id
         and ours.sequence.version == theirs.sequence.version
         and ours.network.version == theirs.network.version
-        and {bid: (cell.version, cell.verified) for bid, cell in ours.cells.items()}
-        == {bid: (cell.version, cell.verified) for bid, cell in theirs.cells.items()}
+        and ours.cells.keys() == theirs.cells.keys()
+        and all(
+            (other := theirs.cells[bid]).version == cell.version and other.verified == cell.verified
+            for bid, cell in ours.cells.items()
+        )
     )
 
 

@@ -39,7 +39,8 @@ class Policy:
     """The rules of this site, from its configuration.
 
     Lifetimes in seconds; `replay_window_s` is the window of RFC 4285 6; limits are per mobile router. `cookie_key` is
-    the secret of the care-of test, the same at all sites. `refresh_advice_s`: see RFC 6275 6.2.4; None, for bindings
+    the secret of the care-of test, the same at all sites. `slice_records`: so many are sent at a time to a site that
+    catches up. `refresh_advice_s`: see RFC 6275 6.2.4; None, for bindings
     are kept on disk.
     """
 
@@ -57,6 +58,7 @@ class Policy:
     cookie_key: bytes = NO_KEY
     refresh_advice_s: int | None = None
     home_prefixes: tuple[HomePrefix, ...] = ()
+    slice_records: int = 200
 
     def home_prefix(self, home_address: bytes) -> HomePrefix | None:
         """The home prefix that an address lies in: a configured one, else an aggregate; None: not ours."""

@@ -1,11 +1,14 @@
 """The records on disk, so that a site that starts knows what it knew. Atomic, checksummed, wall time.
 
-Owns the file `snapshot` in the state directory: a digest line, then MessagePack. Refuses a file that is cut or
-changed: the site then starts cold and says so.
+Owns the file `snapshot` in the state directory: a digest line, then pieces of MessagePack, each behind its length (4
+octets, big endian): the head, and some records each. Refuses a file that is cut or changed: the site then starts cold
+and says so.
 """
 
 import hashlib
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -13,6 +16,8 @@ import msgspec
 from ha.frames import WireRecord
 
 FILE = "snapshot"
+FORMAT = 2
+RECORDS_A_PIECE = 1000
 LOSSES_FILE = "restarts"
 
 
@@ -24,16 +29,29 @@ class SnapshotRefused(Exception):
         self.why = why
 
 
-class Snapshot(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Snapshot:
     """Records with remaining times as of `saved_at` (Unix seconds)."""
 
     saved_at: float
-    records: list[WireRecord]
+    records: Sequence[WireRecord]
+
+
+class _Head(msgspec.Struct, frozen=True):
+    format: int
+    saved_at: float
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_HEAD, _RECORDS = msgspec.msgpack.Decoder(_Head), msgspec.msgpack.Decoder(list[WireRecord])
 
 
 def save(directory: Path, snapshot: Snapshot) -> None:
-    """Replace the snapshot in `directory`; either the old or the new one is there, whole. Raises: OSError."""
-    body = msgspec.msgpack.encode(snapshot)
+    """Replace the snapshot in `directory`; either the old or the new one is there, whole. Raises: OSError.
+
+    May run in a thread beside a loop: no single step of it holds the interpreter for long.
+    """
+    body = b"".join(map(_behind_length, _pieces(snapshot)))
     temporary = directory / (FILE + ".new")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
         stream.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
@@ -56,12 +74,15 @@ def load(directory: Path, wall: float) -> list[WireRecord]:
     digest, _, body = octets.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise SnapshotRefused("its digest does not match: the file is cut or changed")
+    pieces = _read(body)
     try:
-        snapshot = msgspec.msgpack.decode(body, type=Snapshot)
+        head = _HEAD.decode(next(pieces, b""))
+        if head.format != FORMAT:
+            raise SnapshotRefused(f"its format is {head.format}, this program reads {FORMAT}")
+        elapsed_s = max(0.0, wall - head.saved_at)
+        return [_aged(record, elapsed_s) for piece in pieces for record in _RECORDS.decode(piece)]
     except msgspec.MsgspecError as error:
         raise SnapshotRefused(str(error)) from error
-    elapsed_s = max(0.0, wall - snapshot.saved_at)
-    return [_aged(record, elapsed_s) for record in snapshot.records]
 
 
 def count_losses(directory: Path, lost: bool) -> int:
@@ -78,6 +99,24 @@ def count_losses(directory: Path, lost: bool) -> int:
     except (OSError, ValueError):
         return 0
     return count & 0xFFFFFFFF
+
+
+def _pieces(snapshot: Snapshot) -> Iterator[bytes]:
+    yield _ENCODER.encode(_Head(FORMAT, snapshot.saved_at))
+    for start in range(0, len(snapshot.records), RECORDS_A_PIECE):
+        yield _ENCODER.encode(snapshot.records[start : start + RECORDS_A_PIECE])
+
+
+def _behind_length(piece: bytes) -> bytes:
+    return len(piece).to_bytes(4, "big") + piece
+
+
+def _read(body: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(body):
+        size = int.from_bytes(body[at : at + 4], "big")
+        yield body[at + 4 : at + 4 + size]
+        at += 4 + size
 
 
 def _aged(record: WireRecord, elapsed_s: float) -> WireRecord:

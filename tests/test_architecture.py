@@ -104,12 +104,20 @@ IMPURE = {"asyncio", "socket", "time", "random", "os", "subprocess", "threading"
     "signal",
     "tempfile",
 }
+CONVERSIONS = {"socket": {"AF_INET", "AF_INET6", "inet_pton"}}  # from there, but nothing of the world
 
 # Third-party package -> the files that may import it. `lab` and `tests` may import what they like.
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "cryptography": ("ha/customer_table.py", "ha/credentials.py", "xsp/*.py"),  # signatures, certificates, keys at rest
     "jinja2": ("xsp/render.py",),
-    "msgspec": ("ha/frames.py", "ha/journal.py", "ha/replay.py", "ha/replication.py", "ha/snapshot.py"),
+    "msgspec": (
+        "ha/customer_table.py",
+        "ha/frames.py",
+        "ha/journal.py",
+        "ha/replay.py",
+        "ha/replication.py",
+        "ha/snapshot.py",
+    ),
     "prometheus_client": ("runtime/metrics.py",),
     "pydantic": ("*/config.py",),
     "pydantic_core": ("*/config.py",),
@@ -174,6 +182,8 @@ def imports(tree: ast.Module, name: str, root: Path) -> Iterator[Import]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else ()
             module = ".".join([*above, *([node.module] if node.module else [])])
+            if {alias.name for alias in node.names} <= CONVERSIONS.get(module, set()):
+                continue
             submodules = [alias.name for alias in node.names if _file_of(root, f"{module}.{alias.name}")]
             for submodule in submodules:
                 yield Import(f"{module}.{submodule}", node.lineno)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -211,6 +212,14 @@ def test_a_snapshot_brings_records_back_with_the_time_taken_off(tmp_path: Path) 
     record = later.agent.cache.records[HOME]
     assert same(record, site.agent.cache.records[HOME])
     assert {round(cell.expires_at) for cell in record.cells.values()} == {70}
+
+
+def test_a_snapshot_of_many_pieces_has_all_records_in_order(tmp_path: Path) -> None:
+    [record] = served_site().agent.snapshot(100.0)
+    homes = [bytes(12) + place.to_bytes(4, "big") for place in range(2 * snapshot.RECORDS_A_PIECE + 1)]
+    records = [msgspec.structs.replace(record, home_address=home) for home in homes]
+    snapshot.save(tmp_path, Snapshot(1000.0, records))
+    assert snapshot.load(tmp_path, 1000.0) == records
 
 
 def test_what_expired_meanwhile_is_not_brought_back(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,7 @@ from ha.events import (
     RecordsReceived,
     TimeReached,
 )
+from ha.frames import StateSyncReply
 from ha.record import same
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
@@ -207,11 +209,48 @@ def test_what_a_wrong_clock_wrote_gives_way_to_what_the_router_told_another_site
     assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_1]
 
 
-def two_customers(name: str) -> Site:
-    site = Site(replace(POLICY, site=name), [other for other in NAMES if other != name])
+def two_customers(name: str, slice_records: int = 200) -> Site:
+    site = Site(replace(POLICY, site=name, slice_records=slice_records), [other for other in NAMES if other != name])
     other = Prefix(MNP.network[:6] + b"\x77" + MNP.network[7:], MNP.length)
     site.load(customer(), customer(home_address=OTHER_HOME, prefixes=(other,)))
     return site
+
+
+def test_a_peer_that_was_cut_off_while_it_caught_up_misses_nothing_in_the_end() -> None:
+    """A change between two slices moves no resume point: what was to come behind it is asked for again."""
+    sites = {name: two_customers(name, slice_records=1) for name in NAMES[:2]}
+    sender, receiver = sites.values()
+    first, second = Router(), Router(home=OTHER_HOME)
+    sender.feed(first.update(NOW, both_lines()), NOW)
+    sender.feed(second.update(NOW, both_lines()), NOW)
+    receiver.feed(PeerIdentified("site1", 1), NOW)
+    slice_ = records_for("site2", sender.feed(PeerAsked("site2", 0, 0), NOW))
+    between = records_for("site2", sender.feed(first.update(NOW + 0.001, both_lines()[:1]), NOW + 0.001))
+    for frame in slice_ + between:
+        receiver.feed(RecordsReceived("site1", 1, frame), NOW + 0.002)
+    assert HOME in receiver.agent.cache.records
+    assert OTHER_HOME not in receiver.agent.cache.records
+
+    sender.feed(PeerUnreachable("site2"), NOW + 1)
+    assert records_for("site2", sender.feed(TimeReached(), NOW + 2)) == []
+    [asked] = receiver.feed(PeerIdentified("site1", 1), NOW + 3)
+    assert isinstance(asked, AskForRecords)
+    frames = records_for("site2", sender.feed(PeerAsked("site2", asked.incarnation, asked.since), NOW + 3))
+    for late_s in (3.1, 3.2):
+        frames += records_for("site2", sender.feed(TimeReached(), NOW + late_s))
+    assert [len(frame.records) for frame in frames] == [1, 1]
+    assert [frame.complete for frame in frames] == [False, True]
+    for frame in frames:
+        receiver.feed(RecordsReceived("site1", 1, frame), NOW + 4)
+    assert all(
+        same(sender.agent.cache.records[home], receiver.agent.cache.records[home]) for home in (HOME, OTHER_HOME)
+    )
+    [asked] = receiver.feed(PeerIdentified("site1", 1), NOW + 5)
+    assert asked == AskForRecords("site1", 1, 3)
+
+
+def records_for(site: str, effects: Sequence[Effect]) -> list[StateSyncReply]:
+    return [one.frame for one in effects if isinstance(one, SendRecords) and one.site == site]
 
 
 @pytest.mark.parametrize("refused", [HOME, OTHER_HOME, None])

@@ -74,6 +74,7 @@ class World:
                 lifetime_max_s=self.scenario.lifetime_s,
                 acknowledge=self.scenario.acknowledge,
                 cookie_key=b"c" * 32,
+                slice_records=3,  # few, so that some twenty routers already come in several
             )
             machines.append(Machine(self, number, policy, tuple(one for one in names if one != name)))
         return machines
