@@ -153,7 +153,7 @@ def test_a_peer_that_never_reads_is_cut_off_and_the_others_get_everything(ca: Au
         taken = await listen_as(stage, "site2", ca.site("site2").accepting, "changes")
         one = await End("site1", ca.site("site1"), "site2", "site3").start(stage)
         await until(lambda: all(one.link.connected().values()) and bool(taken), "streams")
-        frame = StateSyncReply(1, tuple(record(n, 20) for n in range(frames.RECORDS_PER_FRAME)), False)
+        frame = StateSyncReply(1, tuple(record(n, 20) for n in range(200)), False)
         size, sent = len(frames.encode(frame)), 0
         while not one.cut_off():
             one.link.records("site2", frame)
