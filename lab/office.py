@@ -35,12 +35,12 @@ class Office:
         lines = [word for line in LINES for word in ("--uplink", f"{line}:allowed={topology.line_net(line)}::/64")]
         self.xsp("customer", "add", CUSTOMER, *lines)
 
-    def render(self) -> None:
-        """Every file that the sites, their ISPs and the customer need."""
+    def render(self, sites: Iterable[str] = SITES) -> None:
+        """Every file that these sites, their ISPs and the customer need."""
         places = ["--state-root", str(self._layout.state_root), "--run-root", str(self._layout.run_root)]
         programs = ["--program-directory", str(self._programs.directory)]
         orders = [
-            ("render", "--site", site, "--output", str(self._layout.etc(site)), *places, *programs) for site in SITES
+            ("render", "--site", site, "--output", str(self._layout.etc(site)), *places, *programs) for site in sites
         ]
         orders.append(("render", "--customer", CUSTOMER, "--output", str(self._layout.etc(CUSTOMER)), *places))
         with ThreadPoolExecutor(AT_ONCE) as pool:
