@@ -40,9 +40,9 @@ GREETINGS_MAX = 8  # connections of one peer that have not proved anything yet
 HELD_S = 0.5  # how long one that proved nothing keeps its place
 REFUSED_PAUSE_S = 1.0  # before a peer is dialed again that did not let us in, or was not whom we want
 BACKLOG = 64
-# What is read from a peer a second, as `Stream` measures it: 20,000 records, as fast as a peer sends them to a site
-# that is empty. A flood leaves half of the loop to others.
-RATES = {"dialed": 40_000.0, "greeting": 20.0, "hello": 200.0, "changes": 40_000.0}
+# What is read from a peer a second, as `Stream` measures it. These are some 20,000 records, as many as a peer sends to
+# a site that is empty; a flood leaves half of the loop to others.
+RATES = {"dialed": 30_000.0, "greeting": 20.0, "hello": 200.0, "changes": 30_000.0}
 
 Feed = Callable[[Event], None]
 
@@ -128,7 +128,7 @@ class PeerLink:
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        for stream in self._streams():
+        for stream in [*self._dialed.values(), *self._accepted.values()]:
             stream.cut()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._listener:
@@ -137,27 +137,26 @@ class PeerLink:
     def renew(self, proof: Credentials) -> None:
         """Use these from now on; streams stay but for those of a peer whose certificate is revoked."""
         self._door.proof = proof
-        for stream in self._streams():
+        for (site, _), stream in [*self._dialed.items(), *self._accepted.items()]:
             if stream.serial in proof.revoked:
-                self._counters.add("peers_cut_off", "revoked")
-                stream.cut()
+                self._cut(site, stream, "revoked", "its certificate is revoked")
 
     def hello(self, frame: Hello) -> None:
         """Send a HELLO to every peer that can be reached now."""
         for site in self._peers:
-            self._send(self._dialed.get((site, "hello")), frame)
+            self._send(site, self._dialed.get((site, "hello")), frame)
 
     def records(self, site: str, frame: StateSyncReply) -> None:
         """Send our changes to one peer."""
-        self._send(self._dialed.get((site, "changes")), frame)
+        self._send(site, self._dialed.get((site, "changes")), frame)
 
     def ask(self, site: str, incarnation: int, since: int) -> None:
         """Tell a peer that opened its stream to us where to resume."""
-        self._send(self._accepted.get((site, "changes")), StateSyncRequest(incarnation, since))
+        self._send(site, self._accepted.get((site, "changes")), StateSyncRequest(incarnation, since))
 
     def acknowledge(self, site: str, frame: StateSyncAck) -> None:
         """Tell a peer that its change is merged and installed here."""
-        self._send(self._accepted.get((site, "changes")), frame)
+        self._send(site, self._accepted.get((site, "changes")), frame)
 
     def connected(self) -> dict[str, bool]:
         """Peer -> does it take our changes?"""
@@ -165,22 +164,25 @@ class PeerLink:
 
     # --- both ways --------------------------------------------------------------------------------------------------
 
-    def _streams(self) -> list[Stream]:
-        return [*self._dialed.values(), *self._accepted.values()]
-
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _send(self, stream: Stream | None, frame: Frame) -> None:
+    def _send(self, site: str, stream: Stream | None, frame: Frame) -> None:
         if stream is None or stream.writer.is_closing():
             return
-        if stream.waiting_bytes() > QUEUE_MAX_BYTES:
-            self._counters.add("peers_cut_off", "slow")
-            stream.cut()
+        if (waiting := stream.waiting_bytes()) > QUEUE_MAX_BYTES:
+            self._cut(site, stream, "slow", f"it has not read {waiting} octets")
             return
         stream.send(frame)
+
+    def _cut(self, site: str, stream: Stream, reason: str, why: str) -> None:
+        """End a stream that was good so far."""
+        stream.cut()
+        self._counters.add("peers_cut_off", reason)
+        if self._is_due(site, reason):
+            log.get().warning("peer cut off", peer=site, reason=reason, why=why)
 
     def _is_due(self, subject: str, reason: str) -> bool:
         return self._complaints.is_due(subject, reason, time.monotonic())
@@ -196,7 +198,7 @@ class PeerLink:
         if isinstance(error, BadFrame):
             self._counters.add("peers_cut_off", "bad_frame")
             if self._is_due(site, "bad_frame"):
-                log.get().warning("peer cut off", peer=site, carries=carries, why=error.why)
+                log.get().warning("peer cut off", peer=site, reason="bad_frame", carries=carries, why=error.why)
         elif self._is_due(site, carries):
             log.get().info("peer stream ended", peer=site, carries=carries, why=str(error) or type(error).__name__)
 

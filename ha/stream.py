@@ -23,7 +23,7 @@ HANDSHAKE_S = 2.0
 GREETING_MAX_BYTES = 4096
 RECORDS_MAX = 1000  # in a frame: a fifth of them is usual, and many more would hold our loop
 OCTETS_PER_UNIT = 256  # of pace: a record with two bindings has about 200, so it costs about two units
-REQUEST_UNITS = 20_000  # of pace: the answer may be all records
+REQUEST_UNITS = 15_000  # of pace: the answer may be all records
 
 _TLS_HANDSHAKE = 0x16  # RFC 8446 5.1
 
@@ -99,7 +99,10 @@ class Door:
                 if named != site:
                     raise Refused("another_name", f"its certificate is of {named!r}")
                 stream.send(Identify(frames.LOWEST, frames.HIGHEST, self._site, self._incarnation, carries or ""))
-                return stream, await self._identified(stream, site)
+                identify = await self._identified(stream, site)
+                if self.proof is not None and stream.serial in self.proof.revoked:
+                    raise Refused("revoked", "its certificate was revoked while it greeted us")
+                return stream, identify
             except BaseException:
                 stream.cut()
                 raise

@@ -192,6 +192,20 @@ def test_a_later_release_that_still_speaks_our_protocol_is_let_in(ca: Authority)
     play(scenario)
 
 
+def test_a_peer_whose_certificate_is_revoked_while_it_greets_us_does_not_get_in(ca: Authority) -> None:
+    async def act(one: End, stage: AsyncExitStack) -> None:
+        issued = ca.issue("site2")
+        caller = await call(stage, TWO, ca.load("site2").dialing)
+        assert await caller.read() == identify("site1", "", 77)
+        ca.revoke(issued)
+        one.link.renew(ca.load("site1"))
+        await caller.say(identify("site2"))
+        await until(lambda: bool(one.refused()["revoked"]), "the refusal")
+        assert PeerIdentified("site2", 1) not in one.heard
+
+    among_others(ca, act)
+
+
 @pytest.mark.parametrize(
     ("shown", "counted"), [(expired, "expired"), (of_another_site, "another_name"), (revoked, "revoked")]
 )
