@@ -140,15 +140,16 @@ class SourceCheck:
 
     def enter(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
         """Enter what these customers need. Returns: whom it was refused, and why; the others have it."""
+        refused: dict[bytes, str] = {}
         try:
             self._enter({element for elements in wanted.values() for element in elements})
-            refused = {}
         except DataPlaneError:
             refused = self._enter_each(wanted)
         for owner, elements in wanted.items():
-            for element in elements if owner not in refused else ():
-                self._leaving.pop(element, None)
-                self._owners[element] = owner
+            if owner not in refused:
+                self._owners |= dict.fromkeys(elements, owner)
+                for element in elements if self._leaving else ():
+                    self._leaving.pop(element, None)
         return refused
 
     def _enter_each(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
@@ -263,8 +264,8 @@ def _lengths(sets: SetElements) -> set[int]:
 def _key(element: Element) -> tuple[str, bytes]:
     """The set and the key of an element: care-of address, then as many octets as the prefix reaches into, padded."""
     care_of, (network, length) = element
-    size = _octets(length)
-    return _set_name(length), care_of + network[:size] + bytes(-size % 4)
+    name, size, padding = _KEY_OF[length]
+    return name, care_of + network[:size] + padding
 
 
 def _element(length: int, key: bytes) -> Element:
@@ -278,6 +279,9 @@ def _set_name(length: int) -> str:
 
 def _octets(length: int) -> int:
     return (length + 7) // 8
+
+
+_KEY_OF = {length: (_set_name(length), _octets(length), bytes(-_octets(length) % 4)) for length in range(129)}
 
 
 def _nft(script: str) -> None:

@@ -148,11 +148,13 @@ class LinuxHomeAgent:
 
     def _carry_out(self, steps: Mapping[bytes, Steps]) -> dict[bytes, str | None]:
         messages = [message for one in steps.values() for message in one.messages]
-        answers = iter(self._netlink.execute(messages) if messages else ())
+        answers = self._netlink.execute(messages) if messages else []
         results: dict[bytes, str | None] = {}
+        behind = 0
         for home_address, one in steps.items():
-            own = [next(answers) for _ in one.messages]
-            why = first_failure(one.messages, own)
+            at, behind = behind, behind + len(one.messages)
+            own = answers[at:behind]
+            why = first_failure(one.messages, own) if any(own) else None
             results[home_address] = why
             if why is None:
                 self._settle(home_address, one)
@@ -161,7 +163,8 @@ class LinuxHomeAgent:
         return results
 
     def _settle(self, home_address: bytes, steps: Steps) -> None:
-        self._check.leave(home_address, steps.leave)
+        if steps.leave:
+            self._check.leave(home_address, steps.leave)
         if steps.installed is not None:
             self._view[home_address] = steps.installed
         elif gone := self._view.pop(home_address, None):

@@ -24,7 +24,7 @@ _ERROR = struct.Struct("=i")
 
 
 class Message(NamedTuple):
-    """One request: its type, its flags (besides REQUEST and ACK) and its body with attributes."""
+    """One request: type, flags (besides REQUEST and ACK), and body with attributes, a multiple of four octets."""
 
     type: int
     flags: int

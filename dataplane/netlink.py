@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import (
+    HEADER,
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -91,6 +92,8 @@ class NetlinkSocket:
         results = self._send_batch(requests)
         pause_s = ENOMEM_FIRST_PAUSE_S
         for _ in range(ENOMEM_TRIES):
+            if not any(results):
+                break
             short = [at for at, refused in enumerate(results) if refused and refused.number == errno.ENOMEM]
             if not short:
                 break
@@ -105,12 +108,14 @@ class NetlinkSocket:
     def _send_batch(self, requests: Sequence[Message]) -> list[Refusal | None]:
         first = self._take_sequences(len(requests))
         last = len(requests) - 1
-        packed = b"".join(
-            pack(kind, flags | NLM_F_REQUEST | (NLM_F_ACK if place == last else 0), first + place, body)
-            for place, (kind, flags, body) in enumerate(requests)
-        )
+        octets, head, room = [], HEADER.pack, HEADER.size
+        for sequence, (kind, flags, body) in enumerate(requests, first):
+            octets.append(head(room + len(body), kind, flags | NLM_F_REQUEST, sequence, 0))
+            octets.append(body)
+        kind, flags, body = requests[last]
+        octets[-2] = head(room + len(body), kind, flags | NLM_F_REQUEST | NLM_F_ACK, first + last, 0)
         results: list[Refusal | None] = [None] * len(requests)
-        self.send(packed)
+        self.send(b"".join(octets))
         while True:
             for kind, _, sequence, body in messages(self.receive()):
                 place = sequence - first

@@ -103,8 +103,11 @@ class SetElements:
         for name, members in by_set.items():
             head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
             for start in range(0, len(members), _MESSAGE_ELEMENTS):
-                items = [_item(key) for key in members[start : start + _MESSAGE_ELEMENTS]]
-                bodies.append(head + nested(_ELEMENTS, *items))
+                # All keys of a set have one size, so each item is the same octets and its key.
+                before, behind = _around_key(len(members[start]))
+                between = behind + before
+                items = before + between.join(members[start : start + _MESSAGE_ELEMENTS]) + behind
+                bodies.append(head + nested(_ELEMENTS, items))
         return bodies
 
     def _commit(self, changes: Sequence[tuple[int, int, bytes]]) -> None:
@@ -137,8 +140,11 @@ class SetElements:
         return first
 
 
-def _item(key: bytes) -> bytes:
-    return nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
+def _around_key(size: int) -> tuple[bytes, bytes]:
+    """The octets of an element before its key of that size, and behind it."""
+    item = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(size))))
+    before = 3 * 4  # three attribute headers
+    return item[:before], item[before + size :]
 
 
 def _text(octets: bytes) -> str:

@@ -10,13 +10,14 @@ out; filter elements out last, after a linger.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from dataplane.driver import Tunnels
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.numbers import HOME_AGENT_IDS, HOME_AGENT_PROTOCOL, HOME_METRIC, NETWORK_METRIC
-from dataplane.rtnetlink import Nexthop, Route, delete_nexthop, delete_route, put_nexthop, put_route
+from dataplane.rtnetlink import Route, delete_nexthop, delete_route, put_group, put_tunnel, put_way
 
 SLOT_IDS = 256
 SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first is decapsulation's, the last is for trials
@@ -29,19 +30,20 @@ Element = tuple[bytes, Prefix]
 # A route to a customer by (prefix, metric).
 RouteKey = tuple[Prefix, int]
 
+_NO_ADDRESS = "an address has not 16 octets"
+_NONE: Mapping[int, bytes] = MappingProxyType({})
 
-@dataclass(frozen=True, slots=True)
-class Objects:
+
+class Objects(NamedTuple):
     """What of one slot the kernel holds: tunnels by place, members of the group as (place, weight), routes to it."""
 
     slot: int
-    tunnels: Mapping[int, bytes] = field(default_factory=dict)
+    tunnels: Mapping[int, bytes] = _NONE
     members: tuple[tuple[int, int], ...] = ()
     routes: frozenset[RouteKey] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Installed:
+class Installed(NamedTuple):
     """A customer in the kernel: its slot, its entry, the place of each BID, and `found` if a dump showed otherwise."""
 
     slot: int
@@ -54,8 +56,7 @@ class Installed:
         return self.found if self.found is not None else objects(self.slot, self.entry, self.places)
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(NamedTuple):
     """From `before` to `after`: elements to enter first, messages in order, elements to take out last."""
 
     enter: frozenset[Element]
@@ -74,19 +75,24 @@ def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
         return f"it has {len(entry.paths)} paths, not 1..{PATHS_MAX}"
     if len({path.bid for path in entry.paths}) != len(entry.paths):
         return "a BID occurs twice"
-    if not all(1 <= path.weight <= WEIGHT_MAX for path in entry.paths):
-        return f"a weight is not in 1..{WEIGHT_MAX}"
-    if any(len(address) != 16 for address in (home_address, *(path.care_of for path in entry.paths))):
-        return "an address has not 16 octets"
-    if not all(_is_prefix(prefix) for prefix in entry.prefixes):
-        return "a prefix is not an IPv6 prefix of 1..128 bits without host bits"
+    for _, care_of, weight, _ in entry.paths:
+        if not 1 <= weight <= WEIGHT_MAX:
+            return f"a weight is not in 1..{WEIGHT_MAX}"
+        if len(care_of) != 16:
+            return _NO_ADDRESS
+    if len(home_address) != 16:
+        return _NO_ADDRESS
+    for prefix in entry.prefixes:
+        if not _is_prefix(prefix):
+            return "a prefix is not an IPv6 prefix of 1..128 bits without host bits"
     return None
 
 
 def _is_prefix(prefix: Prefix) -> bool:
-    if len(prefix.network) != 16 or not 1 <= prefix.length <= 128:
+    network, length = prefix
+    if len(network) != 16 or not 1 <= length <= 128:
         return False
-    return not int.from_bytes(prefix.network, "big") & ((1 << (128 - prefix.length)) - 1)
+    return not int.from_bytes(network, "big") & ((1 << (128 - length)) - 1)
 
 
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:
@@ -97,7 +103,7 @@ def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | N
         installed = Installed(slot, wanted, _places(wanted, present.places if present else {}, before))
     after = installed.objects() if installed else Objects(slot)
     old, new = elements(present.entry if present else None), elements(wanted)
-    messages = (*_puts(before, after, by), *_takes(before, after))
+    messages = _puts(before, after, by) + _takes(before, after)
     return Steps(new - old, messages, old - new, installed, before, after)
 
 
@@ -117,34 +123,34 @@ def elements(entry: ForwardingEntry | None) -> frozenset[Element]:
     if entry is None:
         return frozenset()
     prefixes = (Prefix(entry.home_address, 128), *entry.prefixes)
-    return frozenset((path.care_of, prefix) for path in entry.paths for prefix in prefixes)
+    return frozenset([(path.care_of, prefix) for path in entry.paths for prefix in prefixes])
 
 
 def active(entry: ForwardingEntry) -> tuple[Path, ...]:
     """The paths that carry traffic: those of the lowest priority value."""
-    best = min(path.priority for path in entry.paths)
-    return tuple(path for path in entry.paths if path.priority == best)
+    best = min([path.priority for path in entry.paths])
+    return tuple([path for path in entry.paths if path.priority == best])
 
 
 def objects(slot: int, entry: ForwardingEntry, places: Mapping[int, int]) -> Objects:
     """What the kernel should hold for an entry."""
-    networks = [(Prefix(*prefix), NETWORK_METRIC) for prefix in entry.prefixes]
+    networks = [(prefix, NETWORK_METRIC) for prefix in entry.prefixes]
     return Objects(
         slot,
         {places[path.bid]: path.care_of for path in entry.paths},
-        tuple(sorted((places[path.bid], path.weight) for path in active(entry))),
+        tuple(sorted([(places[path.bid], path.weight) for path in active(entry)])),
         frozenset([(Prefix(entry.home_address, 128), HOME_METRIC), *networks]),
     )
 
 
 def nexthop_id(slot: int, place: int) -> int:
     """The id of a place in a slot; place 0 is the group."""
-    return HOME_AGENT_IDS[0] + slot * SLOT_IDS + place
+    return DECAPSULATION_ID + slot * SLOT_IDS + place
 
 
 def slot_and_place(id_: int) -> tuple[int, int]:
     """The inverse of `nexthop_id`."""
-    return divmod(id_ - HOME_AGENT_IDS[0], SLOT_IDS)
+    return divmod(id_ - DECAPSULATION_ID, SLOT_IDS)
 
 
 def _places(wanted: ForwardingEntry, kept: Mapping[int, int], before: Objects) -> dict[int, int]:
@@ -163,21 +169,27 @@ def _places(wanted: ForwardingEntry, kept: Mapping[int, int], before: Objects) -
 
 def _puts(before: Objects, after: Objects, by: Tunnels) -> tuple[Message, ...]:
     slot = after.slot
+    group = nexthop_id(slot, 0)
+    old, (interface, entry) = before.tunnels, by
     messages = [
-        put_nexthop(Nexthop(nexthop_id(slot, place), HOME_AGENT_PROTOCOL, care_of, by.interface, entry=by.entry))
+        put_tunnel(group + place, HOME_AGENT_PROTOCOL, care_of, interface, entry)
         for place, care_of in after.tunnels.items()
-        if before.tunnels.get(place) != care_of
+        if old.get(place) != care_of
     ]
     if after.members and after.members != before.members:
-        members = tuple((nexthop_id(slot, place), weight) for place, weight in after.members)
-        messages.append(put_nexthop(Nexthop(nexthop_id(slot, 0), HOME_AGENT_PROTOCOL, members=members)))
-    messages += [put_route(route(key, slot)) for key in sorted(after.routes - before.routes)]
+        members = [(group + place, weight) for place, weight in after.members]
+        messages.append(put_group(group, HOME_AGENT_PROTOCOL, members))
+    if after.routes != before.routes:
+        new = sorted(after.routes - before.routes)
+        messages += [put_way(prefix, HOME_AGENT_PROTOCOL, metric, group) for prefix, metric in new]
     return tuple(messages)
 
 
 def _takes(before: Objects, after: Objects) -> tuple[Message, ...]:
     slot = before.slot
-    messages = [delete_route(route(key, slot)) for key in sorted(before.routes - after.routes)]
+    messages = []
+    if after.routes != before.routes:
+        messages = [delete_route(route(key, slot)) for key in sorted(before.routes - after.routes)]
     if before.members and not after.members:
         messages.append(delete_nexthop(nexthop_id(slot, 0)))
     messages += [delete_nexthop(nexthop_id(slot, place)) for place in before.tunnels if place not in after.tunnels]

@@ -13,6 +13,7 @@ ROWS = {
     "registration-wire": "tests.bench.registration_wire",
     "memory": "tests.bench.memory",
     "hostile": "tests.bench.hostile",
+    "install": "tests.bench.install",
 }
 
 
