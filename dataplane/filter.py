@@ -221,6 +221,11 @@ class SourceCheck:
         }
         return {**packets, "check_elements": len(self._owners), "check_elements_leaving": len(self._leaving)}
 
+    @property
+    def changes_sent(self) -> int:
+        """How many messages changed elements."""
+        return self._required().changes_sent
+
     def purge(self) -> None:
         """Remove the table."""
         delete_table(HOME_AGENT_TABLE)

@@ -278,7 +278,8 @@ class LinuxHomeAgent:
 
     def counters(self) -> dict[str, int]:
         """See the port."""
-        return {**self._check.counters(), "customers_installed": len(self._view)}
+        sent = self._netlink.changes_sent + self._check.changes_sent
+        return {**self._check.counters(), "customers_installed": len(self._view), "kernel_changes_sent": sent}
 
     def purge(self) -> None:
         """See the port: the kernel's local rule goes back first, then everything with our marks, as the dump has it."""

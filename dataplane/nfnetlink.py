@@ -6,7 +6,7 @@ Owns the nfnetlink batch (linux/netfilter/nfnetlink.h, nf_tables.h). A batch is 
 import os
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import (
@@ -47,6 +47,7 @@ class SetElements:
     def __init__(self, table: str) -> None:
         self._table = attribute(_TABLE, table.encode() + b"\0")
         self._socket = NetlinkSocket(_NETLINK_NETFILTER)
+        self.changes_sent = 0  # messages; one has many elements
         self._sequence = 1 << 31  # apart from those the socket counts for its own questions
 
     @property
@@ -77,10 +78,9 @@ class SetElements:
     def keys(self, name: str) -> set[bytes]:
         """All keys of a set."""
         body = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
-        found = set()
+        found: set[bytes] = set()
         for answer in self._socket.dump(_SUBSYSTEM | _GETSETELEM, body):
-            for element in each_attribute(attributes(answer, _NFGENMSG.size).get(_ELEMENTS, b"")):
-                found.add(attributes(attributes(element)[_ELEMENT_KEY])[_DATA_VALUE])
+            found.update(_keys(attributes(answer, _NFGENMSG.size).get(_ELEMENTS, b"")))
         return found
 
     def counters(self) -> dict[str, int]:
@@ -112,6 +112,7 @@ class SetElements:
 
     def _commit(self, changes: Sequence[tuple[int, int, bytes]]) -> None:
         """One transaction; wait for the answer to each of its messages, or for that to the batch as a whole."""
+        self.changes_sent += len(changes)
         begin = self._take_sequences(len(changes) + 2)
         frame = _NFGENMSG.pack(0, 0, socket.htons(10))
         packed = [pack(_BATCH_BEGIN, NLM_F_REQUEST, begin, frame)]
@@ -145,6 +146,12 @@ def _around_key(size: int) -> tuple[bytes, bytes]:
     item = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(size))))
     before = 3 * 4  # three attribute headers
     return item[:before], item[before + size :]
+
+
+def _keys(elements: bytes) -> Iterator[bytes]:
+    """The keys of the elements of one answer."""
+    for element in each_attribute(elements):
+        yield attributes(attributes(element)[_ELEMENT_KEY])[_DATA_VALUE]
 
 
 def _text(octets: bytes) -> str:

@@ -14,6 +14,8 @@ ROWS = {
     "memory": "tests.bench.memory",
     "hostile": "tests.bench.hostile",
     "install": "tests.bench.install",
+    "change": "tests.bench.change",
+    "reconcile": "tests.bench.reconcile",
 }
 
 
