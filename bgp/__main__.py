@@ -1,4 +1,4 @@
-"""Command line of `xsp-bgp`: run (supervise ExaBGP), status, bridge (started by ExaBGP, never by hand).
+"""Command line of `xsp-bgp`: run (supervise ExaBGP), status, reload, bridge (started by ExaBGP, never by hand).
 
 Owns argument parsing and exit statuses. Refuses to import anything beyond the standard library before it knows that the
 verb is not `bridge`: a respawned bridge must be back in milliseconds, and carries no dependency into ExaBGP's pipe.
@@ -7,9 +7,12 @@ verb is not `bridge`: a respawned bridge must be back in milliseconds, and carri
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from bgp.errors import BgpError
 from runtime import exits
+
+RELOAD_S = 60.0  # ExaBGP tries the configuration, then takes it step by step
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,10 +32,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Announces this site's aggregates by ExaBGP, for as long as xsp-ha renews its lease.",
     )
     verb = (
-        "run: supervise ExaBGP (default); status: ask the running one; metrics: for Prometheus; "
-        "bridge: ExaBGP's child, started by ExaBGP"
+        "run: supervise ExaBGP (default); status: ask the running one; reload: have it take over changed neighbours; "
+        "metrics: for Prometheus; bridge: ExaBGP's child, started by ExaBGP"
     )
-    parser.add_argument("verb", nargs="?", choices=("run", "status", "metrics", "bridge"), default="run", help=verb)
+    verbs = ("run", "status", "reload", "metrics", "bridge")
+    parser.add_argument("verb", nargs="?", choices=verbs, default="run", help=verb)
     parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="bgp.toml")
     parser.add_argument("-n", "--check", action="store_true", help="check the configuration and exit")
     parser.add_argument("-v", "--verbose", action="store_true", help="with -n: print its canonical form; else log more")
@@ -67,6 +71,8 @@ def _run_or_status(options: argparse.Namespace) -> int:
 
         export("xsp-bgp", settings.control_socket, metrics.gauges, options.listen)
         return exits.DONE
+    if options.verb == "reload":
+        return _reload(settings.control_socket)
 
     import asyncio
 
@@ -74,21 +80,35 @@ def _run_or_status(options: argparse.Namespace) -> int:
     from runtime import log
 
     async def supervise() -> int:
-        return await Supervisor(settings).run()
+        return await Supervisor(options.config.absolute(), settings).run()
 
     log.configure("debug" if options.verbose else "info")
     return asyncio.run(supervise())
 
 
 def _status(socket: Path, as_json: bool) -> int:
-    from runtime import control, status
+    from runtime import status
 
-    try:
-        reply = control.ask(socket, "status")
-    except control.Unreachable as error:
-        exits.fail(f"xsp-bgp does not answer ({error})", "start it with xsp-bgp run", exits.UNREACHABLE)
+    reply = _ask(socket, "status", 2.0)
     reply.pop("ok")
     return status.print_status(reply, as_json=as_json)
+
+
+def _reload(socket: Path) -> int:
+    reply = _ask(socket, "reload", RELOAD_S)
+    if not reply["ok"]:
+        exits.fail(reply["error"], reply["remedy"], exits.REFUSED)
+    print(reply["neighbours"])
+    return exits.DONE
+
+
+def _ask(socket: Path, do: str, timeout_s: float) -> dict[str, Any]:
+    from runtime import control
+
+    try:
+        return control.ask(socket, do, timeout_s)
+    except control.Unreachable as error:
+        exits.fail(f"xsp-bgp does not answer ({error})", "start it with xsp-bgp run", exits.UNREACHABLE)
 
 
 if __name__ == "__main__":

@@ -34,10 +34,26 @@ def check(configuration: Path) -> None:
         if not (PROGRAMS / name).exists():
             remedy = "install frr, or render the site without BFD"
             raise BgpError(f"BFD is asked for, but {PROGRAMS / name} is missing", remedy, MISSING)
+    _read(configuration)
+
+
+def _read(configuration: Path) -> str:
     try:
-        configuration.read_text(encoding="utf-8")
+        return configuration.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BgpError(f"{configuration} cannot be read ({error})", "render the site's files anew") from error
+
+
+def _peers(text: str) -> dict[str, list[str]]:
+    """`peer ...` -> the lines below it, of a rendered bfdd.conf."""
+    found: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("peer "):
+            lines = found.setdefault(line, [])
+        elif line not in ("", "bfd", "exit") and not line.startswith("!"):
+            lines.append(line)
+    return found
 
 
 class BfdDaemons:
@@ -49,6 +65,7 @@ class BfdDaemons:
 
     def __init__(self, configuration: Path, directory: Path, counters: Counters) -> None:
         self._configuration, self._directory, self._counters = configuration, directory, counters
+        self._present = _peers(_read(configuration))
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._log = log.get()
 
@@ -78,23 +95,43 @@ class BfdDaemons:
         for name in (ZEBRA, BFDD):
             self._end_leftover(name)
 
+    async def change(self, configuration: Path) -> None:
+        """Have the running bfdd take over other peers; those that stay the same go on. Raises: BgpError."""
+        new = _peers(_read(configuration))
+        orders = [f"no {peer}" for peer in self._present if peer not in new]
+        for peer, lines in new.items():
+            if self._present.get(peer) != lines:
+                orders += [peer, *lines, "exit"]
+        self._configuration, self._present = configuration, new
+        if orders:
+            words = [word for order in ("configure terminal", "bfd", *orders) for word in ("-c", order)]
+            await self._vtysh(*words)  # one that does not run reads its file when it starts
+
     async def peers(self) -> list[dict[str, Any]]:
         """Each session as bfdd reports it; empty if it does not answer."""
-        words = ["vtysh", "--vty_socket", str(self._directory), "-c", "show bfd peers json"]
-        with contextlib.suppress(OSError, ValueError, TimeoutError):
+        with contextlib.suppress(ValueError):
+            said = json.loads(await self._vtysh("-c", "show bfd peers json"))
+            return [{"address": row["peer"], "state": row["status"]} for row in said]
+        return []
+
+    async def _vtysh(self, *words: str) -> bytes:
+        """What the daemons answered, empty if they did not."""
+        with contextlib.suppress(OSError, TimeoutError):
             asking = await asyncio.create_subprocess_exec(
+                "vtysh",
+                "--vty_socket",
+                str(self._directory),
                 *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.DEVNULL,
             )
             try:
-                said, _ = await asyncio.wait_for(asking.communicate(), ASK_S)
+                return (await asyncio.wait_for(asking.communicate(), ASK_S))[0]
             finally:
                 if asking.returncode is None:
                     asking.kill()
-            return [{"address": row["peer"], "state": row["status"]} for row in json.loads(said)]
-        return []
+        return b""
 
     # -- processes
 

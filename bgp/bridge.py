@@ -15,14 +15,24 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TextIO
 
 from bgp import exabgp, lease
 from bgp.errors import BgpError, MalformedLine
-from bgp.events import Command, CommandAnswered, Event, HolderLost, NeighbourChanged, Note, StopAsked, TimeReached
+from bgp.events import (
+    Command,
+    CommandAnswered,
+    Event,
+    HolderLost,
+    NeighbourChanged,
+    NeighboursGiven,
+    Note,
+    StopAsked,
+    TimeReached,
+)
 from bgp.hold_down import DEFAULT_MAX_S, HoldDown
 from bgp.route import Prefix, Terms
 from bgp.speaker import DEFAULT_ORPHAN_HOLD_S, Speaker
@@ -105,8 +115,9 @@ class Connection:
 class Bridge:
     """Feeds the speaker and carries out what it says."""
 
-    def __init__(self, settings: Settings, log: TextIO) -> None:
-        self._settings = settings
+    def __init__(self, file: Path, log: TextIO) -> None:
+        self._file = file
+        self._settings = settings = read_settings(file)
         self._log = log
         self._speaker = Speaker(
             settings.aggregates,
@@ -249,6 +260,21 @@ class Bridge:
             case StopAsked():
                 self._feed(request)
                 client.send(lease.encode(self._status()))
+            case lease.ReloadAsked():
+                client.send(self._reload())
+
+    def _reload(self) -> bytes:
+        """Read the neighbours anew; of the other settings none may have changed. Returns: what to answer."""
+        try:
+            settings = read_settings(self._file)
+            if replace(settings, neighbours=self._settings.neighbours) != self._settings:
+                raise BgpError(f"{self._file} differs in more than neighbours", "start ExaBGP anew")
+        except BgpError as error:
+            return _refusal(0, error.what, error.remedy)
+        self._settings = settings
+        self._neighbours = {terms.neighbour: terms for terms in settings.neighbours}
+        self._feed(NeighboursGiven(settings.neighbours))
+        return lease.encode(self._status())
 
     def _take_lease(self, client: Connection, seq: int) -> bool:
         """Make `client` the holder, unless another one's lease still lives."""
@@ -280,6 +306,7 @@ class Bridge:
             "since_s": round(now - speaker.changed_at, 3),
             "holder": self._holder.pid if self._holder is not None and speaker.lease_lives(now) else None,
             "settled": speaker.settled(),
+            "described": speaker.described,
             "overdue_s": round(speaker.overdue_s(now), 3),
             "exabgp_rib": {neighbour: list(prefixes) for neighbour, prefixes in speaker.rib.items()},
             "history": [{**asdict(one), "at": round(one.at + ahead_s, 3)} for one in speaker.history(after)],
@@ -320,7 +347,7 @@ def run(file: Path) -> int:
 
     Raises: BgpError if the configuration or the socket is unusable.
     """
-    bridge = Bridge(read_settings(file), sys.stderr)
+    bridge = Bridge(file, sys.stderr)
     with contextlib.suppress(BrokenPipeError):
         bridge.run()
     return 0

@@ -6,7 +6,7 @@ Events are past participles, effects imperatives. `Announce` and `Withdraw` are 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bgp.route import Announce, Route, Withdraw
+from bgp.route import Announce, Route, Terms, Withdraw
 
 
 class Wanted(StrEnum):
@@ -47,6 +47,13 @@ class StopAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class NeighboursGiven:
+    """The configuration was read anew: these are our neighbours now, and what each is told."""
+
+    neighbours: tuple[Terms, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TimeReached:
     """The deadline the speaker asked for has come (or nothing else happened)."""
 
@@ -78,7 +85,16 @@ class CommandAnswered:
     rib: dict[str, tuple[str, ...]] | None = None
 
 
-Event = LeaseRenewed | HolderLost | OthersHeard | StopAsked | TimeReached | NeighbourChanged | CommandAnswered
+Event = (
+    LeaseRenewed
+    | HolderLost
+    | OthersHeard
+    | StopAsked
+    | NeighboursGiven
+    | TimeReached
+    | NeighbourChanged
+    | CommandAnswered
+)
 
 
 @dataclass(frozen=True, slots=True)

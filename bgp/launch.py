@@ -8,21 +8,20 @@ found out beforehand, each is one sentence; found out later, it is a site that i
 import contextlib
 import os
 import pwd
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
-from ipaddress import ip_address
 
+from bgp import blocks
+from bgp import running as running_files
 from bgp.config import Config
 from bgp.errors import BgpError
+from bgp.running import Running
 
 MISSING = 4  # exit status: a prerequisite is missing
 CHECK_TIMEOUT_S = 30.0
-_NEIGHBOUR = re.compile(r"^[ \t]*neighbor[ \t]+([0-9A-Fa-f:.]+)[ \t]*\{", re.MULTILINE)
-_BRIDGE = re.compile(r"^[^#\n]*\brun\s+([^;#\n]*\bbridge\b[^;#\n]*);", re.MULTILINE)
 
 # What decides how ExaBGP behaves, whatever stands in an exabgp.env beside the interpreter.
 SETTINGS = {
@@ -120,48 +119,39 @@ def own_socket(config: Config) -> None:
             os.chown(config.bridge_socket, 0, 0, follow_symlinks=False)
 
 
-def lend_configuration(config: Config) -> None:
-    """Let ExaBGP's user read its configuration by its group when MD5 passwords closed it to others (0600 -> 0640).
-
-    Raises: BgpError.
-    """
-    file = config.exabgp_configuration
-    if os.geteuid() != 0:
-        return
-    try:
-        if not file.stat().st_mode & 0o004:
-            os.chown(file, -1, _account(config.user).pw_gid)
-            file.chmod(0o640)
-    except OSError as error:
-        raise BgpError(f"{file} cannot be opened to user {config.user}: {error}", "render it anew") from error
+def running(config: Config) -> Running:
+    """Where the copies that ExaBGP and the bridge read are. Raises: BgpError if there is no such user."""
+    group = _account(config.user).pw_gid if os.geteuid() == 0 else None
+    return Running(config.run_directory / running_files.DIRECTORY, group)
 
 
 def check(config: Config) -> str:
-    """Everything that can be known before the first start; returns ExaBGP's version.
+    """Everything that can be known before ExaBGP reads a configuration; returns the text of that, as it was tried.
 
     Raises: BgpError.
     """
-    version = exabgp_version()
-    lend_configuration(config)
     file = config.exabgp_configuration
-    _try(config.user, exabgp("validate", str(file)), f"ExaBGP refuses {file}", "render it anew, or correct it")
     try:
-        run = _BRIDGE.search(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BgpError(f"{file} cannot be read: {error}", "make it readable") from error
-    if run is None:
-        raise BgpError(f"{file} starts no bridge", "add a process with `run .../xsp-bgp bridge --config FILE;`")
-    _compare_neighbours(config, run.string)
+    candidate = running(config).candidate
+    candidate.write(config, text)
+    tried = candidate.exabgp_configuration
+    run = blocks.BRIDGE.search(tried.read_text(encoding="utf-8"))
+    assert run is not None, "or the candidate would not have been written"
     words = run.group(1).split()
-    remedy = f"make the interpreter and bgp.toml readable for user {config.user}"
+    remedy = f"make the interpreter and the programs readable for user {config.user}"
     _try(config.user, [*words, "-n"], f"user {config.user} cannot run {words[0]} bridge", remedy)
-    return version
+    _try(config.user, exabgp("validate", str(tried)), f"ExaBGP refuses {file}", "render it anew, or correct it")
+    _compare_neighbours(config, text)
+    return text
 
 
 def _compare_neighbours(config: Config, text: str) -> None:
     """A neighbour in one file only would be told nothing, or nothing be known of it. Raises: BgpError."""
     here = {str(neighbour.address) for neighbour in config.neighbour}
-    there = {str(ip_address(word)) for word in _NEIGHBOUR.findall(text)}
+    there = set(blocks.split(text).blocks)
     if here != there:
         files = f"{config.exabgp_configuration} and bgp.toml"
         odd = ", ".join(sorted(here ^ there))

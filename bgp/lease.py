@@ -8,9 +8,11 @@ aggregates: nothing longer ever leaves a site, whoever holds the lease.
     bridge -> holder    {"v":1,"seq":N,"state":S,"sent":[P],"sessions":[{"neighbour":A,"state":S,"since_s":N}]}
                         {"v":1,"seq":N,"error":S,"remedy":S}
     anyone -> bridge    {"v":1,"ask":"status"[,"after":N]}, {"v":1,"ask":"stop","linger_ms":N},
-                        {"v":1,"ask":"others","said_ms_ago":N|null,"after":N}, answered with the status
+                        {"v":1,"ask":"others","said_ms_ago":N|null,"after":N}, {"v":1,"ask":"reload"},
+                        all answered with the status
 
-The last is the supervisor's, told by the speakers of other sites. `after`: the history's last number that is known.
+The last two are the supervisor's: what the speakers of other sites told it; and that bgp.toml has changed. `after`: the
+history's last number that is known.
 """
 
 import json
@@ -50,6 +52,11 @@ class StatusAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadAsked:
+    """The neighbours are to be read anew from bgp.toml, and ExaBGP to describe its own."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What the bridge tells the holder after each renewal."""
 
@@ -66,6 +73,9 @@ class Refusal:
     seq: int
     error: str
     remedy: str
+
+
+Request = Renewal | StatusAsked | StopAsked | ReloadAsked
 
 
 def encode_renewal(renewal: Renewal) -> bytes:
@@ -102,7 +112,7 @@ def session_document(session: Session) -> dict[str, Any]:
     return {"neighbour": session.neighbour, "state": session.state, "since_s": round(session.since_s, 3)}
 
 
-def decode_request(line: bytes, aggregates: Collection[Prefix]) -> Renewal | StatusAsked | StopAsked:
+def decode_request(line: bytes, aggregates: Collection[Prefix]) -> Request:
     """Read one line from a holder or the supervisor.
 
     Raises: MalformedLine, and nothing else.
@@ -127,7 +137,7 @@ def decode_request(line: bytes, aggregates: Collection[Prefix]) -> Renewal | Sta
         raise MalformedLine(error.what, error.remedy, seq) from error
 
 
-def _question(document: dict[str, Any]) -> StatusAsked | StopAsked:
+def _question(document: dict[str, Any]) -> StatusAsked | StopAsked | ReloadAsked:
     match document["ask"]:
         case "status":
             return StatusAsked(_number(document, "after", MAX_AFTER) if "after" in document else 0)
@@ -138,7 +148,9 @@ def _question(document: dict[str, Any]) -> StatusAsked | StopAsked:
             return StatusAsked(_number(document, "after", MAX_AFTER), OthersHeard(ago))
         case "stop":
             return StopAsked(_number(document, "linger_ms", MAX_LINGER_MS))
-    raise BgpError(f"unknown question {document['ask']!r}", "ask for status, others or stop")
+        case "reload":
+            return ReloadAsked()
+    raise BgpError(f"unknown question {document['ask']!r}", "ask for status, others, stop or reload")
 
 
 def _renewal(document: dict[str, Any], aggregates: Collection[Prefix]) -> LeaseRenewed:

@@ -17,19 +17,19 @@ Theory of operation
 
     An announcement that came and went is held back, longer each time (`hold_down`): depreferenced meanwhile.
 
-    A bridge is started anew by ExaBGP with the old announcements still in place and no event replayed. So everything is
-    UNKNOWN at first, is withdrawn, and nothing may be announced before ExaBGP confirmed that and described its
-    sessions.
+    A bridge is started anew by ExaBGP with the old announcements still in place and no event replayed. So its first
+    acts are to ask what is there and which sessions, and to withdraw what is not shown, which may be there all the
+    same. What is shown was announced under a lease that may still live: it stays as it is until that lease would have
+    ended at the latest, which gives the holder time to come back, and a bridge's death costs nobody anything. If no
+    holder comes, it is a lease that ended, as any other.
 
     `done` from ExaBGP means "in the RIB". We keep per neighbour and prefix what was confirmed last; the next step is
     always the first step of the difference between that and what the state calls for, so a refused or late answer needs
-    no special case: a refused step waits for its next try while the others go on. A neighbour that ExaBGP does not know
-    (bgp.toml and exabgp.conf differ) has nothing of ours, and is left out.
+    no special case: a refused step waits for its next try while the others go on (`bgp.told`).
 """
 
 from collections import deque
 from collections.abc import Iterable
-from itertools import product
 from math import inf
 
 from bgp.events import (
@@ -43,6 +43,7 @@ from bgp.events import (
     HolderLost,
     LeaseRenewed,
     NeighbourChanged,
+    NeighboursGiven,
     Note,
     OthersHeard,
     Session,
@@ -52,8 +53,6 @@ from bgp.events import (
 )
 from bgp.hold_down import HoldDown
 from bgp.route import (
-    UNKNOWN,
-    Advertised,
     Announce,
     Place,
     Prefix,
@@ -61,10 +60,9 @@ from bgp.route import (
     Step,
     Terms,
     Withdraw,
-    difference,
-    for_neighbours,
 )
 from bgp.states import ASKED_BY, DEPREFERRING, SELF_ENDING, TABLE, Cue, State
+from bgp.told import Told
 
 LEASE_S = 0.3  # three renewals of 100 ms
 HEARTBEAT_S = 0.1  # a deaf ExaBGP is noticed, and its routes are gone, within a second
@@ -73,6 +71,7 @@ OTHERS_FRESH_S = 1.0  # what another site said of its announcement counts so lon
 AFTERMATH_S = 0.6  # ... and only if it was said so long after our lease ended, see above
 BRAKE = "brake: no other site is known to announce"
 DEFAULT_ORPHAN_HOLD_S = 300.0
+INHERITED_LINGER_S = 1.0  # the linger of a lease that we never saw
 REMEMBERED = 50  # transitions
 DESCRIBE_EVERY = 50  # of so many heartbeats one asks for the sessions, and one for the RIB
 
@@ -108,10 +107,10 @@ class Speaker:
         self.changed_at = now
         self.local_as = 0
         self.rib: dict[str, tuple[str, ...]] = {}
-        self._neighbours = tuple(neighbours)
-        self._absent: frozenset[str] = frozenset()  # those that ExaBGP does not know
-        places = product((terms.neighbour for terms in self._neighbours), aggregates)
-        self._advertised: dict[Place, Advertised] = dict.fromkeys(places, UNKNOWN)
+        self.described = False  # whether ExaBGP has described its neighbours since ours were given
+        self._started_at = now
+        self._found: frozenset[Place] | None = None  # what an earlier bridge left; None: not asked yet
+        self._told = Told(aggregates, tuple(neighbours))
         self._routes: tuple[Route, ...] = ()
         self._linger_s = 0.0
         self._lease_until: float | None = None
@@ -126,7 +125,6 @@ class Speaker:
         self._recent: deque[Transition] = deque(maxlen=REMEMBERED)
         self._transitions = 0
         self._sessions: dict[str, tuple[str, float]] = {}  # neighbour -> state, since when
-        self._described = False
         self._in_flight: Command | None = None
         self._sent_at = now
         self._refused: dict[Step, float] = {}  # when to try again
@@ -142,11 +140,11 @@ class Speaker:
 
     def sent(self) -> tuple[Prefix, ...]:
         """The prefixes ExaBGP confirmed to hold for some neighbour, and is not known to have dropped."""
-        return tuple(dict.fromkeys(place[1] for place, route in self._advertised.items() if isinstance(route, Route)))
+        return self._told.prefixes()
 
     def settled(self) -> bool:
         """Whether ExaBGP confirmed everything the state calls for."""
-        return self._in_flight is None and not difference(self._wanted(), self._advertised)
+        return self._in_flight is None and not self._told.steps(self._wanted())
 
     def sessions(self, now: float) -> tuple[Session, ...]:
         """The sessions as ExaBGP last described them, aged to `now`."""
@@ -190,6 +188,9 @@ class Speaker:
                 self._others_said_at = -inf if said_s_ago is None else now - said_s_ago
             case StopAsked(linger_ms):
                 self._stop(linger_ms / 1000, now, effects)
+            case NeighboursGiven(neighbours):
+                self._told.take_neighbours(neighbours)
+                self.described = False
             case NeighbourChanged():
                 self._note_session(event, now, effects)
             case CommandAnswered():
@@ -272,7 +273,7 @@ class Speaker:
     def _hold(self, reason: str, now: float) -> tuple[State, str]:
         """Where a wish to announce leads, and why. Who slept over lease and renewal has shown nobody a failure."""
         hold_s = self._hold_down.seconds(now)
-        unseen = not difference(self._told(self._routes), self._advertised)
+        unseen = not self._told.steps(self._routes)
         if not hold_s or unseen:
             return State.ANNOUNCED, reason
         self._held_until, self._wish = now + hold_s, reason
@@ -299,14 +300,26 @@ class Speaker:
             case Announce() | Withdraw():
                 self._confirm(command, answer.accepted, now, effects)
             case AskNeighbours():
-                self._described = True
+                self.described = True
                 if answer.sessions is not None:
                     self._describe(answer.sessions, now, effects)
-            case AskRoutes() if answer.rib is not None:
-                self.rib = answer.rib
+            case AskRoutes():
+                self.rib = answer.rib if answer.rib is not None else self.rib
+                if self._found is None:
+                    self._found = self._told.shown(self.rib)
             case None:
                 effects.append(Note("warning", "unexpected answer", {"accepted": answer.accepted}))
-        if self.state is State.STARTING and self._described and not difference({}, self._advertised):
+        if self.state is State.STARTING and self.described and self._found is not None:
+            self._begin(self._found, now, effects)
+
+    def _begin(self, found: frozenset[Place], now: float, effects: list[Effect]) -> None:
+        """ExaBGP has said what there is."""
+        if found:
+            self._lease_until = self._started_at + LEASE_S
+            self._linger_s = INHERITED_LINGER_S
+            self._routes = tuple(map(Route, dict.fromkeys(prefix for _, prefix in sorted(found, key=str))))
+            self._enter(Cue.FOUND, "ExaBGP has routes of a bridge before this one", now, effects)
+        elif not self._told.steps(()):
             self._enter(Cue.CLEARED, "ExaBGP advertises nothing of ours", now, effects)
 
     def _confirm(self, step: Step, accepted: bool, now: float, effects: list[Effect]) -> None:
@@ -314,14 +327,14 @@ class Speaker:
         verb = "announce" if isinstance(step, Announce) else "withdraw"
         place = (step.neighbour, step.prefix)
         if accepted:
-            self._advertised[place] = step.route if isinstance(step, Announce) else None
+            self._told.confirmed(place, step.route if isinstance(step, Announce) else None)
             self._refused.pop(step, None)
             self._beats = DESCRIBE_EVERY - 1  # the next heartbeat reads the RIB
             if isinstance(step, Announce):
                 fields["communities"] = " ".join(step.route.communities)
             effects.append(Note("info", f"{verb} confirmed", fields))
             return
-        self._advertised[place] = UNKNOWN
+        self._told.refused(place)
         self._refused[step] = now + RETRY_S
         if isinstance(step, Withdraw) and self._failing_since is None:
             self._failing_since = now
@@ -330,42 +343,35 @@ class Speaker:
     def _describe(self, sessions: tuple[Session, ...], now: float, effects: list[Effect]) -> None:
         self._sessions = {s.neighbour: (s.state, now - s.since_s) for s in sessions}
         self.local_as = next((s.local_as for s in sessions if s.local_as), self.local_as)
-        if not sessions:  # a description of nothing proves nothing
-            return
-        absent = frozenset(terms.neighbour for terms in self._neighbours) - self._sessions.keys()
-        for neighbour in absent - self._absent:
-            effects.append(Note("error", "ExaBGP has no such neighbour", {"neighbour": neighbour}))
-        for place in self._advertised:
-            if place[0] in absent:
-                self._advertised[place] = None
-            elif place[0] in self._absent:
-                self._advertised[place] = UNKNOWN
-        self._absent = absent
+        if sessions:  # a description of nothing proves nothing
+            effects.extend(self._told.described(frozenset(self._sessions)))
 
     # -- commands
 
-    def _wanted(self) -> dict[Place, Route]:
+    def _wanted(self) -> tuple[Route, ...]:
         if self.state is State.ANNOUNCED:
-            return self._told(self._routes)
+            return self._routes
         if self.state in DEPREFERRING:
-            return self._told(route.depreferenced() for route in self._routes)
-        return {}
-
-    def _told(self, routes: Iterable[Route]) -> dict[Place, Route]:
-        present = (terms for terms in self._neighbours if terms.neighbour not in self._absent)
-        return for_neighbours(routes, present)
+            return tuple(route.depreferenced() for route in self._routes)
+        return ()
 
     def _next_command(self, now: float) -> Command | None:
         if self._in_flight is not None:
             return None
-        steps = difference(self._wanted(), self._advertised)
+        if self._found is None:
+            return AskRoutes()
+        if self.state is State.STARTING and not self.described:
+            return AskNeighbours()
+        steps = self._told.steps(self._wanted())
+        if self.state is State.INHERITED and self._found:
+            steps = tuple(step for step in steps if (step.neighbour, step.prefix) not in self._found)
         self._refused = {step: retry_at for step, retry_at in self._refused.items() if step in steps}
         if not any(isinstance(step, Withdraw) for step in self._refused):
             self._failing_since = None
         for step in steps:
             if now >= self._refused.get(step, now):
                 return step
-        if not self._described:
+        if not self.described:
             return AskNeighbours()
         if now < self._next_beat:
             return None

@@ -10,7 +10,8 @@ from enum import StrEnum
 class State(StrEnum):
     """What the neighbours are meant to hear, and why."""
 
-    STARTING = "starting"  # nothing; the first withdraw is not confirmed
+    STARTING = "starting"  # whatever is there; ExaBGP has not said yet what, or not confirmed the withdraw of it
+    INHERITED = "inherited"  # what the bridge before this one announced, for one lease at most
     WITHDRAWN = "withdrawn"  # nothing
     ANNOUNCED = "announced"  # the routes as the holder gave them
     DEPREFERENCED = "depreferenced"  # with GRACEFUL_SHUTDOWN, because the holder says so
@@ -23,7 +24,8 @@ class State(StrEnum):
 class Cue(StrEnum):
     """What can happen."""
 
-    CLEARED = "cleared"  # ExaBGP confirmed the first withdraw and described its sessions
+    CLEARED = "cleared"  # ExaBGP has nothing of ours, and described its sessions
+    FOUND = "found"  # ExaBGP has routes of a bridge before this one
     ANNOUNCE = "announce"  # the holder's wish, as are the next two
     DEPREFERENCE = "depreference"
     WITHDRAW = "withdraw"
@@ -41,7 +43,13 @@ _WISHES = {
 
 # What changes a state; whatever is not listed leaves it as it is.
 _CHANGES: Mapping[State, Mapping[Cue, State]] = {
-    State.STARTING: {Cue.CLEARED: State.WITHDRAWN, Cue.STOP: State.STOPPED},
+    State.STARTING: {Cue.CLEARED: State.WITHDRAWN, Cue.FOUND: State.INHERITED, Cue.STOP: State.STOPPED},
+    State.INHERITED: {
+        **_WISHES,
+        Cue.ANNOUNCE: State.ANNOUNCED,
+        Cue.LEASE_ENDED: State.LINGERING,
+        Cue.STOP: State.STOPPING,
+    },
     State.WITHDRAWN: {**_WISHES, Cue.STOP: State.STOPPED},
     State.ANNOUNCED: {
         **_WISHES,
@@ -70,6 +78,7 @@ DEPREFERRING = frozenset({State.DEPREFERENCED, State.HELD, State.LINGERING, Stat
 
 ASKED_BY: Mapping[Cue, str] = {
     Cue.CLEARED: "ExaBGP",
+    Cue.FOUND: "ExaBGP",
     Cue.ANNOUNCE: "xsp-ha",
     Cue.DEPREFERENCE: "xsp-ha",
     Cue.WITHDRAW: "xsp-ha",

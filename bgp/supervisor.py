@@ -1,21 +1,22 @@
 """`xsp-bgp run`: starts ExaBGP without rights, watches its bridge, kills what is deaf, withdraws before it stops.
 
 Owns ExaBGP's process, its restarts, bfdd beside it, what is said to the other sites' speakers, and the control socket
-with the status. Refuses to announce anything itself, and to
-reload ExaBGP: a reload that fails kills the bridge and keeps its routes, so a changed configuration means a restart.
+with the status. Takes over changed neighbours on SIGHUP or request (`reload`). Refuses to announce anything itself.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bgp import bfd, client, fellows, launch, report
+from bgp import bfd, client, config, fellows, launch, reload, report
 from bgp.bfd import BfdDaemons
+from bgp.blocks import Change
 from bgp.config import Config
 from bgp.errors import BgpError, Unanswered
 from bgp.fellows import SAY_S, VOUCH_S
@@ -38,9 +39,13 @@ STABLE_S = 30.0  # a run this long starts the backoff anew
 class Supervisor:
     """One site's ExaBGP, for as long as this process runs."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._log = log.get().bind(instance=config.instance)
+    def __init__(self, file: Path, settings: Config) -> None:
+        self._file, self._config = file, settings
+        self._running = launch.running(settings)
+        self._reloading = asyncio.Lock()
+        self._reloads: set[asyncio.Task[None]] = set()  # asked for by signal
+        self._condemned: str | None = None  # why this ExaBGP has to go
+        self._log = log.get().bind(instance=settings.instance)
         self._counters = Counters()
         self._process: asyncio.subprocess.Process | None = None
         self._version = ""
@@ -52,11 +57,12 @@ class Supervisor:
         self._failures = 0
         self._history = History()
         self._bfd = (
-            BfdDaemons(config.bfd_configuration, config.bfd_directory, self._counters)
-            if config.bfd_configuration is not None
+            BfdDaemons(settings.bfd_configuration, settings.bfd_directory, self._counters)
+            if settings.bfd_configuration is not None
             else None
         )
-        self._megaphones = _megaphones(config, self._counters)
+        self._bfd_task: asyncio.Task[None] | None = None
+        self._megaphones = _megaphones(settings, self._counters)
 
     async def run(self) -> int:
         """Check, start, watch, until SIGTERM or SIGINT.
@@ -64,7 +70,8 @@ class Supervisor:
         Raises: BgpError if it cannot start at all.
         """
         loop = asyncio.get_running_loop()
-        self._version = launch.check(self._config)
+        self._version = launch.exabgp_version()
+        text = launch.check(self._config)
         if self._config.bfd_configuration is not None:
             bfd.check(self._config.bfd_configuration)
         launch.prepare(self._config)
@@ -73,32 +80,32 @@ class Supervisor:
         if self._megaphones is not None and self._config.fellows is not None:
             await self._megaphones.open(str(self._config.fellows.locator))
         try:
-            server = await control.serve(self._config.control_socket, {"status": lambda _: self.status()})
+            commands: dict[str, control.Command] = {
+                "status": lambda _: self.status(),
+                "reload": lambda _: self.reload(),
+            }
+            server = await control.serve(self._config.control_socket, commands)
         except control.Unreachable as error:
             raise BgpError(f"{error.path}: {error.reason}", "stop the other xsp-bgp first", Exit.CONFLICT) from error
         except OSError as error:
             raise BgpError(f"the control socket cannot be made: {error}", "run as root, or correct bgp.toml") from error
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._log.warning("a changed configuration needs a restart"))
+        self._running.write(self._config, text)
+        loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         user = self._config.user if os.geteuid() == 0 else "our own"
         self._log.info("supervisor started", exabgp=self._version, user=user, capabilities="none")
-        beside = [asyncio.create_task(part) for part in self._beside()]
+        beside = [] if self._megaphones is None else [loop.create_task(self._tell_others(self._megaphones))]
+        self._bfd_task = loop.create_task(self._bfd.run()) if self._bfd is not None else None
         try:
             while not self._stop.is_set():
                 await self._run_once()
         finally:
-            await _end(beside)
+            await _end([*beside, *self._reloads, *([self._bfd_task] if self._bfd_task is not None else [])])
             server.close()
             self._config.control_socket.unlink(missing_ok=True)
         self._log.info("supervisor stopped")
         return Exit.DONE
-
-    def _beside(self) -> Iterator[Coroutine[Any, Any, None]]:
-        if self._bfd is not None:
-            yield self._bfd.run()
-        if self._megaphones is not None:
-            yield self._tell_others(self._megaphones)
 
     async def _tell_others(self, megaphones: Megaphones) -> None:
         """Say what our neighbours really hear: a bridge that does not answer announces nothing we could vouch for."""
@@ -116,7 +123,7 @@ class Supervisor:
 
     async def _run_once(self) -> None:
         started_at = time.monotonic()
-        words = launch.exabgp("server", str(self._config.exabgp_configuration))
+        words = launch.exabgp("server", str(self._running.exabgp_configuration))
         self._process = await asyncio.create_subprocess_exec(
             *launch.unprivileged(self._config.user, words),
             env=launch.environment(self._config.user),
@@ -131,12 +138,14 @@ class Supervisor:
         try:
             verdict = await self._watch(self._process)
             if self._stop.is_set() and verdict is None:
+                notify.stopping()
                 await self._withdraw_and_stop(self._process)
                 return
         finally:
             await self._kill(self._process)
-        reason = verdict or f"ExaBGP ended by itself with status {self._process.returncode}"
-        self._counters.add("exabgp_ends_total", "killed" if verdict else "ended")
+        condemned, self._condemned = self._condemned, None
+        reason = condemned or verdict or f"ExaBGP ended by itself with status {self._process.returncode}"
+        self._counters.add("exabgp_ends_total", "killed" if verdict else "replaced" if condemned else "ended")
         if time.monotonic() - started_at > STABLE_S:
             self._failures = 0
         delay_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
@@ -159,7 +168,7 @@ class Supervisor:
             else:
                 self._take(answer)
                 verdict = watch.answered(float(answer.get("overdue_s", 0.0)), time.monotonic())
-            if verdict == DEAF_BRIDGE and watch.spare_exabgp(time.monotonic()) and self._end_bridge(process.pid):
+            if verdict == DEAF_BRIDGE and watch.spare_exabgp() and self._end_bridge(process.pid):
                 verdict = None
             if verdict is not None:
                 return verdict
@@ -217,7 +226,6 @@ class Supervisor:
     # -- stopping
 
     async def _withdraw_and_stop(self, process: asyncio.subprocess.Process) -> None:
-        notify.stopping()
         self._log.info("withdrawing before the stop", linger_ms=STOP_LINGER_MS)
         deadline = time.monotonic() + STOP_LINGER_MS / 1000 + 2
         question = {"ask": "stop", "linger_ms": STOP_LINGER_MS}
@@ -246,6 +254,71 @@ class Supervisor:
             self._log.warning("exabgp killed", pid=process.pid)
             process.kill()
         await process.wait()
+
+    # -- changed neighbours
+
+    def _reload_soon(self) -> None:
+        async def reload_and_log() -> None:
+            with contextlib.suppress(control.Refusal):  # it is in the log
+                await self.reload()
+
+        task = asyncio.get_running_loop().create_task(reload_and_log())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    async def reload(self) -> dict[str, Any]:
+        """Take over changed neighbours; sessions that are the same in both configurations go on. All or nothing.
+
+        Raises: control.Refusal saying why nothing was changed.
+        """
+        async with self._reloading:
+            try:
+                new = await asyncio.to_thread(config.load, self._file)
+                text = await asyncio.to_thread(launch.check, new)
+                change = reload.compare(self._config, new, self._running, text)
+                if new.bfd_configuration is not None:
+                    bfd.check(new.bfd_configuration)
+                await self._change(change, new, text)
+            except BgpError as error:
+                self._log.error("the changed configuration is not used", what=error.what, remedy=error.remedy)
+                raise control.Refusal(error.what, error.remedy) from error
+            self._log.info("configuration read anew", neighbours=str(change))
+            self._history.note(time.time(), "neighbours", "", str(change), "configuration read anew", 0.0)
+            return {"neighbours": str(change)}
+
+    async def _change(self, change: Change, new: Config, text: str) -> None:
+        process = self._process
+        try:
+            if process is None or process.returncode is not None:
+                self._running.write(new, text)  # the next ExaBGP will read it
+            elif change.kept:
+                await reload.remove(change, new, text, self._running, process.pid)
+                await self._change_bfd(new)
+                await reload.add(change, new, text, self._running, process.pid)
+            else:
+                self._condemned = f"all its neighbours change: {change}"
+                await self._withdraw_and_stop(process)
+        except reload.Unproved as error:
+            self._condemned = error.what
+            self._log.error("the change was not seen to arrive", reason=error.what, remedy=error.remedy)
+        if self._condemned is not None and process is not None:
+            self._running.write(new, text)
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await self._change_bfd(new)
+        self._config = new
+
+    async def _change_bfd(self, new: Config) -> None:
+        if self._bfd is not None and new.bfd_configuration is not None:
+            await self._bfd.change(new.bfd_configuration)
+            return
+        if self._bfd_task is not None:
+            await _end([self._bfd_task])
+        self._bfd = self._bfd_task = None
+        if new.bfd_configuration is not None:
+            self._bfd = BfdDaemons(new.bfd_configuration, new.bfd_directory, self._counters)
+            self._bfd.prepare()
+            self._bfd_task = asyncio.get_running_loop().create_task(self._bfd.run())
 
     # -- status
 

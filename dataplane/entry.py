@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Prefix(NamedTuple):
-    """An IPv6 prefix: network octets and length in bits."""
+    """A prefix: network octets, 16 of IPv6 or 4 of IPv4, and length in bits."""
 
     network: bytes
     length: int
@@ -16,7 +16,9 @@ class Prefix(NamedTuple):
 
 def contains(prefix: Prefix, address: bytes) -> bool:
     """True if `address` lies inside `prefix`."""
-    rest = 128 - prefix.length
+    if len(prefix.network) != len(address):
+        return False
+    rest = 8 * len(address) - prefix.length
     return int.from_bytes(prefix.network, "big") >> rest == int.from_bytes(address, "big") >> rest
 
 
@@ -36,7 +38,7 @@ class Path(NamedTuple):
 class ForwardingEntry:
     """All that is forwarded for one customer.
 
-    Home address and MNPs over `paths`, which are sorted by BID and not empty.
+    Home address and networks, of IPv6 or IPv4, over `paths`, which are sorted by BID and not empty.
     """
 
     home_address: bytes
@@ -53,11 +55,13 @@ class Egress(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SitePlan:
-    """What a home agent's data plane is built around.
+    """What a home agent's data plane is built around. IPv4 is forwarded if one of the aggregates is of IPv4.
 
     `answers_at`: more addresses that are ours, but end no tunnel. `signalling`: mobility headers a second that may
     reach the daemon from one /48 and in all; the rest is dropped. `self_test`: the interface that the self-test's
-    addresses lead to, empty without one.
+    addresses lead to, empty without one. `closed`: whither nothing goes that comes out of a tunnel, such as locators
+    and the operator's own networks. `clamp_mtu`: lines carry so many octets at least, and TCP is told to make its
+    segments fit a tunnel over them; 0: it is not.
     """
 
     home_agent_address: bytes
@@ -66,6 +70,8 @@ class SitePlan:
     answers_at: tuple[bytes, ...] = ()
     signalling: tuple[int, int] = (1000, 20000)
     self_test: str = ""
+    closed: tuple[Prefix, ...] = ()
+    clamp_mtu: int = 0
 
 
 class UplinkPath(NamedTuple):
@@ -78,11 +84,25 @@ class UplinkPath(NamedTuple):
     weight: int = 1
 
 
+class Volume(NamedTuple):
+    """Packets and octets from a customer (`sent`) and to it (`received`)."""
+
+    sent_packets: int = 0
+    sent_octets: int = 0
+    received_packets: int = 0
+    received_octets: int = 0
+
+    def plus(self, other: "Volume") -> "Volume":
+        """Both together."""
+        return Volume(*map(sum, zip(self, other, strict=True)))
+
+
 @dataclass(frozen=True, slots=True)
 class RouterPlan:
-    """What a mobile router's data plane is built around."""
+    """What a mobile router's data plane is built around. `clamp_mtu`: see `SitePlan`."""
 
     home_address: bytes
     prefixes: tuple[Prefix, ...]
     home_agent: bytes
     lan_interface: str | None
+    clamp_mtu: int = 0

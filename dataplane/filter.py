@@ -1,102 +1,34 @@
 """The nftables side: which tunnelled packets a home agent believes, and what a mobile router must not say.
 
-Owns the tables `ip6 xsp_ha` and `ip6 xsp_mr`. The source check (RFC 6275 10.4.5, RFC 3963 9): the outer source must
-be a care-of address of the customer that owns the inner source. One hash set per prefix length in use, keyed by both,
-for packets with and without the encapsulation limit option (RFC 2473 4.1.1) that stock tunnels send; all else that is
-tunnelled to the home agent is counted and dropped, outer fragments too: the kernel would decapsulate each by itself.
-What the self-test sends to see it dropped is not counted.
-Signalling is limited for each /48 and in all, before anybody looks at it.
-Who can send with a customer's care-of address as source can pass the check; it is no authentication.
+Owns the elements of the tables whose texts are in `ruleset.py`. The source check (RFC 6275 10.4.5, RFC 3963 9): the
+outer source must be a care-of address of the customer that owns the inner source, be it IPv6 or IPv4. One hash set per
+prefix length in use, keyed by both, for packets with and without the encapsulation limit option (RFC 2473 4.1.1) that
+stock tunnels send; all else that is tunnelled to the home agent is counted and dropped, but for what the self-test
+sends to see it dropped, which is not counted. Signalling is limited for each /48 and in all, before anybody looks at
+it. Who can send with a customer's care-of address as source can pass the check; it is no authentication.
 
-The tables are loaded by `nft` when the daemon starts, and a set when its length first occurs; loading again keeps
-sets, elements and counters and loses no packet. Elements change by netlink.
+The tables are loaded by `nft` when the daemon starts, and sets when a kind of prefix first occurs; loading again
+keeps sets, elements and counters and loses no packet. Elements change by netlink.
 """
 
 import errno
-import ipaddress
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Set
+from functools import cache
 
-from dataplane.entry import Prefix
+from dataplane import clamping, ruleset
+from dataplane.entry import Prefix, RouterPlan, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
-from dataplane.numbers import TUNNEL_HOP_LIMIT
 from dataplane.plan import Element
 from dataplane.port import CHECK_LINGER_S
-from dataplane.self_test import CARE_OF
+from dataplane.ruleset import HOME_AGENT_TABLE, Kind, kind_of, kinds
 
-HOME_AGENT_TABLE, ROUTER_TABLE, _TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
 _COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
 _UNKNOWN = b""  # the owner of an element found in the kernel
 EXPIRE_AT_ONCE = 2000  # elements: under 10 ms by measurement, so that no caller's loop waits
-
-_HOME_AGENT = """
-table ip6 xsp_ha {{
-    counter source_check {{ }}
-    counter fragment {{ }}
-    counter tunnel_payload {{ }}
-    counter tunnelled_in {{ }}
-    counter signalling_of_one {{ }}
-    counter signalling_of_all {{ }}
-    set signalling {{ type ipv6_addr; flags dynamic; timeout 10s; size 65536; }}
-    chain tunnelled {{ }}
-    chain tunnelled_limit {{ }}
-    chain signalling {{ }}
-    chain prerouting {{ type filter hook prerouting priority raw; policy accept; }}
-    chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
-}}
-flush chain ip6 xsp_ha signalling
-flush chain ip6 xsp_ha prerouting
-flush chain ip6 xsp_ha postrouting
-table ip6 xsp_ha {{
-    chain prerouting {{
-        ip6 daddr {address} ip6 nexthdr 41 jump tunnelled
-        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x2900 jump tunnelled_limit
-        ip6 daddr {address} meta l4proto 41 exthdr frag exists counter name fragment drop
-        ip6 daddr {address} meta l4proto 41 ip6 saddr != {self_test} counter name source_check
-        ip6 daddr {address} meta l4proto 41 drop
-        ip6 daddr {address} meta l4proto {{ 4, 47, 137 }} counter name tunnel_payload drop
-        ip6 daddr {address} meta l4proto 135 jump signalling
-    }}
-    chain signalling {{
-        update @signalling {{ ip6 saddr & ffff:ffff:ffff:: limit rate over {of_one}/second burst {of_one} packets }} \
-            counter name signalling_of_one drop
-        limit rate over {of_all}/second burst {of_all} packets counter name signalling_of_all drop
-    }}
-    chain postrouting {{
-        ip6 saddr {address} meta l4proto 41 ip6 hoplimit set {hop_limit}
-    }}
-}}
-"""
-
-# The inner source begins at bit (40 + 8) * 8 of the outer header; with an option before it, eight octets later.
-_LENGTH = """
-table ip6 xsp_ha {{
-    set ok{length} {{ typeof ip6 saddr . @nh,384,{bits}; }}
-    chain tunnelled {{ ip6 saddr . @nh,384,{bits}{mask} @ok{length} counter name tunnelled_in accept; }}
-    chain tunnelled_limit {{ ip6 saddr . @nh,448,{bits}{mask} @ok{length} counter name tunnelled_in accept; }}
-}}
-"""
-
-# The kernel knows no type 2 routing header and would answer each with a Parameter Problem (RFC 6275 6.4).
-_ROUTER = """
-table ip6 xsp_mr {{
-    chain output {{ type filter hook output priority raw; policy accept; }}
-    chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
-}}
-flush chain ip6 xsp_mr output
-flush chain ip6 xsp_mr postrouting
-table ip6 xsp_mr {{
-    chain output {{
-        icmpv6 type parameter-problem @th,112,8 43 @th,400,8 2 drop
-    }}
-    chain postrouting {{
-        ip6 daddr {address} meta l4proto 41 ip6 hoplimit set {hop_limit}
-    }}
-}}
-"""
 
 
 class SourceCheck:
@@ -111,7 +43,8 @@ class SourceCheck:
         self._sets: SetElements | None = None
         self._owners: dict[Element, bytes] = {}
         self._leaving: dict[Element, float | None] = {}
-        self._lengths: set[int] = set()
+        self._kinds: set[Kind] = set()
+        self._reassembles = False
         self._on_script = on_script
 
     @property
@@ -119,37 +52,43 @@ class SourceCheck:
         """The netlink port by which elements change."""
         return self._required().port
 
-    def prepare(self, address: bytes, signalling: tuple[int, int]) -> None:
-        """Load the table for this home agent address; sets and their elements stay as they are.
-
-        `signalling`: see `SitePlan`.
-        """
-        _nft(_home_agent_table(str(ipaddress.IPv6Address(address)), signalling))
+    def prepare(self, plan: SitePlan) -> None:
+        """Load the table of this site; sets and their elements stay as they are."""
+        _nft(ruleset.home_agent(plan))
+        try:
+            _nft(ruleset.reassembly(plan))
+            self._reassembles = True
+        except DataPlaneError:
+            self._reassembles = False  # a kernel without tproxy: fragments are dropped and counted instead
+        _nft(clamping.of_home_agent(plan))
         self._on_script()
         if self._sets is None:
             self._sets = SetElements(HOME_AGENT_TABLE)
-        self._lengths = _lengths(self._sets)
+        self._kinds = kinds(self._sets.names())
 
     def reload(self) -> None:
         """Take the elements from the kernel, whoever entered them."""
         sets = self._required()
-        self._lengths = _lengths(sets)
-        found = (_element(length, key) for length in self._lengths for key in sets.keys(_set_name(length)))
+        self._kinds = kinds(sets.names())
+        found = (_element(kind, key) for kind in self._kinds for key in sets.keys(f"ok{kind}"))
         self._owners = {element: self._owners.get(element, _UNKNOWN) for element in found}
         self._leaving = {element: at for element, at in self._leaving.items() if element in self._owners}
 
     def enter(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
         """Enter what these customers need. Returns: whom it was refused, and why; the others have it."""
-        refused: dict[bytes, str] = {}
         try:
             self._enter({element for elements in wanted.values() for element in elements})
+            refused = {}
         except DataPlaneError:
             refused = self._enter_each(wanted)
+        leaving, owners = self._leaving, self._owners
         for owner, elements in wanted.items():
-            if owner not in refused:
-                self._owners |= dict.fromkeys(elements, owner)
-                for element in elements if self._leaving else ():
-                    self._leaving.pop(element, None)
+            if owner in refused:
+                continue
+            for element in elements:
+                owners[element] = owner
+                if leaving:
+                    leaving.pop(element, None)
         return refused
 
     def _enter_each(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
@@ -162,14 +101,13 @@ class SourceCheck:
         return refused
 
     def _enter(self, elements: set[Element]) -> None:
-        new = [element for element in elements if element not in self._owners]
+        owners = self._owners
+        new = [element for element in elements if element not in owners]
         sets = self._required()
-        for length in {prefix.length for _, prefix in new} - self._lengths:
-            bits = 8 * _octets(length)
-            mask = f" & {((1 << length) - 1) << (bits - length):#x}" if bits != length else ""
-            _nft(_LENGTH.format(length=length, bits=bits, mask=mask))
+        for kind in {kind_of(prefix) for _, prefix in new} - self._kinds:
+            _nft(ruleset.of_kind(kind))
             self._on_script()
-            self._lengths.add(length)
+            self._kinds.add(kind)
         sets.change([_key(element) for element in new], [])
 
     def leave(self, owner: bytes, elements: Iterable[Element]) -> None:
@@ -206,12 +144,8 @@ class SourceCheck:
 
     def allows(self, care_of: bytes, address: bytes) -> bool:
         """True if `address` is of the customer behind this care-of address, by the same elements as in the kernel."""
-        whole = int.from_bytes(address, "big")
-        for length in self._lengths:
-            rest = 128 - length
-            if (care_of, Prefix((whole >> rest << rest).to_bytes(16, "big"), length)) in self._owners:
-                return True
-        return False
+        around = (kind.around(address) for kind in self._kinds)
+        return any((care_of, prefix) in self._owners for prefix in around if prefix is not None)
 
     def counters(self) -> dict[str, int]:
         """Packets by what became of them, and elements in use."""
@@ -219,7 +153,12 @@ class SourceCheck:
             f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count
             for name, count in self._required().counters().items()
         }
-        return {**packets, "check_elements": len(self._owners), "check_elements_leaving": len(self._leaving)}
+        return {
+            **packets,
+            "check_elements": len(self._owners),
+            "check_elements_leaving": len(self._leaving),
+            "fragments_reassembled": int(self._reassembles),
+        }
 
     @property
     def changes_sent(self) -> int:
@@ -229,7 +168,7 @@ class SourceCheck:
     def purge(self) -> None:
         """Remove the table."""
         delete_table(HOME_AGENT_TABLE)
-        self._owners, self._leaving, self._lengths = {}, {}, set()
+        self._owners, self._leaving, self._kinds = {}, {}, set()
 
     def _required(self) -> SetElements:
         if self._sets is None:
@@ -237,56 +176,38 @@ class SourceCheck:
         return self._sets
 
 
-def load_router(home_agent: bytes) -> None:
-    """Make the mobile router's table. Raises: DataPlaneError."""
-    _nft(_ROUTER.format(address=ipaddress.IPv6Address(home_agent), hop_limit=TUNNEL_HOP_LIMIT))
+def load_router(plan: RouterPlan) -> None:
+    """Make the mobile router's tables. Raises: DataPlaneError."""
+    _nft(ruleset.router(plan.home_agent) + clamping.of_router(plan))
 
 
 def delete_table(name: str) -> None:
-    """Remove a table if it is there. Raises: DataPlaneError."""
-    _nft(f"table ip6 {name}\ndelete table ip6 {name}\n")
+    """Remove our tables of this name, if they are there. Raises: DataPlaneError."""
+    for family in ("ip6", "ip"):
+        _nft(f"table {family} {name}\ndelete table {family} {name}\n")
 
 
 def trial() -> None:
     """Have the kernel judge the source check without keeping any of it. Raises: DataPlaneError."""
-    script = _home_agent_table("::", (1, 1)) + _LENGTH.format(length=56, bits=56, mask="")
-    _nft(script.replace(HOME_AGENT_TABLE, _TRIAL_TABLE) + f"delete table ip6 {_TRIAL_TABLE}\n")
-
-
-def _home_agent_table(address: str, signalling: tuple[int, int]) -> str:
-    of_one, of_all = signalling
-    tested = ipaddress.IPv6Address(CARE_OF)
-    return _HOME_AGENT.format(
-        address=address, hop_limit=TUNNEL_HOP_LIMIT, of_one=of_one, of_all=of_all, self_test=tested
-    )
-
-
-def _lengths(sets: SetElements) -> set[int]:
-    """The prefix lengths that have a set, and so the rules that ask it: both came in one transaction."""
-    return {int(name.removeprefix("ok")) for name in sets.names() if name.startswith("ok")}
+    _nft(ruleset.trial())
 
 
 def _key(element: Element) -> tuple[str, bytes]:
     """The set and the key of an element: care-of address, then as many octets as the prefix reaches into, padded."""
-    care_of, (network, length) = element
-    name, size, padding = _KEY_OF[length]
-    return name, care_of + network[:size] + padding
+    care_of, prefix = element
+    name, size, pad = _shape(len(prefix[0]), prefix[1])
+    return name, care_of + prefix[0][:size] + pad
 
 
-def _element(length: int, key: bytes) -> Element:
-    size = _octets(length)
-    return key[:16], Prefix(key[16 : 16 + size] + bytes(16 - size), length)
+@cache
+def _shape(octets: int, length: int) -> tuple[str, int, bytes]:
+    """Of the keys for one kind of prefix: their set, how many octets of the network, and the padding behind."""
+    kind = kind_of(Prefix(bytes(octets), length))
+    return f"ok{kind}", kind.octets, bytes(-kind.octets % 4)
 
 
-def _set_name(length: int) -> str:
-    return f"ok{length}"
-
-
-def _octets(length: int) -> int:
-    return (length + 7) // 8
-
-
-_KEY_OF = {length: (_set_name(length), _octets(length), bytes(-_octets(length) % 4)) for length in range(129)}
+def _element(kind: Kind, key: bytes) -> Element:
+    return key[:16], kind.prefix(key[16:])
 
 
 def _nft(script: str) -> None:

@@ -14,9 +14,9 @@ _ID, _DST, _SRC, _HOPLIMIT = 1, 2, 3, 4  # LWTUNNEL_IP6_*
 
 
 def encapsulation(entry: bytes, exit: bytes, hop_limit: int) -> bytes:
-    """Encapsulate from `entry` to `exit` (RFC 2473 2)."""
-    packed = attribute(_ID, bytes(8)) + attribute(_DST, exit) + attribute(_SRC, entry)
-    return packed + attribute(_HOPLIMIT, struct.pack("=B", hop_limit))
+    """Encapsulate from `entry` to `exit` (RFC 2473 2), which stands last."""
+    packed = attribute(_ID, bytes(8)) + attribute(_SRC, entry) + attribute(_HOPLIMIT, struct.pack("=B", hop_limit))
+    return packed + attribute(_DST, exit)
 
 
 def ends(encap: bytes) -> tuple[bytes, bytes] | None:

@@ -6,21 +6,22 @@ and after netlink failed. Works in the network namespace of the process. Does no
 """
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 
-from dataplane import foundation, plan, recovery
+from dataplane import accounting, foundation, plan, recovery
 from dataplane.driver import Driver, Tunnels
-from dataplane.entry import Egress, ForwardingEntry, SitePlan
+from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
-from dataplane.filter import HOME_AGENT_TABLE, SourceCheck
+from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
 from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
-from dataplane.numbers import EGRESS_METRIC, HOME_AGENT_DECAPSULATION, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
+from dataplane.numbers import DECAPSULATION_TABLES, EGRESS_METRIC, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Steps
 from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
+    FAMILIES,
     MAIN_TABLE,
     RTN_LOCAL,
     RTN_UNICAST,
@@ -42,6 +43,7 @@ from dataplane.rtnetlink import (
     route_dump,
     rule_dump,
 )
+from dataplane.ruleset import HOME_AGENT_TABLE
 from dataplane.self_test import CARE_OF, HOST
 from dataplane.tunnel_errors import TunnelError
 from dataplane.tunnels import close_tunnels, open_tunnels
@@ -74,15 +76,15 @@ class LinuxHomeAgent:
         """See the port. What is right already is replaced by itself, which loses nothing; the source check is first."""
         self._plan = plan
         driver = self._driver = self._driver or probe(self._wanted)
-        for name, value in foundation.SYSCTLS.items():
+        for name, value in foundation.sysctls(plan).items():
             set_sysctl(name, value)
-        self._check.prepare(plan.home_agent_address, plan.signalling)
+        self._check.prepare(plan)
         if self._watch is None:
             self._watch = KernelWatch(self._netlink.port, self._check.port, HOME_AGENT_TABLE)
         self._tunnels = open_tunnels(driver, plan.home_agent_address)
         self._netlink.settle(foundation.build(plan, driver, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]
-        fixed += self._routes(HOME_AGENT_DECAPSULATION)
+        fixed += [route for table in DECAPSULATION_TABLES for route in self._routes(table)]
         old = foundation.outdated(plan, driver, self._lo, self._rules(), fixed)
         self._netlink.settle(old, "removing what an earlier configuration left")
         if plan.egresses and not any(map(_index, plan.egresses)):
@@ -149,13 +151,16 @@ class LinuxHomeAgent:
     def _carry_out(self, steps: Mapping[bytes, Steps]) -> dict[bytes, str | None]:
         messages = [message for one in steps.values() for message in one.messages]
         answers = self._netlink.execute(messages) if messages else []
+        if not any(answers):
+            for home_address, one in steps.items():
+                self._settle(home_address, one)
+            return dict.fromkeys(steps)
         results: dict[bytes, str | None] = {}
-        behind = 0
+        at = 0
         for home_address, one in steps.items():
-            at, behind = behind, behind + len(one.messages)
-            own = answers[at:behind]
-            why = first_failure(one.messages, own) if any(own) else None
-            results[home_address] = why
+            own = answers[at : at + len(one.messages)]
+            at += len(own)
+            why = results[home_address] = first_failure(one.messages, own)
             if why is None:
                 self._settle(home_address, one)
             else:
@@ -261,7 +266,8 @@ class LinuxHomeAgent:
         return recovery.dump(nexthops, self._routes(MAIN_TABLE, RTN_UNICAST), self._tunnels)
 
     def _routes(self, table: int = ANY_TABLE, kind: int = 0) -> list[Route]:
-        routes = map(parse_route, self._netlink.dump(*route_dump(HOME_AGENT_PROTOCOL, table, kind)))
+        questions = (route_dump(HOME_AGENT_PROTOCOL, table, kind, family) for family in FAMILIES)
+        routes = (parse_route(body) for question in questions for body in self._netlink.dump(*question))
         return [route for route in routes if route.protocol == HOME_AGENT_PROTOCOL]
 
     def _rules(self) -> list[Rule]:
@@ -280,6 +286,10 @@ class LinuxHomeAgent:
         """See the port."""
         sent = self._netlink.changes_sent + self._check.changes_sent
         return {**self._check.counters(), "customers_installed": len(self._view), "kernel_changes_sent": sent}
+
+    def volumes(self, prefixes: Iterable[Prefix] | None) -> dict[Prefix, Volume]:
+        """See the port."""
+        return accounting.volumes(prefixes)
 
     def purge(self) -> None:
         """See the port: the kernel's local rule goes back first, then everything with our marks, as the dump has it."""

@@ -1,8 +1,8 @@
 """The data plane port in memory: for tests and simulation, under the same contract tests as the Linux driver."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from dataplane.entry import ForwardingEntry, Prefix, SitePlan, contains
+from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume, contains
 from dataplane.plan import refusal
 from dataplane.tunnel_errors import TunnelError
 
@@ -56,6 +56,10 @@ class MemoryDataPlane:
     def counters(self) -> dict[str, int]:
         """See the port."""
         return {"entries": len(self._entries)}
+
+    def volumes(self, prefixes: Iterable[Prefix] | None) -> dict[Prefix, Volume]:
+        """See the port: no packet passes here."""
+        return {}
 
     def egress_present(self) -> bool:
         """See the port."""

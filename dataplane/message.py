@@ -20,11 +20,13 @@ _NLMSGERR_ATTR_MSG = 1
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=HHI")
+_HEADER_SIZE, _pack_header = HEADER.size, HEADER.pack
+_ATTRIBUTE_SIZE, _pack_attribute = _ATTRIBUTE.size, _ATTRIBUTE.pack
 _ERROR = struct.Struct("=i")
 
 
 class Message(NamedTuple):
-    """One request: type, flags (besides REQUEST and ACK), and body with attributes, a multiple of four octets."""
+    """One request: its type, its flags (besides REQUEST and ACK) and its body with attributes."""
 
     type: int
     flags: int
@@ -40,8 +42,9 @@ class Refusal(NamedTuple):
 
 def pack(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     """A whole message with its header, padded to four octets."""
-    size = HEADER.size + len(body)
-    return HEADER.pack(size, kind, flags, sequence, 0) + body + bytes(-size % 4)
+    size = _HEADER_SIZE + len(body)
+    packed = _pack_header(size, kind, flags, sequence, 0) + body
+    return packed if size % 4 == 0 else packed + bytes(-size % 4)
 
 
 def messages(octets: bytes) -> Iterator[tuple[int, int, int, bytes]]:
@@ -66,8 +69,9 @@ def refusal(body: bytes) -> Refusal | None:
 
 def attribute(kind: int, payload: bytes) -> bytes:
     """One attribute, padded to four octets."""
-    size = _ATTRIBUTE.size + len(payload)
-    return _ATTRIBUTE.pack(size, kind) + payload + bytes(-size % 4)
+    size = _ATTRIBUTE_SIZE + len(payload)
+    packed = _pack_attribute(size, kind) + payload
+    return packed if size % 4 == 0 else packed + bytes(-size % 4)
 
 
 def number(kind: int, value: int) -> bytes:

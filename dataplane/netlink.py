@@ -16,7 +16,6 @@ from collections.abc import Iterable, Sequence
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import (
-    HEADER,
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_DUMP,
@@ -93,8 +92,6 @@ class NetlinkSocket:
         results = self._send_batch(requests)
         pause_s = ENOMEM_FIRST_PAUSE_S
         for _ in range(ENOMEM_TRIES):
-            if not any(results):
-                break
             short = [at for at, refused in enumerate(results) if refused and refused.number == errno.ENOMEM]
             if not short:
                 break
@@ -110,14 +107,11 @@ class NetlinkSocket:
         self.changes_sent += len(requests)
         first = self._take_sequences(len(requests))
         last = len(requests) - 1
-        octets, head, room = [], HEADER.pack, HEADER.size
-        for sequence, (kind, flags, body) in enumerate(requests, first):
-            octets.append(head(room + len(body), kind, flags | NLM_F_REQUEST, sequence, 0))
-            octets.append(body)
-        kind, flags, body = requests[last]
-        octets[-2] = head(room + len(body), kind, flags | NLM_F_REQUEST | NLM_F_ACK, first + last, 0)
+        *most, (kind, flags, body) = requests
+        pieces = [pack(one[0], one[1] | NLM_F_REQUEST, number, one[2]) for number, one in enumerate(most, first)]
+        packed = b"".join([*pieces, pack(kind, flags | NLM_F_REQUEST | NLM_F_ACK, first + last, body)])
         results: list[Refusal | None] = [None] * len(requests)
-        self.send(b"".join(octets))
+        self.send(packed)
         while True:
             for kind, _, sequence, body in messages(self.receive()):
                 place = sequence - first
@@ -166,6 +160,8 @@ class NetlinkSocket:
                     return bodies, bool(interrupted)
                 if answer == NLMSG_ERROR:
                     refused = refusal(found)
+                    if refused is not None and refused.number == errno.ENOENT:
+                        return [], False  # a table that is not there holds nothing
                     raise DataPlaneError("reading from the kernel", explain(refused) if refused else "no answer")
                 bodies.append(found)
 

@@ -6,7 +6,7 @@ Owns the nfnetlink batch (linux/netfilter/nfnetlink.h, nf_tables.h). A batch is 
 import os
 import socket
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import (
@@ -14,6 +14,7 @@ from dataplane.message import (
     NLM_F_CREATE,
     NLM_F_REQUEST,
     NLMSG_ERROR,
+    Refusal,
     attribute,
     attributes,
     each_attribute,
@@ -34,7 +35,8 @@ _TABLE, _NAME = 1, 2  # NFTA_*_TABLE and NFTA_*_NAME are the same for sets, set 
 _ELEMENTS = 3
 _LIST_ITEM, _ELEMENT_KEY, _DATA_VALUE = 1, 1, 1
 _OBJ_TYPE, _OBJ_DATA = 3, 4
-_COUNTER, _COUNTER_PACKETS = 1, 2
+_COUNTER, _COUNTER_OCTETS, _COUNTER_PACKETS = 1, 1, 2
+_ELEMENT_EXPRESSION, _EXPRESSION_DATA = 7, 2
 _MESSAGE_ELEMENTS = 500  # an attribute's length has 16 bits
 _TRANSACTION_ELEMENTS = 4000  # more in one transaction gain nothing, and the packed batch must fit the socket's buffer
 
@@ -77,10 +79,24 @@ class SetElements:
 
     def keys(self, name: str) -> set[bytes]:
         """All keys of a set."""
-        body = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
-        found: set[bytes] = set()
-        for answer in self._socket.dump(_SUBSYSTEM | _GETSETELEM, body):
-            found.update(_keys(attributes(answer, _NFGENMSG.size).get(_ELEMENTS, b"")))
+        head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
+        return {attributes(attributes(element)[_ELEMENT_KEY])[_DATA_VALUE] for element in self._elements(head)}
+
+    def _elements(self, head: bytes) -> Iterator[bytes]:
+        for answer in self._socket.dump(_SUBSYSTEM | _GETSETELEM, head):
+            yield from _elements_of(answer)
+
+    def counted(self, name: str, keys: Iterable[bytes] | None = None) -> dict[bytes, tuple[int, int]]:
+        """Packets and octets of a set's elements, which each have a counter: all, or those of `keys` that are there."""
+        head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
+        if keys is None:
+            return dict(map(_counted, self._elements(head)))
+        found: dict[bytes, tuple[int, int]] = {}
+        for key in keys:
+            element = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
+            answer = self._socket.ask(_SUBSYSTEM | _GETSETELEM, head + nested(_ELEMENTS, element))
+            if not isinstance(answer, Refusal):
+                found.update(map(_counted, _elements_of(answer)))
         return found
 
     def counters(self) -> dict[str, int]:
@@ -103,11 +119,7 @@ class SetElements:
         for name, members in by_set.items():
             head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
             for start in range(0, len(members), _MESSAGE_ELEMENTS):
-                # All keys of a set have one size, so each item is the same octets and its key.
-                before, behind = _around_key(len(members[start]))
-                between = behind + before
-                items = before + between.join(members[start : start + _MESSAGE_ELEMENTS]) + behind
-                bodies.append(head + nested(_ELEMENTS, items))
+                bodies.append(head + nested(_ELEMENTS, _items(members[start : start + _MESSAGE_ELEMENTS])))
         return bodies
 
     def _commit(self, changes: Sequence[tuple[int, int, bytes]]) -> None:
@@ -141,17 +153,21 @@ class SetElements:
         return first
 
 
-def _around_key(size: int) -> tuple[bytes, bytes]:
-    """The octets of an element before its key of that size, and behind it."""
-    item = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(size))))
-    before = 3 * 4  # three attribute headers
-    return item[:before], item[before + size :]
+def _elements_of(answer: bytes) -> Iterator[bytes]:
+    return each_attribute(attributes(answer, _NFGENMSG.size).get(_ELEMENTS, b""))
 
 
-def _keys(elements: bytes) -> Iterator[bytes]:
-    """The keys of the elements of one answer."""
-    for element in each_attribute(elements):
-        yield attributes(attributes(element)[_ELEMENT_KEY])[_DATA_VALUE]
+def _counted(element: bytes) -> tuple[bytes, tuple[int, int]]:
+    found = attributes(element)
+    counter = attributes(attributes(found[_ELEMENT_EXPRESSION])[_EXPRESSION_DATA])
+    packets, octets = (int.from_bytes(counter[kind], "big") for kind in (_COUNTER_PACKETS, _COUNTER_OCTETS))
+    return attributes(found[_ELEMENT_KEY])[_DATA_VALUE], (packets, octets)
+
+
+def _items(keys: Sequence[bytes]) -> bytes:
+    """The list of elements with these keys, of one length each set, a multiple of four octets."""
+    head = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(len(keys[0])))))[: -len(keys[0])]
+    return b"".join([head + key for key in keys])
 
 
 def _text(octets: bytes) -> str:

@@ -17,21 +17,28 @@ from dataplane.driver import Tunnels
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.numbers import HOME_AGENT_IDS, HOME_AGENT_PROTOCOL, HOME_METRIC, NETWORK_METRIC
-from dataplane.rtnetlink import Route, delete_nexthop, delete_route, put_group, put_tunnel, put_way
+from dataplane.rtnetlink import (
+    Route,
+    delete_nexthop,
+    delete_route,
+    put_group,
+    put_route_through,
+    put_tunnel,
+)
 
 SLOT_IDS = 256
 SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first is decapsulation's, the last is for trials
-DECAPSULATION_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[-1]
+DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[1], HOME_AGENT_IDS[-1]
 PATHS_MAX = 100  # a new path needs a free place while the old ones still stand
 WEIGHT_MAX = 256  # linux/nexthop.h: eight bits, of the weight less one
 
+_NONE: Mapping[int, bytes] = MappingProxyType({})
+
 # (care-of address, prefix): the inner source may lie in the prefix when the outer source is the care-of address.
 Element = tuple[bytes, Prefix]
+_NO_ELEMENTS: frozenset[Element] = frozenset()
 # A route to a customer by (prefix, metric).
 RouteKey = tuple[Prefix, int]
-
-_NO_ADDRESS = "an address has not 16 octets"
-_NONE: Mapping[int, bytes] = MappingProxyType({})
 
 
 class Objects(NamedTuple):
@@ -73,26 +80,29 @@ def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
         return "the entry is another home address's"
     if not 1 <= len(entry.paths) <= PATHS_MAX:
         return f"it has {len(entry.paths)} paths, not 1..{PATHS_MAX}"
-    if len({path.bid for path in entry.paths}) != len(entry.paths):
-        return "a BID occurs twice"
-    for _, care_of, weight, _ in entry.paths:
+    bids = set()
+    for bid, care_of, weight, _ in entry.paths:
+        bids.add(bid)
         if not 1 <= weight <= WEIGHT_MAX:
             return f"a weight is not in 1..{WEIGHT_MAX}"
         if len(care_of) != 16:
-            return _NO_ADDRESS
+            return "an address has not 16 octets"
+    if len(bids) != len(entry.paths):
+        return "a BID occurs twice"
     if len(home_address) != 16:
-        return _NO_ADDRESS
+        return "an address has not 16 octets"
     for prefix in entry.prefixes:
         if not _is_prefix(prefix):
-            return "a prefix is not an IPv6 prefix of 1..128 bits without host bits"
+            return "a prefix is not of IPv6, 1..128 bits, or IPv4, 1..32 bits, without host bits"
     return None
 
 
 def _is_prefix(prefix: Prefix) -> bool:
     network, length = prefix
-    if len(network) != 16 or not 1 <= length <= 128:
+    bits = 8 * len(network)
+    if bits not in (32, 128) or not 1 <= length <= bits:
         return False
-    return not int.from_bytes(network, "big") & ((1 << (128 - length)) - 1)
+    return not int.from_bytes(network, "big") & ((1 << (bits - length)) - 1)
 
 
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:
@@ -103,7 +113,7 @@ def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | N
         installed = Installed(slot, wanted, _places(wanted, present.places if present else {}, before))
     after = installed.objects() if installed else Objects(slot)
     old, new = elements(present.entry if present else None), elements(wanted)
-    messages = _puts(before, after, by) + _takes(before, after)
+    messages = (*_puts(before, after, by), *_takes(before, after))
     return Steps(new - old, messages, old - new, installed, before, after)
 
 
@@ -115,15 +125,15 @@ def undo(steps: Steps, by: Tunnels) -> tuple[Message, ...]:
 
 def removal(objects: Objects) -> tuple[Message, ...]:
     """The messages that take everything of a slot out."""
-    return _takes(objects, Objects(objects.slot))
+    return tuple(_takes(objects, Objects(objects.slot)))
 
 
 def elements(entry: ForwardingEntry | None) -> frozenset[Element]:
     """The source check of a customer: each of its care-of addresses with its home address and each MNP."""
     if entry is None:
-        return frozenset()
+        return _NO_ELEMENTS
     prefixes = (Prefix(entry.home_address, 128), *entry.prefixes)
-    return frozenset([(path.care_of, prefix) for path in entry.paths for prefix in prefixes])
+    return frozenset([(path[1], prefix) for path in entry.paths for prefix in prefixes])
 
 
 def active(entry: ForwardingEntry) -> tuple[Path, ...]:
@@ -134,23 +144,24 @@ def active(entry: ForwardingEntry) -> tuple[Path, ...]:
 
 def objects(slot: int, entry: ForwardingEntry, places: Mapping[int, int]) -> Objects:
     """What the kernel should hold for an entry."""
-    networks = [(prefix, NETWORK_METRIC) for prefix in entry.prefixes]
+    routes = [(Prefix(entry.home_address, 128), HOME_METRIC)]
+    routes += [(prefix, NETWORK_METRIC) for prefix in entry.prefixes]
     return Objects(
         slot,
         {places[path.bid]: path.care_of for path in entry.paths},
         tuple(sorted([(places[path.bid], path.weight) for path in active(entry)])),
-        frozenset([(Prefix(entry.home_address, 128), HOME_METRIC), *networks]),
+        frozenset(routes),
     )
 
 
 def nexthop_id(slot: int, place: int) -> int:
     """The id of a place in a slot; place 0 is the group."""
-    return DECAPSULATION_ID + slot * SLOT_IDS + place
+    return HOME_AGENT_IDS[0] + slot * SLOT_IDS + place
 
 
 def slot_and_place(id_: int) -> tuple[int, int]:
     """The inverse of `nexthop_id`."""
-    return divmod(id_ - DECAPSULATION_ID, SLOT_IDS)
+    return divmod(id_ - HOME_AGENT_IDS[0], SLOT_IDS)
 
 
 def _places(wanted: ForwardingEntry, kept: Mapping[int, int], before: Objects) -> dict[int, int]:
@@ -167,33 +178,30 @@ def _places(wanted: ForwardingEntry, kept: Mapping[int, int], before: Objects) -
     return places
 
 
-def _puts(before: Objects, after: Objects, by: Tunnels) -> tuple[Message, ...]:
-    slot = after.slot
-    group = nexthop_id(slot, 0)
-    old, (interface, entry) = before.tunnels, by
+def _puts(before: Objects, after: Objects, by: Tunnels) -> list[Message]:
+    group = HOME_AGENT_IDS[0] + after.slot * SLOT_IDS
     messages = [
-        put_tunnel(group + place, HOME_AGENT_PROTOCOL, care_of, interface, entry)
+        put_tunnel(group + place, HOME_AGENT_PROTOCOL, care_of, by)
         for place, care_of in after.tunnels.items()
-        if old.get(place) != care_of
+        if before.tunnels.get(place) != care_of
     ]
     if after.members and after.members != before.members:
         members = [(group + place, weight) for place, weight in after.members]
         messages.append(put_group(group, HOME_AGENT_PROTOCOL, members))
-    if after.routes != before.routes:
-        new = sorted(after.routes - before.routes)
-        messages += [put_way(prefix, HOME_AGENT_PROTOCOL, metric, group) for prefix, metric in new]
-    return tuple(messages)
+    for prefix, metric in sorted(after.routes - before.routes):
+        messages.append(put_route_through(prefix, HOME_AGENT_PROTOCOL, metric, group))
+    return messages
 
 
-def _takes(before: Objects, after: Objects) -> tuple[Message, ...]:
+def _takes(before: Objects, after: Objects) -> list[Message]:
+    if before.slot and not (before.tunnels or before.members or before.routes):
+        return []
     slot = before.slot
-    messages = []
-    if after.routes != before.routes:
-        messages = [delete_route(route(key, slot)) for key in sorted(before.routes - after.routes)]
+    messages = [delete_route(route(key, slot)) for key in sorted(before.routes - after.routes)]
     if before.members and not after.members:
         messages.append(delete_nexthop(nexthop_id(slot, 0)))
     messages += [delete_nexthop(nexthop_id(slot, place)) for place in before.tunnels if place not in after.tunnels]
-    return tuple(messages)
+    return messages
 
 
 def route(key: RouteKey, slot: int) -> Route:

@@ -3,10 +3,10 @@
 Twice changes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from dataplane.entry import ForwardingEntry, RouterPlan, SitePlan, UplinkPath
+from dataplane.entry import ForwardingEntry, Prefix, RouterPlan, SitePlan, UplinkPath, Volume
 from dataplane.tunnel_errors import TunnelError
 
 CHECK_LINGER_S = 2.0  # a filter entry outlives its route so long, for packets under way
@@ -35,6 +35,12 @@ class DataPlane(Protocol):
 
     def counters(self) -> dict[str, int]:
         """Drops by reason and objects in use, as the kernel counts them."""
+
+    def volumes(self, prefixes: Iterable[Prefix] | None) -> dict[Prefix, Volume]:
+        """What was counted for each of these prefixes, or for all (None); those without a packet are left out.
+
+        May run in a thread beside any other call.
+        """
 
     def egress_present(self) -> bool:
         """Does a default route lead out of the site? One that the kernel took away with its interface is put back."""

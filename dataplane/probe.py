@@ -6,13 +6,13 @@ import socket
 from collections.abc import Iterable, Sequence
 
 from dataplane import filter as packet_filter
-from dataplane.driver import Driver
+from dataplane.driver import Driver, Tunnels
 from dataplane.errors import DataPlaneError
 from dataplane.message import Message
 from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, explain
 from dataplane.numbers import HOME_AGENT_PROTOCOL
 from dataplane.plan import LAST_ID
-from dataplane.rtnetlink import Nexthop, delete_nexthop, put_decapsulation, put_nexthop
+from dataplane.rtnetlink import delete_nexthop, put_decapsulation, put_tunnel
 from dataplane.tunnels import close_tunnels, device, is_there
 
 _FAR_END = bytes.fromhex("20010db8000000000000000000000001")  # 2001:db8::1
@@ -57,13 +57,13 @@ def _missing(netlink: NetlinkSocket, driver: Driver) -> str | None:
     """What this driver lacks; None if it works. Raises: DataPlaneError if it is no matter of the driver."""
     if driver is Driver.SEG6:
         lo = socket.if_nametoindex("lo")
-        encapsulation = put_nexthop(Nexthop(LAST_ID, HOME_AGENT_PROTOCOL, _FAR_END, lo))
+        encapsulation = put_tunnel(LAST_ID, HOME_AGENT_PROTOCOL, _FAR_END, Tunnels(lo))
         trials = [encapsulation, put_decapsulation(LAST_ID, HOME_AGENT_PROTOCOL, lo)]
         return _refused(netlink, driver, trials)
     was_there = is_there()
     try:
-        tunnel = Nexthop(LAST_ID, HOME_AGENT_PROTOCOL, _FAR_END, device(), entry=_FAR_END)
-        return _refused(netlink, driver, [put_nexthop(tunnel)])
+        tunnel = put_tunnel(LAST_ID, HOME_AGENT_PROTOCOL, _FAR_END, Tunnels(device(), _FAR_END))
+        return _refused(netlink, driver, [tunnel])
     except DataPlaneError as error:
         if NEEDS_ROOT in error.reason:
             raise

@@ -1,8 +1,8 @@
 """The socket side of `tunnel_errors`: hears errors about our tunnels, tells the senders of what was inside.
 
-Owns a raw ICMPv6 socket and the limits: an error can be forged by anybody who guesses addresses, so it must name a
-tunnel of ours with one of its users inside, and no pair of hosts hears of it more than ten times a second. What a
-forged Packet Too Big can do is bounded by 1280 octets.
+Owns a raw ICMPv6 socket, one of ICMP for those who sent IPv4, and the limits: an error can be forged by anybody who
+guesses addresses, so it must name a tunnel of ours with one of its users inside, and no pair of hosts hears of it more
+than ten times a second. What a forged Packet Too Big can do is bounded by 1280 octets.
 """
 
 import socket
@@ -17,6 +17,7 @@ PAUSE_S = 0.1  # between two messages about the same pair of hosts
 REMEMBERED_MAX = 4096  # pairs; more at once and the oldest are forgotten
 A_TURN = 64
 _ICMPV6_FILTER = 1  # linux/icmpv6.h
+_SOL_RAW, _ICMP_FILTER = 255, 1  # linux/icmp.h
 _RECEIVE_OCTETS = 2048
 
 IsOurs = Callable[[TunnelError], bool]
@@ -37,14 +38,19 @@ class ErrorRelay:
                 socket.AF_INET6, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMPV6
             )
             self.socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMPV6_FILTER, _only(UNREACHABLE, TOO_BIG, TIME_EXCEEDED))
+            self._ipv4 = socket.socket(
+                socket.AF_INET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP
+            )
+            self._ipv4.setsockopt(_SOL_RAW, _ICMP_FILTER, b"\xff" * 4)  # it only sends
             if address is not None:
                 self.socket.bind((socket.inet_ntop(socket.AF_INET6, address), 0))
         except OSError as error:
             raise DataPlaneError("listening for tunnel errors", error.strerror or str(error)) from error
 
     def close(self) -> None:
-        """Close the socket."""
+        """Close the sockets."""
         self.socket.close()
+        self._ipv4.close()
 
     def relay(self) -> None:
         """Handle what waits, a bounded number at once; never blocks and never raises for what anybody can send."""
@@ -78,7 +84,10 @@ class ErrorRelay:
                 return "limited"
         self._told[pair] = now + PAUSE_S
         try:
-            self.socket.sendto(told, (socket.inet_ntop(socket.AF_INET6, error.inner_source), 0))
+            if error.is_ipv4:
+                self._ipv4.sendto(told, (socket.inet_ntop(socket.AF_INET, error.inner_source), 0))
+            else:
+                self.socket.sendto(told, (socket.inet_ntop(socket.AF_INET6, error.inner_source), 0))
         except OSError:
             return "failed"
         return "relayed"

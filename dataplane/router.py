@@ -1,11 +1,13 @@
 """The mobile router's data plane on Linux: tunnels over several lines, and each line's own packets on that line.
 
-    rule 0    tunnelled packets from the home agent      -> table 41999: decapsulate
+    rule 0    tunnelled packets from the home agent      -> table 41999, with IPv4 inside 40999: decapsulate
     rule 5    everything for our own addresses           -> table local
     rule 10   to a mobile network prefix                 -> table main (the LAN)
     rule 20   from a mobile network prefix or the HoA    -> table 41000: the group of tunnels, else unreachable
     rule 30   from a care-of address                     -> table 41000 + BID: that line's gateway
     rule 100  everything                                 -> table local (the kernel's rule 0, moved)
+
+The rules for networks, and table 41000, are there for IPv4 too if one of the prefixes is of IPv4.
 
 Owns only objects with protocol 209 or its nexthop ids. Each call compares with the kernel's dump, because the kernel
 itself takes tunnels away when their interface goes down or loses its carrier. Does not undo the settings it needs.
@@ -15,7 +17,7 @@ import socket
 from collections.abc import Sequence
 
 from dataplane import filter as packet_filter
-from dataplane.driver import Driver
+from dataplane.driver import Driver, Tunnels
 from dataplane.entry import Prefix, RouterPlan, UplinkPath, contains
 from dataplane.errors import DataPlaneError
 from dataplane.linux import set_sysctl
@@ -27,10 +29,12 @@ from dataplane.numbers import (
     DECAPSULATION_RULE,
     EGRESS_METRIC,
     FROM_NETWORK_RULE,
+    IPV4_IN_IPV6,
     IPV6_IN_IPV6,
     LOCAL_RULE,
     OWN_ADDRESS_RULE,
     ROUTER_DECAPSULATION,
+    ROUTER_DECAPSULATION_OF_IPV4,
     ROUTER_IDS,
     ROUTER_PROTOCOL,
     ROUTER_TUNNELS,
@@ -40,6 +44,7 @@ from dataplane.numbers import (
 from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
+    FAMILIES,
     LOCAL_TABLE,
     MAIN_TABLE,
     RTN_LOCAL,
@@ -58,20 +63,24 @@ from dataplane.rtnetlink import (
     parse_route,
     parse_rule,
     put_decapsulation,
-    put_nexthop,
+    put_decapsulation_of_ipv4,
+    put_group,
     put_route,
+    put_tunnel,
     route_dump,
     rule_dump,
 )
+from dataplane.ruleset import ROUTER_TABLE
 from dataplane.tunnel_errors import TunnelError
 from dataplane.tunnels import close_tunnels, device
 
 FIRST_ID = ROUTER_IDS[0]  # plus the BID: the tunnel over a line
-GROUP_ID, DECAPSULATION_ID = ROUTER_IDS[0xFFF1], ROUTER_IDS[0xFFF2]
+GROUP_ID, DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID = ROUTER_IDS[0xFFF1], ROUTER_IDS[0xFFF2], ROUTER_IDS[0xFFF3]
 LINE_TABLES = range(ROUTER_TUNNELS + 1, ROUTER_DECAPSULATION)
 ANYWHERE = (bytes(16), 0)
+ANYWHERE_IN_IPV4 = (bytes(4), 0)
 SYSCTLS = {"net/ipv6/conf/all/forwarding": "1", "net/ipv6/fib_multipath_hash_policy": "1"}
-_TUNNELS_ROUTE = Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_TUNNELS, metric=EGRESS_METRIC, nexthop_id=GROUP_ID)
+SYSCTLS_OF_IPV4 = {"net/ipv4/ip_forward": "1", "net/ipv4/fib_multipath_hash_policy": "1"}
 
 
 class LinuxRouter:
@@ -90,9 +99,9 @@ class LinuxRouter:
         if self._plan is None:
             self._driver = probe(self._wanted)
         self._plan = plan
-        for name, value in SYSCTLS.items():
+        for name, value in {**SYSCTLS, **(SYSCTLS_OF_IPV4 if _serves_ipv4(plan) else {})}.items():
             set_sysctl(name, value)
-        packet_filter.load_router(plan.home_agent)
+        packet_filter.load_router(plan)
         if self._driver is Driver.IP6TNL:
             self._device = device()
         home = plan.home_address
@@ -100,8 +109,11 @@ class LinuxRouter:
             add_address(home, self._lo),
             # Decapsulation by seg6 asks the main table alone, so the home address needs a local route there.
             put_route(Route((home, 128), ROUTER_PROTOCOL, MAIN_TABLE, RTN_LOCAL, interface=self._lo)),
-            *(self._decapsulation() if self._driver is Driver.SEG6 else ()),
-            put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_TUNNELS, RTN_UNREACHABLE, UNREACHABLE_METRIC)),
+            *(self._decapsulation(plan) if self._driver is Driver.SEG6 else ()),
+            *(
+                put_route(Route(anywhere, ROUTER_PROTOCOL, ROUTER_TUNNELS, RTN_UNREACHABLE, UNREACHABLE_METRIC))
+                for anywhere in _anywhere(plan)
+            ),
             *self._rule_changes(self._fixed_rules(plan), care_of=False),
             delete_rule(Rule(0, LOCAL_TABLE, 0)),  # only now: there is no moment without a rule for local addresses
         ]
@@ -142,8 +154,9 @@ class LinuxRouter:
         refused: dict[str, str] = {}
         carrying = []
         for uplink in uplinks:
-            wanted = self._tunnel(uplink, interfaces[uplink.bid], self._plan.home_agent)
-            changes = [] if present.get(wanted.id) == wanted else [put_nexthop(wanted)]
+            id_, by, exit = _tunnel_id(uplink), self._tunnels(uplink, interfaces[uplink.bid]), self._plan.home_agent
+            there = present.get(id_) == Nexthop(id_, ROUTER_PROTOCOL, exit, by.interface, entry=by.entry)
+            changes = [] if there else [put_tunnel(id_, ROUTER_PROTOCOL, exit, by)]
             if why := first_failure(changes, self._netlink.execute(changes)):
                 refused[uplink.interface] = why
             else:
@@ -165,7 +178,7 @@ class LinuxRouter:
             *(delete_address(route.prefix[0], self._lo) for route in routes if route.kind == RTN_LOCAL),
         ]
         answers = self._netlink.execute(messages)
-        packet_filter.delete_table(packet_filter.ROUTER_TABLE)
+        packet_filter.delete_table(ROUTER_TABLE)
         close_tunnels()
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
@@ -174,10 +187,15 @@ class LinuxRouter:
 
     def _fixed_rules(self, plan: RouterPlan) -> list[Rule]:
         home_agent, home = (plan.home_agent, 128), Prefix(plan.home_address, 128)
-        decapsulation = _from(home_agent, DECAPSULATION_RULE, ROUTER_DECAPSULATION)._replace(ip_protocol=IPV6_IN_IPV6)
+        ends = {IPV6_IN_IPV6: ROUTER_DECAPSULATION} if self._driver is Driver.SEG6 else {}
+        if ends and _serves_ipv4(plan):
+            ends[IPV4_IN_IPV6] = ROUTER_DECAPSULATION_OF_IPV4
         return [
             Rule(LOCAL_RULE, LOCAL_TABLE, ROUTER_PROTOCOL),
-            *((decapsulation,) if self._driver is Driver.SEG6 else ()),
+            *(
+                _from(home_agent, DECAPSULATION_RULE, table)._replace(ip_protocol=inside)
+                for inside, table in ends.items()
+            ),
             Rule(OWN_ADDRESS_RULE, LOCAL_TABLE, ROUTER_PROTOCOL),
             *(Rule(TO_NETWORK_RULE, MAIN_TABLE, ROUTER_PROTOCOL, destination=prefix) for prefix in plan.prefixes),
             *(_from(prefix, FROM_NETWORK_RULE, ROUTER_TUNNELS) for prefix in (home, *plan.prefixes)),
@@ -192,31 +210,40 @@ class LinuxRouter:
 
     # --- tunnels ----------------------------------------------------------------------------------------------------
 
-    def _decapsulation(self) -> list[Message]:
-        return [
+    def _decapsulation(self, plan: RouterPlan) -> list[Message]:
+        ends = [
             put_decapsulation(DECAPSULATION_ID, ROUTER_PROTOCOL, self._lo),
             put_route(Route(ANYWHERE, ROUTER_PROTOCOL, ROUTER_DECAPSULATION, nexthop_id=DECAPSULATION_ID)),
         ]
+        if _serves_ipv4(plan):
+            id_, table = DECAPSULATION_OF_IPV4_ID, ROUTER_DECAPSULATION_OF_IPV4
+            ends.append(put_decapsulation_of_ipv4(id_, ROUTER_PROTOCOL, self._lo))
+            ends.append(put_route(Route(ANYWHERE, ROUTER_PROTOCOL, table, nexthop_id=id_)))
+        return ends
 
-    def _tunnel(self, uplink: UplinkPath, interface: int, home_agent: bytes) -> Nexthop:
+    def _tunnels(self, uplink: UplinkPath, interface: int) -> Tunnels:
         """With seg6 the line gives the outer source; with ip6tnl the outer source finds the line, by its rule."""
         if self._driver is Driver.SEG6:
-            return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, interface)
-        return Nexthop(_tunnel_id(uplink), ROUTER_PROTOCOL, home_agent, self._device, entry=uplink.care_of)
+            return Tunnels(interface)
+        return Tunnels(self._device, uplink.care_of)
 
     def _group_changes(self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]) -> list[Message]:
         """The group of tunnels that outgoing traffic takes, and what is left over of others."""
         messages = []
         members = tuple(sorted((_tunnel_id(uplink), uplink.weight) for uplink in uplinks))
-        group, has_route = present.get(GROUP_ID), _TUNNELS_ROUTE in self._routes(ROUTER_TUNNELS)
+        group, routes = present.get(GROUP_ID), self._routes(ROUTER_TUNNELS)
+        wanted = [
+            Route(anywhere, ROUTER_PROTOCOL, ROUTER_TUNNELS, metric=EGRESS_METRIC, nexthop_id=GROUP_ID)
+            for anywhere in _anywhere(self._plan)
+        ]
         if members:
             if group is None or tuple(sorted(group.members)) != members:
-                messages.append(put_nexthop(Nexthop(GROUP_ID, ROUTER_PROTOCOL, members=members)))
-            messages += [] if has_route else [put_route(_TUNNELS_ROUTE)]
+                messages.append(put_group(GROUP_ID, ROUTER_PROTOCOL, members))
+            messages += [put_route(route) for route in wanted if route not in routes]
         else:
-            messages += [delete_route(_TUNNELS_ROUTE)] if has_route else []
+            messages += [delete_route(route) for route in wanted if route in routes]
             messages += [delete_nexthop(GROUP_ID)] if group else []
-        kept = {id_ for id_, _ in members} | {GROUP_ID, DECAPSULATION_ID}
+        kept = {id_ for id_, _ in members} | {GROUP_ID, DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID}
         return [*messages, *(delete_nexthop(id_) for id_ in present if id_ not in kept)]
 
     # --- what the kernel says ---------------------------------------------------------------------------------------
@@ -226,15 +253,24 @@ class LinuxRouter:
         return {one.id: one for one in found if one.id in ROUTER_IDS and one.protocol == ROUTER_PROTOCOL}
 
     def _routes(self, table: int = ANY_TABLE, kind: int = 0) -> list[Route]:
-        routes = map(parse_route, self._netlink.dump(*route_dump(ROUTER_PROTOCOL, table, kind)))
+        questions = (route_dump(ROUTER_PROTOCOL, table, kind, family) for family in FAMILIES)
+        routes = (parse_route(body) for question in questions for body in self._netlink.dump(*question))
         return [route for route in routes if route.protocol == ROUTER_PROTOCOL]
 
     def _rules(self) -> list[Rule]:
-        return [parse_rule(body) for body in self._netlink.dump(*rule_dump())]
+        return [parse_rule(body) for family in FAMILIES for body in self._netlink.dump(*rule_dump(family))]
 
 
 def _from(source: tuple[bytes, int], priority: int, table: int) -> Rule:
     return Rule(priority, table, ROUTER_PROTOCOL, source=source)
+
+
+def _serves_ipv4(plan: RouterPlan) -> bool:
+    return any(len(prefix.network) == 4 for prefix in plan.prefixes)
+
+
+def _anywhere(plan: RouterPlan | None) -> tuple[tuple[bytes, int], ...]:
+    return (ANYWHERE, ANYWHERE_IN_IPV4) if plan and _serves_ipv4(plan) else (ANYWHERE,)
 
 
 def _line_route(line: UplinkPath, interface: int) -> Route:

@@ -1,16 +1,16 @@
 """The rtnetlink messages this project uses: nexthops, groups, routes, rules, addresses. Bytes only; sends nothing.
 
 Layouts from linux/rtnetlink.h, linux/nexthop.h, linux/fib_rules.h. Everything made here carries our protocol number,
-so that ours can be told from everybody else's. What differs between customers is put between octets that were packed
-once: a takeover makes half a million messages.
+so that ours can be told from everybody else's.
 """
 
 import struct
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from dataplane import ip6tnl, seg6
+from dataplane.driver import Tunnels
 from dataplane.message import (
     NLM_F_CREATE,
     NLM_F_EXCL,
@@ -24,7 +24,8 @@ from dataplane.message import (
 )
 from dataplane.numbers import FIXED_METRIC, TUNNEL_HOP_LIMIT
 
-IPV6 = 10  # AF_INET6
+IPV4, IPV6 = 2, 10  # AF_INET, AF_INET6
+FAMILIES = (IPV6, IPV4)
 ANY_TABLE, MAIN_TABLE, LOCAL_TABLE = 0, 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 
@@ -33,29 +34,28 @@ _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEWRULE, _DELRULE, _GETRULE = 32, 33, 34
 _NEWNEXTHOP, _DELNEXTHOP, _GETNEXTHOP = 104, 105, 106
 
-_U32 = struct.Struct("=I")
-_ATTRIBUTE = struct.Struct("=HH")
-_SOME_EXIT = b"\xff" * 16  # no address of anybody
 _NHMSG = struct.Struct("=BBBxI")
+_NEXTHOP_HEAD, _NEXTHOP_ID_SIZE = struct.Struct("=BBBxIHHI"), 8  # with the id, which all have
 _NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 2, 5, 6, 7, 8
 _GROUP_MEMBER = struct.Struct("=IBxH")
 _RTMSG = struct.Struct("=BBBBBBBBI")
+_THROUGH = struct.Struct("=BBBBBBBBIHHIHHIHH16sHHI")  # with table, metric, destination, nexthop
 _RTM_F_FIB_MATCH, _RTNH_F_DEAD, _RTNH_F_LINKDOWN = 0x2000, 1, 16
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE, _RTA_NH_ID = 1, 4, 5, 6, 15, 30
-_DST_HEADER = struct.pack("=HH", 4 + 16, _RTA_DST)
 _RULE = struct.Struct("=BBBBBBBBI")
 _FRA_DST, _FRA_SRC, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL, _FRA_IP_PROTO = 1, 2, 6, 15, 21, 22
 _TO_TABLE = 1
 _RTPROT_KERNEL = 2
-_NO_ADDRESS = bytes(16)
+_NO_ADDRESS = {IPV4: bytes(4), IPV6: bytes(16)}
 _IFADDRMSG = struct.Struct("=BBBBI")
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
 
 
 class Nexthop(NamedTuple):
-    """A nexthop object: a tunnel to `exit` out of `interface` (index), or a group of others by (id, weight).
+    """A nexthop object as the kernel shows it: a tunnel to `exit` out of `interface` (index), or a group.
 
+    `members`: those of a group, by (id, weight).
     `entry`: the outer source, of an ip6tnl tunnel; None: a seg6 tunnel, which takes that of the namespace.
     """
 
@@ -81,7 +81,10 @@ class Route(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """A policy rule that looks up `table`; `ip_protocol` 0 is any; `protocol` 0 leaves the rule unmarked."""
+    """A policy rule that looks up `table`; `ip_protocol` 0 is any; `protocol` 0 leaves the rule unmarked.
+
+    Of IPv4 if its addresses are.
+    """
 
     priority: int
     table: int
@@ -94,43 +97,40 @@ class Rule(NamedTuple):
 # --- nexthops ------------------------------------------------------------------------------------------------------
 
 
-def put_nexthop(nexthop: Nexthop) -> Message:
-    """Make this nexthop so, whatever its id stood for before."""
-    if nexthop.members:
-        return put_group(nexthop.id, nexthop.protocol, nexthop.members)
-    assert nexthop.exit is not None
-    return put_tunnel(nexthop.id, nexthop.protocol, nexthop.exit, nexthop.interface, nexthop.entry)
+def put_tunnel(nexthop_id: int, protocol: int, exit: bytes, by: Tunnels) -> Message:
+    """Make this nexthop a tunnel to `exit`, whatever its id stood for before."""
+    head = _NEXTHOP_HEAD.pack(IPV6, 0, protocol, 0, _NEXTHOP_ID_SIZE, _NHA_ID, nexthop_id)
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, head + _up_to_exit(by) + exit)
 
 
-def put_tunnel(id_: int, protocol: int, exit: bytes, interface: int, entry: bytes | None) -> Message:
-    """Make a tunnel so; see `Nexthop`."""
-    before, between, behind = _around_tunnel(protocol, interface, entry)
-    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, before + _U32.pack(id_) + between + exit + behind)
-
-
-def put_group(id_: int, protocol: int, members: Iterable[tuple[int, int]]) -> Message:
-    """Make a group so; see `Nexthop`."""
-    packed = b"".join([_GROUP_MEMBER.pack(member, weight - 1, 0) for member, weight in members])
-    body = _NHMSG.pack(0, 0, protocol, 0) + number(_NHA_ID, id_) + _ATTRIBUTE.pack(4 + len(packed), _NHA_GROUP) + packed
-    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
-
-
-@lru_cache(maxsize=16)
-def _around_tunnel(protocol: int, interface: int, entry: bytes | None) -> tuple[bytes, bytes, bytes]:
-    """The octets of a tunnel before its id, from there to its exit, and behind that."""
-    body = _NHMSG.pack(IPV6, 0, protocol, 0) + number(_NHA_ID, 0) + number(_NHA_OIF, interface)
-    if entry is None:
-        body += _encap(seg6.ENCAP_TYPE, seg6.encapsulation(_SOME_EXIT))
+@cache
+def _up_to_exit(by: Tunnels) -> bytes:
+    """What all tunnels of a driver have in common behind their ids; the exit follows and ends the message."""
+    if by.entry is None:
+        encap = _encap(seg6.ENCAP_TYPE, seg6.encapsulation(_NO_ADDRESS[IPV6]))
     else:
-        body += _encap(ip6tnl.ENCAP_TYPE, ip6tnl.encapsulation(entry, _SOME_EXIT, TUNNEL_HOP_LIMIT))
-    id_at, exit_at = _NHMSG.size + 4, body.index(_SOME_EXIT)
-    return body[:id_at], body[id_at + 4 : exit_at], body[exit_at + 16 :]
+        encap = _encap(ip6tnl.ENCAP_TYPE, ip6tnl.encapsulation(by.entry, _NO_ADDRESS[IPV6], TUNNEL_HOP_LIMIT))
+    return (number(_NHA_OIF, by.interface) + encap)[: -len(_NO_ADDRESS[IPV6])]
+
+
+def put_group(nexthop_id: int, protocol: int, members: Iterable[tuple[int, int]]) -> Message:
+    """Make this nexthop the group of others by (id, weight), whatever its id stood for before."""
+    head = _NEXTHOP_HEAD.pack(0, 0, protocol, 0, _NEXTHOP_ID_SIZE, _NHA_ID, nexthop_id)
+    packed = b"".join([_GROUP_MEMBER.pack(member, weight - 1, 0) for member, weight in members])
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, head + attribute(_NHA_GROUP, packed))
 
 
 def put_decapsulation(nexthop_id: int, protocol: int, interface: int) -> Message:
     """A nexthop that takes IPv6 out of IPv6 and looks the inner packet up in the main table."""
     body = _NHMSG.pack(IPV6, 0, protocol, 0) + number(_NHA_ID, nexthop_id) + number(_NHA_OIF, interface)
     body += _encap(seg6.LOCAL_ENCAP_TYPE, seg6.decapsulation(MAIN_TABLE))
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def put_decapsulation_of_ipv4(nexthop_id: int, protocol: int, interface: int) -> Message:
+    """A nexthop that takes IPv4 out of IPv6 and forwards it by the rules for what arrives."""
+    body = _NHMSG.pack(IPV6, 0, protocol, 0) + number(_NHA_ID, nexthop_id) + number(_NHA_OIF, interface)
+    body += _encap(seg6.LOCAL_ENCAP_TYPE, seg6.decapsulation_of_ipv4())
     return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
@@ -180,11 +180,18 @@ def put_route(route: Route) -> Message:
     return Message(_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, _route(route))
 
 
-def put_way(prefix: tuple[bytes, int], protocol: int, metric: int, nexthop_id: int) -> Message:
-    """Make the route of table main so that leads a prefix, which is not everything, through a nexthop."""
+def put_route_through(prefix: tuple[bytes, int], protocol: int, metric: int, nexthop_id: int) -> Message:
+    """`put_route` for a route of the main table through a nexthop object, packed in one go: there are very many."""
     network, length = prefix
-    head = _route_head(length, protocol, MAIN_TABLE, RTN_UNICAST, metric)
-    body = head + _DST_HEADER + network + number(_RTA_NH_ID, nexthop_id)
+    if len(network) == 4:
+        return put_route(Route(prefix, protocol, metric=metric, nexthop_id=nexthop_id))
+    body = _THROUGH.pack(
+        *(IPV6, length, 0, 0, 0, protocol, 0, RTN_UNICAST, 0),
+        *(8, _RTA_TABLE, MAIN_TABLE),
+        *(8, _RTA_PRIORITY, metric),
+        *(20, _RTA_DST, network),
+        *(8, _RTA_NH_ID, nexthop_id),
+    )
     return Message(_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
@@ -193,9 +200,9 @@ def delete_route(route: Route) -> Message:
     return Message(_DELROUTE, 0, _route(route))
 
 
-def route_dump(protocol: int, table: int = ANY_TABLE, kind: int = 0) -> tuple[int, bytes]:
-    """The request for the routes with this protocol, of one table or all, of one kind or all."""
-    body = _RTMSG.pack(IPV6, 0, 0, 0, 0, protocol, 0, kind, 0)
+def route_dump(protocol: int, table: int = ANY_TABLE, kind: int = 0, family: int = IPV6) -> tuple[int, bytes]:
+    """The request for the routes of a family with this protocol, of one table or all, of one kind or all."""
+    body = _RTMSG.pack(family, 0, 0, 0, 0, protocol, 0, kind, 0)
     return _GETROUTE, body + (number(_RTA_TABLE, table) if table != ANY_TABLE else b"")
 
 
@@ -213,10 +220,10 @@ def is_usable_default(answer: bytes) -> bool:
 
 def parse_route(body: bytes) -> Route:
     """One route of a dump."""
-    _, length, _, _, table, protocol, _, kind, _ = _RTMSG.unpack_from(body)
+    family, length, _, _, table, protocol, _, kind, _ = _RTMSG.unpack_from(body)
     get = attributes(body, _RTMSG.size).get
     return Route(
-        (get(_RTA_DST, _NO_ADDRESS), length),
+        (get(_RTA_DST, _NO_ADDRESS[family]), length),
         protocol,
         integer(get(_RTA_TABLE, b"")) or table,
         kind,
@@ -228,23 +235,22 @@ def parse_route(body: bytes) -> Route:
 
 
 def _route(route: Route) -> bytes:
-    (network, length), protocol, table, kind, metric, nexthop_id, gateway, interface = route
-    body = _route_head(length, protocol, table, kind, metric)
+    network, length = route.prefix
+    body = _RTMSG.pack(_family(network), length, 0, 0, 0, route.protocol, 0, route.kind, 0)
+    body += number(_RTA_TABLE, route.table) + number(_RTA_PRIORITY, route.metric)
     if length:
-        body += _DST_HEADER + network
-    if nexthop_id:
-        return body + number(_RTA_NH_ID, nexthop_id)
-    if gateway is not None:
-        body += attribute(_RTA_GATEWAY, gateway)
-    if interface:
-        body += number(_RTA_OIF, interface)
+        body += attribute(_RTA_DST, network)
+    if route.nexthop_id:
+        return body + number(_RTA_NH_ID, route.nexthop_id)
+    if route.gateway is not None:
+        body += attribute(_RTA_GATEWAY, route.gateway)
+    if route.interface:
+        body += number(_RTA_OIF, route.interface)
     return body
 
 
-@lru_cache(maxsize=512)
-def _route_head(length: int, protocol: int, table: int, kind: int, metric: int) -> bytes:
-    head = _RTMSG.pack(IPV6, length, 0, 0, 0, protocol, 0, kind, 0)
-    return head + number(_RTA_TABLE, table) + number(_RTA_PRIORITY, metric)
+def _family(address: bytes) -> int:
+    return IPV6 if len(address) == 16 else IPV4
 
 
 # --- rules and addresses -------------------------------------------------------------------------------------------
@@ -260,9 +266,9 @@ def delete_rule(rule: Rule) -> Message:
     return Message(_DELRULE, 0, _rule(rule))
 
 
-def rule_dump() -> tuple[int, bytes]:
-    """The request for all IPv6 rules."""
-    return _GETRULE, _RULE.pack(IPV6, 0, 0, 0, 0, 0, 0, 0, 0)
+def rule_dump(family: int = IPV6) -> tuple[int, bytes]:
+    """The request for all rules of a family."""
+    return _GETRULE, _RULE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def parse_rule(body: bytes) -> Rule:
@@ -283,7 +289,9 @@ def parse_rule(body: bytes) -> Rule:
 def _rule(rule: Rule) -> bytes:
     to_length = rule.destination[1] if rule.destination else 0
     from_length = rule.source[1] if rule.source else 0
-    body = _RULE.pack(IPV6, to_length, from_length, 0, 0, 0, 0, _TO_TABLE, 0)
+    addresses = rule.source or rule.destination
+    family = _family(addresses[0]) if addresses else IPV6
+    body = _RULE.pack(family, to_length, from_length, 0, 0, 0, 0, _TO_TABLE, 0)
     body += number(_FRA_PRIORITY, rule.priority) + number(_FRA_TABLE, rule.table)
     body += attribute(_FRA_PROTOCOL, bytes((rule.protocol or _RTPROT_KERNEL,)))
     if rule.source:

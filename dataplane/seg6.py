@@ -13,12 +13,12 @@ _SEG6_IPTUNNEL_SRH = 1
 _MODE_ENCAP_RED = 3
 _SRH = struct.Struct("=iBBBBBBH16s")  # mode, then: next header, length, type, segments left, first segment, flags, tag
 _SRH_LEN_ONE_SEGMENT, _SRH_TYPE = 2, 4
-_SEG6_LOCAL_ACTION, _SEG6_LOCAL_TABLE = 1, 3
-_END_DT6 = 7
+_SEG6_LOCAL_ACTION, _SEG6_LOCAL_TABLE, _SEG6_LOCAL_NH4 = 1, 3, 4
+_END_DX4, _END_DT6 = 6, 7
 
 
 def encapsulation(segment: bytes) -> bytes:
-    """Encapsulate towards `segment`."""
+    """Encapsulate towards `segment`, which stands last."""
     packed = _SRH.pack(_MODE_ENCAP_RED, 0, _SRH_LEN_ONE_SEGMENT, _SRH_TYPE, 0, 0, 0, 0, segment)
     return attribute(_SEG6_IPTUNNEL_SRH, packed)
 
@@ -35,3 +35,8 @@ def segment(encap: bytes) -> bytes | None:
 def decapsulation(table: int) -> bytes:
     """Take the inner packet out and look it up in `table` (End.DT6)."""
     return number(_SEG6_LOCAL_ACTION, _END_DT6) + number(_SEG6_LOCAL_TABLE, table)
+
+
+def decapsulation_of_ipv4() -> bytes:
+    """Take the inner IPv4 packet out and look it up as if it had just arrived (End.DX4 to its own destination)."""
+    return number(_SEG6_LOCAL_ACTION, _END_DX4) + attribute(_SEG6_LOCAL_NH4, bytes(4))

@@ -22,7 +22,7 @@ from dataplane.rtnetlink import parse_rule
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h
-_ROUTES, _RULES, _NEXTHOPS = 11, 19, 32  # rtnetlink groups of IPv6 (linux/rtnetlink.h)
+_ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS = 7, 11, 19, 32  # rtnetlink groups (linux/rtnetlink.h)
 _NFTABLES = 7  # NFNLGRP_NFTABLES
 _NEWROUTE, _DELROUTE, _NEWRULE, _DELRULE, _NEWNEXTHOP, _DELNEXTHOP = 24, 25, 32, 33, 104, 105
 _ROUTE_PROTOCOL_AT, _NEXTHOP_PROTOCOL_AT = 16 + 5, 16 + 2  # offsets of rtm_protocol and nh_protocol
@@ -49,7 +49,8 @@ class KernelWatch:
         self._filter_port = filter_port
         self._table = table.encode() + b"\0"
         try:
-            self._routes = _listen(socket.NETLINK_ROUTE, (_ROUTES, _RULES, _NEXTHOPS), _program(route_port))
+            groups = (_ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS)
+            self._routes = _listen(socket.NETLINK_ROUTE, groups, _program(route_port))
             self._filters = _listen(_NETLINK_NETFILTER, (_NFTABLES,), _not_from(filter_port))
         except OSError as error:
             raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error

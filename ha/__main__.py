@@ -44,6 +44,8 @@ def main() -> None:
         from runtime.metrics import export
 
         export("xsp-ha", config.control_socket, metrics.gauges, arguments.listen)
+    elif arguments.verb == "accounting":
+        _accounting(config, arguments.home_address, arguments.json)
     elif arguments.verb == "revoke":
         home_address = str(arguments.home_address)
         answer = _ask(config, "revoke", home_address=home_address, bids=arguments.bid)
@@ -69,6 +71,24 @@ def _wish(config: Config, arguments: argparse.Namespace) -> None:
     print(f"{config.instance}: drained, nothing arrives any more; it may be stopped")
 
 
+def _accounting(config: Config, home_address: IPv6Address | None, as_json: bool) -> None:
+    from ha import accounting
+
+    found: list[dict[str, object]] = []
+    if home_address is not None:
+        found = _ask(config, "accounting", STATUS_TIMEOUT_S, home_address=str(home_address))["customers"]
+    else:
+        start: int | None = 0
+        while start is not None:
+            page = _ask(config, "accounting", STATUS_TIMEOUT_S, start=start)
+            found += page["customers"]
+            start = page["next"]
+    if as_json:
+        print(json.dumps({"instance": config.instance, "customers": found}))
+    else:
+        print(accounting.table(found))
+
+
 def _replay(config: Config, file: Path) -> None:
     from ha import customer_table
     from ha.journal import JournalRefused
@@ -90,7 +110,7 @@ def _replay(config: Config, file: Path) -> None:
         exits.fail(f"{file} is no journal that can be played: {error.why}", "Take another", exits.REFUSED)
 
 
-def _ask(config: Config, do: str, timeout_s: float = 2.0, **fields: Any) -> dict[str, object]:
+def _ask(config: Config, do: str, timeout_s: float = 2.0, **fields: Any) -> dict[str, Any]:
     try:
         answer = control.ask(config.control_socket, do, timeout_s, **fields)
     except control.Unreachable as error:
@@ -108,13 +128,18 @@ def _parse(words: list[str]) -> argparse.Namespace:
     common.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
     common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
     parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
-    verbs = parser.add_subparsers(dest="verb", metavar="run|status|metrics|drain|depreference|undrain|revoke|replay")
+    verbs = parser.add_subparsers(
+        dest="verb", metavar="run|status|accounting|metrics|drain|depreference|undrain|revoke|replay"
+    )
     run = verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
     run.add_argument("--journal", type=Path, metavar="FILE", help="write down every event, to be replayed")
     replay = verbs.add_parser("replay", parents=[common], help="play a journal: what would be done, as JSON lines")
     replay.add_argument("file", type=Path, metavar="FILE")
     status = verbs.add_parser("status", parents=[common], help="what the kernel, the peers and BGP report")
     status.add_argument("--json", action="store_true", help="the whole document")
+    accounting = verbs.add_parser("accounting", parents=[common], help="what each customer sent and received here")
+    accounting.add_argument("home_address", type=IPv6Address, nargs="?", metavar="HOME_ADDRESS", help="of this one")
+    accounting.add_argument("--json", action="store_true", help="as JSON")
     metrics = verbs.add_parser("metrics", parents=[common], help="for Prometheus: print once, or serve")
     metrics.add_argument("--listen", metavar="ADDRESS:PORT", help="serve them there, such as [::1]:9627")
     wish = argparse.ArgumentParser(add_help=False)

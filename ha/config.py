@@ -6,15 +6,16 @@ with the key's name (`ConfigRefused`).
 
 import base64
 import tomllib
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dataplane.driver import Driver
 from ha.site import HomePrefix, Policy
 
+Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
 Milliseconds = Annotated[int, Field(ge=0)]
 
 
@@ -85,6 +86,17 @@ class Load(_Section):
     prepend: Annotated[int, Field(ge=1, le=10)] = 2
 
 
+class Forwarding(_Section):
+    """`closed`: where nothing may go that comes out of a tunnel, besides the locators of all sites.
+
+    `clamp_mss`: tell TCP to make its segments fit a tunnel over lines of `line_mtu` octets.
+    """
+
+    closed: tuple[Network, ...] = ()
+    clamp_mss: bool = False
+    line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
+
+
 class Config(_Section):
     """Everything `xsp-ha` is told. Lifetimes in seconds; all run-time paths derive from the three directories."""
 
@@ -96,7 +108,7 @@ class Config(_Section):
     set: str = "default"
     locator: IPv6Address
     home_agent_address: IPv6Address
-    aggregates: Annotated[tuple[IPv6Network, ...], Field(min_length=1)]
+    aggregates: Annotated[tuple[Network, ...], Field(min_length=1)]
     acknowledge: Literal["local", "any", "all"] = "any"
     lifetime_max_s: Annotated[int, Field(ge=10, le=86400)] = 300
     bids_max: Annotated[int, Field(ge=1, le=64)] = 8
@@ -105,6 +117,7 @@ class Config(_Section):
     driver: Driver | None = None
     limits: Limits = Limits()
     load: Load = Load()
+    forwarding: Forwarding = Forwarding()
     home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
     peer: tuple[PeerSite, ...] = ()
@@ -130,7 +143,7 @@ class Config(_Section):
         return self
 
     def _is_inside(self, prefix: IPv6Network) -> bool:
-        return any(prefix.subnet_of(aggregate) for aggregate in self.aggregates)
+        return any(prefix.subnet_of(one) for one in self.aggregates if isinstance(one, IPv6Network))
 
     def public_key_octets(self) -> bytes:
         """The office's raw Ed25519 public key."""
@@ -147,7 +160,9 @@ class Config(_Section):
         return Policy(
             site=self.instance,
             home_agent_address=self.home_agent_address.packed,
-            aggregates=tuple((prefix.network_address.packed, prefix.prefixlen) for prefix in self.aggregates),
+            aggregates=tuple(
+                (prefix.network_address.packed, prefix.prefixlen) for prefix in self.aggregates if prefix.version == 6
+            ),
             locators=frozenset(locator.packed for locator in locators),
             lifetime_max_s=self.lifetime_max_s,
             bids_max=self.bids_max,

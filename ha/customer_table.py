@@ -9,19 +9,20 @@ import base64
 import binascii
 import hashlib
 import io
-import ipaddress
 import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from dataplane.entry import Prefix
+from ha.prefix import address, network
 from mip6.auth import SecurityAssociation
 
 FORMAT = 1
@@ -53,6 +54,7 @@ class UplinkRight:
 class Customer:
     """One customer of the table: rights and keys of one mobile router.
 
+    `prefixes` may be of IPv6 or IPv4; a Binding Update names only those of IPv6 (RFC 3963 4.3), the others go with it.
     `bids_max`: how many BIDs at once, 0: one care-of address without a BID; None: as many as the site allows.
     `key_ends`: until when a key is good, Unix seconds by SPI; one that is not in there has no end.
     """
@@ -154,6 +156,58 @@ def _object(line: bytes, where: str) -> dict[str, Any]:
     return value
 
 
+class _Key(msgspec.Struct, frozen=True):
+    """A key in a row. `not_after`: ISO 8601 with an offset."""
+
+    spi: int
+    algorithm: str
+    secret: str
+    not_after: str | None = None
+
+
+class _Uplink(msgspec.Struct, frozen=True):
+    """A line in a row."""
+
+    bid: int
+    name: str
+    weight: int
+    priority: int
+    allowed_care_of: list[str]
+
+
+class _Options(msgspec.Struct, frozen=True):
+    """Where a customer differs from most."""
+
+    require_authentication: bool = True
+    allow_nested: bool = False
+    verify_care_of: bool = True
+
+
+class _Limits(msgspec.Struct, frozen=True):
+    """See `Customer`."""
+
+    bids: Annotated[int, msgspec.Meta(ge=0)] | None = None
+
+
+_NO_LIMITS, _USUAL = _Limits(), _Options()
+
+
+class _Row(msgspec.Struct, frozen=True):
+    """A customer as a line of the file has it; what a newer office adds is ignored."""
+
+    customer: str
+    home_address: str
+    prefixes: list[str]
+    keys: list[_Key]
+    uplinks: list[_Uplink]
+    state: str
+    options: _Options = _USUAL
+    limits: _Limits = _NO_LIMITS
+
+
+_ROWS = msgspec.json.Decoder(_Row)
+
+
 class _Shared:
     """What many customers have alike is made once: lines of one kind, and the prefixes of the ISPs.
 
@@ -169,35 +223,42 @@ class _Shared:
         """A prefix in which care-of addresses may lie."""
         found = self._prefixes.get(text)
         if found is None:
-            found = self._prefixes[text] = _prefix(text)
+            found = self._prefixes[text] = Prefix(*network(text))
+            if len(found.network) != 16:
+                raise ValueError(f"{text} is not of IPv6")
         return found
 
-    def uplinks(self, rows: Iterable[Mapping[str, Any]]) -> Mapping[int, UplinkRight]:
+    def uplinks(self, rows: Iterable[_Uplink]) -> Mapping[int, UplinkRight]:
         """The lines of a customer, by BID."""
-        found = [_uplink(row, self) for row in rows]
-        alike = tuple(self._uplinks.setdefault(one, one) for one in found)
-        return self._groups.setdefault(alike, {one.bid: one for one in alike})
+        alike = tuple(self._uplink(row) for row in rows)
+        found = self._groups.get(alike)
+        if found is None:
+            found = self._groups[alike] = {one.bid: one for one in alike}
+        return found
+
+    def _uplink(self, row: _Uplink) -> UplinkRight:
+        allowed = tuple(self.allowed(text) for text in row.allowed_care_of)
+        one = UplinkRight(row.bid, sys.intern(row.name), row.weight, row.priority, allowed)
+        return self._uplinks.setdefault(one, one)
 
 
 def _customer(line: bytes, number: int, shared: _Shared) -> Customer:
-    row = _object(line, f"line {number}")
     try:
-        options = row.get("options", {})
+        row = _ROWS.decode(line)
         customer = Customer(
-            name=str(row["customer"]),
-            home_address=ipaddress.IPv6Address(row["home_address"]).packed,
-            prefixes=tuple(_prefix(text) for text in row["prefixes"]),
-            associations={key["spi"]: _association(key) for key in row["keys"]},
-            uplinks=shared.uplinks(row["uplinks"]),
-            active=row["state"] == "active",
-            require_authentication=bool(options.get("require_authentication", True)),
-            allow_nested=bool(options.get("allow_nested", False)),
-            verify_care_of=bool(options.get("verify_care_of", True)),
-            key_ends={int(key["spi"]): _instant(key["not_after"]) for key in row["keys"] if key.get("not_after")}
-            or NO_ENDS,
-            bids_max=_at_least_0(row.get("limits", {}).get("bids")),
+            name=row.customer,
+            home_address=address(row.home_address),
+            prefixes=tuple(Prefix(*network(text)) for text in row.prefixes),
+            associations={key.spi: _association(key) for key in row.keys},
+            uplinks=shared.uplinks(row.uplinks),
+            active=row.state == "active",
+            require_authentication=row.options.require_authentication,
+            allow_nested=row.options.allow_nested,
+            verify_care_of=row.options.verify_care_of,
+            key_ends={key.spi: _instant(key.not_after) for key in row.keys if key.not_after} or NO_ENDS,
+            bids_max=row.limits.bids,
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except ValueError as error:  # msgspec's are
         raise TableRefused(f"line {number} is not a customer this program understands ({error})") from error
     if not customer.require_authentication and not _is_bounded(customer):
         raise TableRefused(f"line {number} needs no authentication and has a line without allowed_care_of")
@@ -209,16 +270,8 @@ def _is_bounded(customer: Customer) -> bool:
     return bool(customer.uplinks) and all(line.allowed_care_of for line in customer.uplinks.values())
 
 
-def _association(key: Mapping[str, Any]) -> SecurityAssociation:
-    return SecurityAssociation(
-        int(key["spi"]), sys.intern(str(key["algorithm"])), base64.b64decode(key["secret"], validate=True)
-    )
-
-
-def _at_least_0(number: object) -> int | None:
-    if number is None or (isinstance(number, int) and number >= 0):
-        return number
-    raise ValueError(f"a limit is {number!r}")
+def _association(key: _Key) -> SecurityAssociation:
+    return SecurityAssociation(key.spi, sys.intern(key.algorithm), base64.b64decode(key.secret, validate=True))
 
 
 def _instant(text: str) -> float:
@@ -227,18 +280,3 @@ def _instant(text: str) -> float:
     if instant.tzinfo is None:
         raise ValueError(f"{text} names no time zone")
     return instant.timestamp()
-
-
-def _uplink(row: Mapping[str, Any], shared: _Shared) -> UplinkRight:
-    return UplinkRight(
-        bid=int(row["bid"]),
-        name=sys.intern(str(row["name"])),
-        weight=int(row["weight"]),
-        priority=int(row["priority"]),
-        allowed_care_of=tuple(shared.allowed(text) for text in row["allowed_care_of"]),
-    )
-
-
-def _prefix(text: str) -> Prefix:
-    network = ipaddress.IPv6Network(text)
-    return Prefix(network.network_address.packed, network.prefixlen)

@@ -8,6 +8,7 @@ is.
 import asyncio
 import base64
 import contextlib
+import gc
 import os
 import secrets
 import signal
@@ -21,10 +22,11 @@ from typing import Any
 
 from bgp.client import LeaseClient
 from bgp.route import Route
-from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan
+from dataplane.entry import ForwardingEntry
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from ha import customer_table, effects, events, journal, reception, snapshot, transmission, wish_file
+from ha.accounting_command import AccountingCommand
 from ha.config import Config
 from ha.customer_table import TableRefused
 from ha.home_agent import HomeAgent
@@ -33,10 +35,10 @@ from ha.kernel import TUNNELLED_IN, Kernel
 from ha.load import Meter
 from ha.peerlink import PORT, PeerLink
 from ha.readiness import Mode
+from ha.site_plan import site_plan
 from ha.snapshot import Snapshot, SnapshotRefused
 from ha.status import status_document
 from ha.table_file import TableFile
-from mip6.discovery import HOME_AGENTS_ANYCAST
 from mip6.mhsocket import MobilitySocket
 from runtime import collector, control, exits, log, notify
 from runtime.counters import Counters
@@ -90,7 +92,7 @@ class Daemon:
 
         self._kernel = Kernel(
             LinuxHomeAgent(config.driver),
-            _site_plan(config),
+            site_plan(config),
             self._loop.feed,
             lambda: self.agent.cache.installed,
             self._counters,
@@ -108,6 +110,7 @@ class Daemon:
         """
         config = self._config
         _make_directories(config)
+        accounts = AccountingCommand(self._kernel.volumes, lambda: self.agent.table.customers)
         commands: dict[str, control.Command] = {
             "status": self._status,
             "drain": lambda request: self._operator(Mode.DRAIN, request),
@@ -115,10 +118,12 @@ class Daemon:
             "undrain": lambda request: self._operator(Mode.SERVE, request),
             "leaving": lambda _: self._leaving(),
             "revoke": self._revoke,
+            "accounting": accounts.answer,
         }
         server = await control.serve(config.control_socket, commands)
         try:
             await self._bind()
+            gc.disable()  # nothing that is read now is garbage, and looking for some doubles the time
             self._prepare()
             collector.quiet()
             await self._serve()
@@ -351,16 +356,6 @@ def _make_directories(config: Config) -> None:
     except OSError as error:
         what = f"{error.filename} cannot be made ({error.strerror})"
         exits.fail(what, "Name another directory in the configuration, or make room for it", exits.MISSING)
-
-
-def _site_plan(config: Config) -> SitePlan:
-    return SitePlan(
-        home_agent_address=config.home_agent_address.packed,
-        aggregates=tuple(Prefix(prefix.network_address.packed, prefix.prefixlen) for prefix in config.aggregates),
-        egresses=tuple(Egress(egress.gateway.packed, egress.interface) for egress in config.egress),
-        answers_at=(config.home_agent_address.packed[:8] + HOME_AGENTS_ANYCAST,),  # RFC 6275 10.5
-        signalling=(config.limits.from_a_48, config.limits.in_all),
-    )
 
 
 def run(config: Config, config_path: Path, journal_path: Path | None = None) -> None:

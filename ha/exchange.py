@@ -14,26 +14,35 @@ from mip6 import ntp
 def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     """A peer's changes came in."""
     effects: list[Effect] = []
-    index, outstanding = event.frame.index, 0
-    for wire in event.frame.records:
-        record = frames.from_wire(wire, now, state.longest_s())
-        if _from_the_future(state, record, now):
-            state.counters.add("records_quarantined")
-            continue
-        order = _merge(state, record, (event.site, index), now)
+    site, index = event.site, event.frame.index
+    records = [frames.from_wire(wire, now, state.longest_s()) for wire in event.frame.records]
+    believed = [record for record in records if not _from_the_future(state, record, now)]
+    if quarantined := len(records) - len(believed):
+        state.counters.add("records_quarantined", amount=quarantined)
+    promise = (site, index) if index and not quarantined else None
+    for record in believed:
+        order = _merge(state, record, promise, now)
         if order is not None:
             effects.append(order)
-            outstanding += 1
-    state.replication.merged(event.site, event.incarnation, event.frame, state.undo)
-    if not outstanding and index:
-        effects.append(AcknowledgeRecords(event.site, StateSyncAck(index)))
+    state.replication.merged(site, event.incarnation, event.frame, state.undo)
+    if promise and effects:
+        state.replication.owe(site, index, len(effects), state.undo)
+    elif promise:
+        effects.append(AcknowledgeRecords(site, StateSyncAck(index)))
     return effects
 
 
-def _merge(state: State, theirs: Record, promise: tuple[str, int], now: float) -> Effect | None:
-    """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way."""
+def _merge(state: State, theirs: Record, promise: tuple[str, int] | None, now: float) -> Effect | None:
+    """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way.
+
+    Ours may be from the future too, if this site's clock was ahead when it heard the router. It would win over
+    whatever the router says from now on, and nobody else believes it: theirs replaces it.
+    """
     cache, undo, home_address = state.cache, state.undo, theirs.home_address
     ours = cache.records.get(home_address)
+    if ours is not None and _from_the_future(state, ours, now):
+        state.counters.add("records_quarantined")
+        ours = None
     merged = theirs if ours is None else merge(ours, theirs)
     pending = cache.pending.get(home_address)
     if ours is not None and same(ours, merged) and pending is None:
@@ -47,7 +56,7 @@ def _merge(state: State, theirs: Record, promise: tuple[str, int], now: float) -
     entry = state.entry(merged, now)
     if pending is None and entry == cache.installed.get(home_address):
         return None
-    return cache.begin(home_address, entry, None, (promise,), undo)
+    return cache.begin(home_address, entry, None, (promise,) if promise else (), undo)
 
 
 def _from_the_future(state: State, record: Record, now: float) -> bool:

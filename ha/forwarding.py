@@ -43,16 +43,16 @@ def unchanged(before: Record | None, after: Record, now: float) -> bool:
 
 
 def prefixes(record: Record, customer: Customer) -> tuple[Prefix, ...]:
-    """The MNPs to forward.
+    """The networks to forward.
 
-    None without the R flag, all of the table in implicit mode (RFC 3963 6.2), else those named.
+    Of IPv6 none without the R flag, all of the table in implicit mode (RFC 3963 6.2), else those named. Those of IPv4
+    have no option to be named by: all of the table.
     """
     network = record.network.value
-    if not network.mobile_router:
-        return ()
-    if network.prefixes is None:
+    if network.mobile_router and network.prefixes is None:
         return customer.prefixes
-    return tuple(prefix for prefix in customer.prefixes if prefix in network.prefixes)
+    named = network.prefixes if network.mobile_router and network.prefixes else ()
+    return tuple(prefix for prefix in customer.prefixes if len(prefix.network) == 4 or prefix in named)
 
 
 def describe(home_address: bytes, entry: ForwardingEntry | None) -> dict[str, str]:

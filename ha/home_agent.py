@@ -190,7 +190,7 @@ class HomeAgent:
             case TableLoaded(table):
                 return self._table_loaded(table, now)
             case LeaseAnswered(lease, sessions_up):
-                state.serving.lease_answered(lease, sessions_up, undo)
+                state.serving.lease_answered(lease, sessions_up, now, undo)
                 return []
             case DataPlaneChecked(egress_present, intact):
                 state.serving.data_plane(egress_present, intact, undo)
@@ -227,7 +227,7 @@ class HomeAgent:
         hello = Hello(
             clock=state.clock(now),
             state=state.serving.state,
-            announcing=state.serving.announcing,
+            announcing=state.serving.announcing(now),
             serving=state.serving.reconciled,
             records=len(state.cache.records),
             load=round(state.serving.load, 3),

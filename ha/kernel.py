@@ -6,11 +6,11 @@ wait until it is done. The self-test's customer is one more for the driver, and 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from dataplane import self_test
-from dataplane.entry import ForwardingEntry, SitePlan
+from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
 from dataplane.port import DataPlane
 from dataplane.relay import ErrorRelay
@@ -176,6 +176,10 @@ class Kernel:
         """What the kernel counts; no dump, so it may be asked for often. Raises: DataPlaneError."""
         async with self._in_use:
             return self._plane.counters()
+
+    async def volumes(self, prefixes: Iterable[Prefix] | None) -> Mapping[Prefix, Volume]:
+        """Packets and octets by prefix, of these or of all; orders do not wait for it. Raises: DataPlaneError."""
+        return await asyncio.to_thread(self._plane.volumes, prefixes)
 
     def relay_counters(self) -> dict[str, int]:
         """What became of errors about our tunnels."""

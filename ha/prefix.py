@@ -1,14 +1,20 @@
-"""Addresses and prefixes as octets: inside, overlap, unicast. Pure arithmetic for the rules of this folder."""
+"""Addresses and prefixes as octets: inside, overlap, unicast. Pure arithmetic for the rules of this folder.
+
+Prefixes may be of IPv6 or IPv4; nothing of the one lies in the other.
+"""
 
 from collections.abc import Iterable
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from socket import AF_INET, AF_INET6, inet_pton
 
 Prefix = tuple[bytes, int]
 
 
 def contains(prefix: Prefix, address: bytes) -> bool:
-    """True if `address` (16 octets) lies inside `prefix`."""
+    """True if `address` lies inside `prefix`."""
     network, length = prefix
+    if len(network) != len(address):
+        return False
     whole, left = length >> 3, length & 7
     if address[:whole] != network[:whole]:
         return False
@@ -41,6 +47,32 @@ def is_global_unicast(address: bytes) -> bool:
     return address[0] & 0xE0 == 0x20
 
 
+def address(text: str) -> bytes:
+    """The octets of an address of IPv6 in print form. Raises: ValueError.
+
+    Like `network` many times as quick as ipaddress, for tables of 100,000 customers.
+    """
+    try:
+        return inet_pton(AF_INET6, text)
+    except OSError as error:
+        raise ValueError(f"{text!r} is not an address of IPv6") from error
+
+
+def network(text: str) -> Prefix:
+    """A prefix of IPv6 or IPv4 in print form. Raises: ValueError, also where bits behind the length are set."""
+    first, slash, length_text = text.partition("/")
+    try:
+        octets = inet_pton(AF_INET6 if ":" in first else AF_INET, first)
+    except OSError as error:
+        raise ValueError(f"{text!r} is not a prefix") from error
+    length, bits = int(length_text) if slash else 8 * len(octets), 8 * len(octets)
+    if not 0 <= length <= bits:
+        raise ValueError(f"{text!r} has no such length")
+    if int.from_bytes(octets, "big") & ((1 << (bits - length)) - 1):
+        raise ValueError(f"{text!r} has bits set behind its length")
+    return octets, length
+
+
 def address_text(address: bytes) -> str:
     """Print form of an address."""
     return str(IPv6Address(address))
@@ -48,4 +80,4 @@ def address_text(address: bytes) -> str:
 
 def prefix_text(prefix: Prefix) -> str:
     """Print form of a prefix."""
-    return str(IPv6Network(prefix))
+    return str(IPv6Network(prefix) if len(prefix[0]) == 16 else IPv4Network(prefix))

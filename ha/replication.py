@@ -68,6 +68,7 @@ class Replication:
         self._index = 0
         self._changed_at: dict[bytes, int] = {}
         self._awaited: dict[int, Awaited] = {}
+        self._owed: dict[tuple[str, int], int] = {}  # peer, its index -> how many of its records the kernel has not yet
 
     def identified(self, site: str, incarnation: int, undo: Undo) -> list[Effect]:
         """A peer opened its stream to us: tell it where to resume."""
@@ -167,6 +168,23 @@ class Replication:
             site,
             replace(peer, merged=max(peer.merged, frame.index), complete=peer.complete or frame.complete),
         )
+
+    def owe(self, site: str, index: int, records: int, undo: Undo) -> None:
+        """So many records of a peer's frame wait for the kernel; when all are in, its index is acknowledged."""
+        undo.put(self._owed, (site, index), records)
+
+    def paid(self, site: str, index: int, undo: Undo) -> bool:
+        """One more of them is in. Was it the last?"""
+        left = self._owed.get((site, index), 0) - 1
+        if left > 0:
+            undo.put(self._owed, (site, index), left)
+        else:
+            undo.drop(self._owed, (site, index))
+        return left == 0
+
+    def cannot_pay(self, site: str, index: int, undo: Undo) -> None:
+        """The kernel refused one of them: this index is not acknowledged."""
+        undo.drop(self._owed, (site, index))
 
     def forget(self, home_address: bytes, undo: Undo) -> None:
         """A record is gone; nobody needs its change any more."""

@@ -3,6 +3,7 @@
 Owns the facts behind `readiness.decide` and the transition log; `HomeAgent` owns everything else.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from mip6 import ntp
 
 SYNC_GRACE_S = 5.0  # a peer that is not heard by then is not waited for at start
 SYNC_MAX_S = 60.0  # ... nor by then one that lives and does not finish
+ANSWERED_S = 0.3  # the bridge answers each renewal, every 100 ms; the lease itself lasts no longer
 REMEMBERED = 50  # transitions
 
 
@@ -43,6 +45,7 @@ class Serving:
         self.decided_at = now
         self.lease_state = "unreachable"
         self.sessions_up = 0
+        self._answered_at = -math.inf
         self.reconciled = False
         self.recovered = False
         self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(sites)
@@ -62,8 +65,9 @@ class Serving:
         seen = readiness.PeerSeen(now, hello.announcing, hello.serving, ahead_s, hello.load, hello.prepending)
         undo.put(self.seen, site, seen)
 
-    def lease_answered(self, state: str, sessions_up: int, undo: Undo) -> None:
+    def lease_answered(self, state: str, sessions_up: int, now: float, undo: Undo) -> None:
         """What the bridge really announces, and to how many neighbours."""
+        undo.assign(self, "_answered_at", now)
         undo.assign(self, "lease_state", state)
         undo.assign(self, "sessions_up", sessions_up)
 
@@ -122,10 +126,12 @@ class Serving:
             return "ANNOUNCED" if self.lease_state == "announced" else "READY"
         return self.decision.state
 
-    @property
-    def announcing(self) -> str:
-        """What the peers may rely on: the bridge's state, but only if a BGP session carries it."""
-        return self.lease_state if self.sessions_up else "unheard"
+    def announcing(self, now: float) -> str:
+        """What the peers may rely on: the bridge's state, if it said so lately and a BGP session carries it.
+
+        Who slept for seconds wakes up with what the bridge said before; by then the lease has ended.
+        """
+        return self.lease_state if self.sessions_up and now - self._answered_at < ANSWERED_S else "unheard"
 
     def synced(self, peers: Iterable[Peer], now: float) -> bool:
         """The first synchronisation with every peer is done, or was given up.

@@ -110,7 +110,11 @@ def repaired(state: State, event: ForwardingRepaired, now: float) -> list[Effect
 
 
 def _installed(state: State, home_address: bytes, pending: Pending, now: float) -> list[Effect]:
-    effects: list[Effect] = [AcknowledgeRecords(site, StateSyncAck(index)) for site, index in pending.promised if index]
+    effects: list[Effect] = [
+        AcknowledgeRecords(site, StateSyncAck(index))
+        for site, index in pending.promised
+        if state.replication.paid(site, index, state.undo)
+    ]
     record = state.cache.records.get(home_address)
     if pending.local and record is not None:
         # Meanwhile it may have expired, or the customer been suspended: then a status 0 would not be true.
@@ -127,6 +131,8 @@ def _not_installed(state: State, home_address: bytes, pending: Pending, error: s
     fields = {"home_address": address_text(home_address), "reason": error}
     effects: list[Effect] = [Note("error", "forwarding refused by the kernel", fields)]
     if pending.local is None:
+        for site, index in pending.promised:
+            state.replication.cannot_pay(site, index, state.undo)
         return effects
     if pending.local.fallback is None:
         state.cache.forget(home_address, state.undo)

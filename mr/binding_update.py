@@ -70,7 +70,9 @@ def message(settings: Settings, intent: Intent, sequence: int, timestamp: int, c
                 BindingIdentifier(line.bid, priority=priorities[line.bid], care_of=line.care_of)
                 for line in intent.lines
             ]
-        options += [MobileNetworkPrefix(Prefix(*prefix)) for prefix in settings.prefixes if settings.explicit]
+        # Networks of IPv4 have no option: the home agent knows them from its table.
+        named = [prefix for prefix in settings.prefixes if settings.explicit and len(prefix.network) == 16]
+        options += [MobileNetworkPrefix(Prefix(*prefix)) for prefix in named]
     elif intent.purpose is Purpose.DEREGISTER_LINES:
         options += [BindingIdentifier(line.bid) for line in intent.lines]
     else:

@@ -6,16 +6,17 @@ read by the daemon. Every complaint names the file, the key and what to do.
 
 import tomllib
 from collections.abc import Sequence
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dataplane.driver import Driver
 from dataplane.entry import Prefix
 from mr.settings import LineSettings, Settings
 
+Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
 InterfaceName = Annotated[str, Field(min_length=1, max_length=15, pattern=r"^[^/\s]+$")]  # linux IFNAMSIZ - 1
 
 
@@ -67,11 +68,13 @@ class Configuration(_Frozen):
     home_address: IPv6Address
     # Usually one, which all sites share (anycast). Of several the first is tried first, the next when it is of no use.
     home_agents: Annotated[tuple[IPv6Address, ...], Field(min_length=1, max_length=8)]
-    prefixes: Annotated[tuple[IPv6Network, ...], Field(min_length=1, max_length=16)]
+    prefixes: Annotated[tuple[Network, ...], Field(min_length=1, max_length=16)]
     registration: Literal["implicit", "explicit"] = "implicit"
     lifetime_s: Annotated[int, Field(ge=12, le=86400, multiple_of=4)] = 300
     mn_identifier: Annotated[str, Field(min_length=1, max_length=200)]
     lan_interface: InterfaceName | None = None
+    clamp_mss: bool = True
+    line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
     driver: Driver | None = None
     key: Key
     uplink: Annotated[tuple[UplinkConfiguration, ...], Field(min_length=1, max_length=8)]
@@ -166,7 +169,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_toml(item) for item in value) + "]"
     if isinstance(value, int):
-        return str(value)
+        return str(value).lower()  # true and false too
     escaped = "".join(
         "\\" + letter if letter in '"\\' else letter if letter.isprintable() else f"\\U{ord(letter):08x}"
         for letter in str(value)

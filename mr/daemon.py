@@ -140,6 +140,7 @@ class Daemon:
             self._settings.prefixes,
             home_agent,
             self._configuration.lan_interface,
+            self._configuration.line_mtu if self._configuration.clamp_mss else 0,
         )
 
     # -- events -------------------------------------------------------------------------------------------------

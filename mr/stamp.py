@@ -7,7 +7,8 @@ that says 144.
 
 The one way back: an authentic 144 shows that the home agent's clock is behind our last stamp, which it therefore
 never accepted (a machine that once booted with a clock in the future). Stamps then restart above the last one it did
-acknowledge, instead of being refused until its clock has caught up.
+acknowledge, instead of being refused until its clock has caught up. And if it acknowledged one that lies beyond its
+own window, that was another site, whose clock was wrong: then they restart from the present clock too.
 """
 
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from mip6.ntp import to_timestamp, to_unix
 
 FRACTION = 1 << 32
+WINDOW = 7 * FRACTION  # RFC 4285 6: a home agent accepts no timestamp further ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class Stamp:
     def corrected(self, home_agent_timestamp: int, now: float) -> "Stamp":
         """After an authentic 144, whose high 32 bits are the home agent's seconds (RFC 4285 6)."""
         middle = home_agent_timestamp // FRACTION * FRACTION + FRACTION // 2
-        return replace(
-            self,
+        acknowledged = self.acknowledged if self.acknowledged <= middle + WINDOW else 0
+        return Stamp(
             offset_s=to_unix(middle) - now,
-            last=self.last if self.last < middle else max(self.acknowledged, middle - 1),
+            last=self.last if self.last < middle else max(acknowledged, middle - 1),
+            acknowledged=acknowledged,
         )

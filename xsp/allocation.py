@@ -5,7 +5,10 @@ The caller holds the database's write lock, so that choosing and taking are one 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from typing import TypeVar
+
+Network = TypeVar("Network", IPv4Network, IPv6Network)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +16,9 @@ class Exhausted(Exception):
     """No block of `length` is free in `parents`; `used` is the share taken, `longest` the largest free block."""
 
     length: int
-    parents: tuple[IPv6Network, ...]
+    parents: tuple[IPv4Network, ...] | tuple[IPv6Network, ...]
     used: float
-    longest: IPv6Network | None
+    longest: IPv4Network | IPv6Network | None
 
     def __str__(self) -> str:
         where = ", ".join(str(parent) for parent in self.parents) or "no aggregate"
@@ -23,22 +26,22 @@ class Exhausted(Exception):
         return f"no /{self.length} is free in {where}: {self.used:.1%} is in use and {largest}"
 
 
-def first_fit(parents: Iterable[IPv6Network], taken: Iterable[IPv6Network], length: int) -> IPv6Network:
+def first_fit(parents: Iterable[Network], taken: Iterable[Network], length: int) -> Network:
     """The lowest free block of `length` in the lowest parent that has one. Raises: Exhausted."""
     parents = tuple(sorted(parents))
     taken = sorted(taken)
     for parent in parents:
         if length < parent.prefixlen:
             continue
-        size = 1 << (128 - length)
+        size = 1 << (parent.max_prefixlen - length)
         for start, end in free_ranges(parent, taken):
             block = -(-start // size) * size
             if block + size <= end:
-                return IPv6Network((block, length))
+                return type(parent)((block, length))
     raise Exhausted(length, parents, _used(parents, taken), _largest(parents, taken))
 
 
-def free_ranges(parent: IPv6Network, taken: Iterable[IPv6Network]) -> Iterator[tuple[int, int]]:
+def free_ranges(parent: Network, taken: Iterable[Network]) -> Iterator[tuple[int, int]]:
     """Free address ranges (first, behind last) of `parent`; `taken` is sorted."""
     at, end = int(parent.network_address), int(parent.broadcast_address) + 1
     for block in taken:
@@ -62,19 +65,23 @@ def first_address(parent: IPv6Network, taken: Iterable[IPv6Address], start: int)
     raise Exhausted(128, (parent,), 1.0, None)
 
 
-def _used(parents: tuple[IPv6Network, ...], taken: list[IPv6Network]) -> float:
+def _used(parents: tuple[Network, ...], taken: list[Network]) -> float:
     whole = sum(parent.num_addresses for parent in parents)
     free = sum(end - start for parent in parents for start, end in free_ranges(parent, taken))
     return 1 - free / whole if whole else 1.0
 
 
-def _largest(parents: tuple[IPv6Network, ...], taken: list[IPv6Network]) -> IPv6Network | None:
+def _largest(parents: tuple[Network, ...], taken: list[Network]) -> Network | None:
     """The largest aligned block that is free."""
-    for length in range(min((parent.prefixlen for parent in parents), default=128), 129):
-        size = 1 << (128 - length)
-        for parent in parents:
-            for start, end in free_ranges(parent, taken):
-                block = -(-start // size) * size
-                if block + size <= end:
-                    return IPv6Network((block, length))
+    blocks = [
+        (length, parent, start, end)
+        for parent in parents
+        for length in range(parent.prefixlen, parent.max_prefixlen + 1)
+        for start, end in free_ranges(parent, taken)
+    ]
+    for length, parent, start, end in sorted(blocks, key=lambda one: one[0]):
+        size = 1 << (parent.max_prefixlen - length)
+        block = -(-start // size) * size
+        if block + size <= end:
+            return type(parent)((block, length))
     return None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Customer:
     name: str
     state: str
     home_address: IPv6Address
-    prefixes: tuple[IPv6Network, ...]
+    prefixes: tuple[IPv6Network | IPv4Network, ...]
     uplinks: tuple[Uplink, ...]
     spi: int
     algorithm: str

@@ -9,13 +9,12 @@ import ipaddress
 import re
 import secrets
 from collections.abc import Sequence
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from xsp import allocation
-from xsp.allocation import Exhausted
+from xsp import addresses
 from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
 from xsp.exits import Exit
@@ -25,8 +24,6 @@ from xsp.signing import new_signing_key
 from xsp.tables import SCHEMA, AggregateRow, AuditRow, CustomerRow, PrefixRow, Setting, SiteRow, UplinkRow
 from xsp.vault import Vault
 
-HOME_PREFIX_LENGTH = 64
-FIRST_HOME_OFFSET = 0x50  # addresses before it are for home agents
 FIRST_SPI = 256  # RFC 4285 5: those below are reserved
 SECRET_OCTETS = {"hmac-sha256-128": 32, "hmac-sha1-96": 16}
 MNP_LENGTH_MIN, MNP_LENGTH_MAX = 40, 64
@@ -74,14 +71,21 @@ class Registry:
 
     # --- aggregates -------------------------------------------------------------------------------------------------
 
-    def add_aggregate(self, prefix: IPv6Network, options: ChangeOptions) -> Json:
-        """A prefix that every site announces."""
+    def add_aggregate(self, prefix: IPv6Network | IPv4Network, options: ChangeOptions) -> Json:
+        """A prefix that every site announces; of IPv4: one that every site forwards, announced by other means."""
 
         def add(session: Session) -> Json:
-            for known in _aggregates(session):
+            for known in map(ip_network, session.scalars(select(AggregateRow.prefix))):
                 if known.overlaps(prefix):
                     raise Refused(f"{prefix} overlaps the aggregate {known}", "Use a prefix outside it", Exit.CONFLICT)
-            if prefix.prefixlen > HOME_PREFIX_LENGTH - 8 or (
+            if isinstance(prefix, IPv4Network):
+                if (
+                    prefix.prefixlen > addresses.IPV4_LENGTH_MAX
+                    or not (prefix.is_global or prefix.is_private)
+                    or prefix.is_multicast
+                ):
+                    raise Refused(f"{prefix} cannot be an aggregate", "Use a unicast prefix", Exit.USAGE)
+            elif prefix.prefixlen > addresses.HOME_PREFIX_LENGTH - 8 or (
                 not prefix.is_global and not prefix.subnet_of(_DOCUMENTATION)
             ):
                 raise Refused(
@@ -93,14 +97,18 @@ class Registry:
         return self.database.change("aggregate add", str(prefix), add, options)
 
     def aggregates(self) -> list[IPv6Network]:
-        """All aggregates, sorted."""
-        return self.database.read(_aggregates)
+        """The aggregates of IPv6, sorted."""
+        return self.database.read(addresses.aggregates)
+
+    def ipv4_aggregates(self) -> list[IPv4Network]:
+        """The aggregates of IPv4, sorted."""
+        return self.database.read(addresses.ipv4_aggregates)
 
     def office(self) -> Office:
         """The xSP itself. The home agents' anycast address is the first of the first aggregate, behind its zero."""
 
         def ask(session: Session) -> Office:
-            aggregates = _aggregates(session)
+            aggregates = addresses.aggregates(session)
             anycast = aggregates[0].network_address + 1 if aggregates else None
             return Office(int(_setting(session, "local_as")), anycast)
 
@@ -117,7 +125,7 @@ class Registry:
                 raise Refused(f"the site {site.name} is there already", "Use another name", Exit.CONFLICT)
             if session.scalar(select(SiteRow).where(SiteRow.locator == str(site.locator))):
                 raise Refused(f"{site.locator} is another site's locator", "Each site has its own", Exit.CONFLICT)
-            if any(site.locator in aggregate for aggregate in _aggregates(session)):
+            if any(site.locator in aggregate for aggregate in addresses.aggregates(session)):
                 raise Refused(f"the locator {site.locator} lies in an aggregate", "Use the hosting ISP's address")
             used = set(session.scalars(select(SiteRow.router_id)))
             router_id = next((str(one) for one in ROUTER_IDS.hosts() if str(one) not in used), None)
@@ -156,9 +164,18 @@ class Registry:
     # --- customers --------------------------------------------------------------------------------------------------
 
     def add_customer(
-        self, name: str, prefix_length: int, uplinks: Sequence[Uplink], algorithm: str, options: ChangeOptions
+        self,
+        name: str,
+        prefix_length: int,
+        uplinks: Sequence[Uplink],
+        algorithm: str,
+        options: ChangeOptions,
+        ipv4_length: int | None = None,
     ) -> Json:
-        """A customer with a home address, a mobile network prefix and a key, all allocated in one transaction."""
+        """A customer with a home address, a mobile network prefix and a key, all allocated in one transaction.
+
+        With `ipv4_length` also a network of IPv4.
+        """
 
         def add(session: Session) -> Json:
             _check_name(name)
@@ -168,14 +185,17 @@ class Registry:
                 what = f"a customer cannot get a /{prefix_length}"
                 raise Refused(what, f"Use a length from {MNP_LENGTH_MIN} to {MNP_LENGTH_MAX}", Exit.USAGE)
             _check_uplinks(uplinks)
+            prefixes = [str(addresses.choose_prefix(session, prefix_length))]
+            if ipv4_length is not None:
+                prefixes.append(str(addresses.choose_ipv4(session, ipv4_length)))
             row = CustomerRow(
                 name=name,
                 state="active",
-                home_address=str(_choose_home_address(session)),
+                home_address=str(addresses.choose_home_address(session)),
                 spi=(session.scalar(select(func.max(CustomerRow.spi))) or FIRST_SPI - 1) + 1,
                 algorithm=algorithm,
                 secret=self.vault.lock(secrets.token_bytes(SECRET_OCTETS[algorithm])),
-                prefixes=[PrefixRow(prefix=str(_choose_prefix(session, prefix_length)))],
+                prefixes=[PrefixRow(prefix=prefix) for prefix in prefixes],
                 uplinks=[_uplink_row(uplink) for uplink in uplinks],
             )
             session.add(row)
@@ -245,36 +265,8 @@ class Registry:
 _DOCUMENTATION = IPv6Network("2001:db8::/32")
 
 
-def _aggregates(session: Session) -> list[IPv6Network]:
-    return sorted(IPv6Network(prefix) for prefix in session.scalars(select(AggregateRow.prefix)))
-
-
 def _setting(session: Session, name: str) -> str:
     return session.get_one(Setting, name).value
-
-
-def _choose_home_address(session: Session) -> IPv6Address:
-    taken = [IPv6Address(text) for text in session.scalars(select(CustomerRow.home_address))]
-    home_prefix = _home_prefix(session)
-    try:
-        return allocation.first_address(home_prefix, taken, FIRST_HOME_OFFSET)
-    except Exhausted as error:
-        raise Refused(str(error), "Add an aggregate") from error
-
-
-def _choose_prefix(session: Session, length: int) -> IPv6Network:
-    taken = [IPv6Network(text) for text in session.scalars(select(PrefixRow.prefix))]
-    try:
-        return allocation.first_fit(_aggregates(session), [_home_prefix(session), *taken], length)
-    except Exhausted as error:
-        raise Refused(str(error), "Ask for a longer prefix, or add an aggregate") from error
-
-
-def _home_prefix(session: Session) -> IPv6Network:
-    aggregates = _aggregates(session)
-    if not aggregates:
-        raise Refused("there is no aggregate to allocate from", "Run 'xsp aggregate add PREFIX' first")
-    return IPv6Network((aggregates[0].network_address, HOME_PREFIX_LENGTH))
 
 
 def _check_name(name: str) -> None:
@@ -326,8 +318,12 @@ def _customer(row: CustomerRow) -> Customer:
         Uplink(one.bid, one.name, one.weight, one.priority, tuple(map(IPv6Network, one.allowed_care_of.split())))
         for one in row.uplinks
     )
-    prefixes = tuple(IPv6Network(one.prefix) for one in row.prefixes)
-    return Customer(row.name, row.state, IPv6Address(row.home_address), prefixes, uplinks, row.spi, row.algorithm)
+    texts = [one.prefix for one in row.prefixes]
+    prefixes: list[IPv6Network | IPv4Network] = [*addresses.of_version(IPv6Network, texts)]
+    prefixes += addresses.of_version(IPv4Network, texts)
+    return Customer(
+        row.name, row.state, IPv6Address(row.home_address), tuple(prefixes), uplinks, row.spi, row.algorithm
+    )
 
 
 def site_json(site: Site) -> Json:

@@ -7,7 +7,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -48,6 +48,7 @@ def site_files(
     aggregates: Sequence[IPv6Network],
     secrets: Secrets,
     places: Places,
+    ipv4_aggregates: Sequence[IPv4Network] = (),
 ) -> dict[str, File]:
     """Name -> file of everything a site needs, and what its neighbours are to be given. Raises: Refused."""
     if not aggregates:
@@ -60,6 +61,7 @@ def site_files(
         "local_as": office.local_as,
         "home_agent_address": office.home_agent_address,
         "aggregates": aggregates,
+        "forwarded": [*aggregates, *ipv4_aggregates],
         "families": ["ipv6"],
         "public_key": base64.b64encode(secrets.public_key).decode(),
         "program_directory": places.programs,
@@ -68,7 +70,7 @@ def site_files(
         "passwords": passwords,
     }
     files = {name: File(_fill(f"{name}.j2", values)) for name in SITE_FILES}
-    # xsp-bgp lets the user of ExaBGP read it.
+    # xsp-bgp gives the user of ExaBGP a copy.
     files["exabgp.conf"] = File(_fill("exabgp.conf.j2", values), secret=bool(passwords))
     if values["bfd_neighbours"]:
         files["bfdd.conf"] = File(_fill("bfdd.conf.j2", values))

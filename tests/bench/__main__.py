@@ -16,6 +16,7 @@ ROWS = {
     "install": "tests.bench.install",
     "change": "tests.bench.change",
     "reconcile": "tests.bench.reconcile",
+    "simulation": "tests.bench.simulation",
 }
 
 

@@ -106,7 +106,7 @@ class World:
             self.feed(site, HolderLost())
 
     def kill_bridge(self, name: str) -> None:
-        """ExaBGP starts a new one at once; its first act is to withdraw."""
+        """ExaBGP starts a new one at once; what the old one announced stays for one lease."""
         site = self.sites[name]
         site.speaker = self.speaker()
         self.feed(site, TimeReached())
@@ -145,10 +145,10 @@ class World:
             serving.reconciled = True
             serving.data_plane(site.egress, True, undo)
             serving.self_tested(None, undo)
-        serving.lease_answered(str(site.speaker.state), 1, undo)
+        serving.lease_answered(str(site.speaker.state), 1, self.now, undo)
         serving.decide([], self.now, undo)
         clock = ntp.to_timestamp(UNIX + self.now + agent.clock_off_s)
-        self._send(site, Hello(clock, serving.state, serving.announcing, serving.reconciled, 0))
+        self._send(site, Hello(clock, serving.state, serving.announcing(self.now), serving.reconciled, 0))
         for renewal in serving.renewals():
             site.renewed_at = self.now
             self.feed(site, LeaseRenewed(Wanted(renewal.wanted), renewal.reason, renewal.linger_ms, ROUTES))

@@ -37,6 +37,7 @@ class Exabgp:
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "lease.sock"
         config = directory / "bgp.toml"
+        self.config = config
         settings = f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n'
         config.write_text(settings + "orphan_hold_s = 0\nhold_down_max_s = 0\n" + NEIGHBOUR)
         self.bridge = subprocess.Popen(
@@ -78,8 +79,8 @@ class Exabgp:
                 return command
 
     def start_up(self) -> None:
-        self.obey_until("withdraw")
         self.obey_until("show neighbor json")
+        self.obey_until("withdraw")
 
     def close(self) -> None:
         self.bridge.kill()
@@ -124,10 +125,20 @@ def exabgp(tmp_path: Path) -> Iterator[Exabgp]:
         process.close()
 
 
-def test_the_first_act_is_withdraw_and_the_second_a_look_at_the_sessions(exabgp: Exabgp) -> None:
-    assert exabgp.command() == f"neighbor {ISP} withdraw route {AGGREGATE}"
-    exabgp.write("done")
-    assert exabgp.command() == "show neighbor json"
+def test_the_first_acts_are_two_looks_and_a_withdraw_of_what_is_not_shown(exabgp: Exabgp) -> None:
+    for command in ("show adj-rib out json", "show neighbor json", f"neighbor {ISP} withdraw route {AGGREGATE}"):
+        assert exabgp.command() == command
+        exabgp.obey(command)
+
+
+def test_what_exabgp_already_has_is_left_alone_until_the_holder_is_back(exabgp: Exabgp) -> None:
+    assert exabgp.command() == "show adj-rib out json"
+    exabgp.write(json.dumps({ISP: {"routes": [{"prefix": AGGREGATE, "family": "ipv6 unicast"}]}}), "done")
+    holder = Holder(exabgp.socket)
+    exabgp.obey_until("show neighbor json")
+    eventually(lambda: holder.renew()["state"], "announced")
+    assert "65535:0" not in exabgp.obey_until("")
+    holder.close()
 
 
 def test_a_renewal_announces_and_the_answer_tells_only_what_was_confirmed(exabgp: Exabgp) -> None:
@@ -205,7 +216,7 @@ def test_a_stranger_is_refused_even_if_the_file_lets_it_in(exabgp: Exabgp, tmp_p
 
 
 def test_a_flood_from_exabgp_is_drained_while_a_command_is_in_flight(exabgp: Exabgp) -> None:
-    assert exabgp.command().startswith(f"neighbor {ISP} withdraw")
+    assert exabgp.command() == "show adj-rib out json"
     noise = json.dumps({"exabgp": "5.0.0", "type": "update", "padding": "x" * 900})
     for _ in range(500):  # seven pipes full
         exabgp.write(noise)
@@ -238,6 +249,25 @@ def test_stopping_depreferences_then_withdraws_whatever_the_holder_says(exabgp: 
     )
     holder.close()
     supervisor.close()
+
+
+def test_the_neighbours_are_read_anew_on_request_and_nothing_else(exabgp: Exabgp) -> None:
+    exabgp.start_up()
+    holder = Holder(exabgp.socket)
+    holder.renew()
+    exabgp.obey_until("announce")
+    text = exabgp.config.read_text()
+    exabgp.config.write_text(text + 'communities = ["64500:9"]\n')
+    answer = holder.say(ask="reload")
+    assert (answer["described"], answer["state"]) == (False, "announced")
+    assert "64500:9" in exabgp.obey_until("announce")
+    exabgp.obey_until("show neighbor json")
+    eventually(lambda: holder.say(ask="status")["described"], True)
+    for wrong in ("what", text.replace("hold_down_max_s = 0", "hold_down_max_s = 5")):
+        exabgp.config.write_text(wrong)
+        assert set(holder.say(ask="reload")) == {"v", "seq", "error", "remedy"}
+    assert holder.say(ask="status")["described"]
+    holder.close()
 
 
 def test_the_bridge_ends_with_exabgps_pipe(exabgp: Exabgp) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -75,19 +74,3 @@ def test_no_environment_variable_of_ours_reaches_exabgp(monkeypatch: pytest.Monk
     environment = launch.environment("nobody")
     assert "PYTHONPATH" not in environment
     assert environment["exabgp_api_cli"] == "false"
-
-
-def test_a_configuration_with_passwords_is_lent_to_the_user_of_exabgp_alone(place: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("files of our own need not be lent")
-    parsed = settings(place)
-    parsed.exabgp_configuration.write_text("")
-    for before, after in ((0o600, 0o640), (0o644, 0o644)):
-        parsed.exabgp_configuration.chmod(before)
-        launch.lend_configuration(parsed)
-        assert stat.S_IMODE(parsed.exabgp_configuration.stat().st_mode) == after
-    assert parsed.exabgp_configuration.owner() == "root"
-    assert parsed.exabgp_configuration.group() == "nogroup"
-    parsed.exabgp_configuration.unlink()
-    with pytest.raises(BgpError):
-        launch.lend_configuration(parsed)

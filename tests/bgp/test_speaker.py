@@ -26,7 +26,7 @@ from bgp.events import (
 )
 from bgp.hold_down import HoldDown
 from bgp.route import Announce, Prefix, Route, Terms, Withdraw
-from bgp.speaker import LEASE_S, Speaker
+from bgp.speaker import INHERITED_LINGER_S, LEASE_S, Speaker
 from bgp.states import DEPREFERRING, TABLE, Cue, State
 
 FIRST, SECOND = ip_network("2001:db8:f000::/36"), ip_network("2001:db8:e000::/36")
@@ -35,24 +35,27 @@ LINGER_MS = 2000
 ISP = "2001:db8:1:a::1"
 
 EXPECTED = """
-               cleared        announce       depreference   withdraw       lease-ended    linger-ended   hold-ended     stop
-starting       withdrawn      starting       starting       starting       starting       starting       starting       stopped
-withdrawn      withdrawn      held           depreferenced  withdrawn      withdrawn      withdrawn      withdrawn      stopped
-announced      announced      announced      depreferenced  withdrawn      lingering      announced      announced      stopping
-depreferenced  depreferenced  held           depreferenced  withdrawn      lingering      depreferenced  depreferenced  stopping
-held           held           held           depreferenced  withdrawn      lingering      held           announced      stopping
-lingering      lingering      held           depreferenced  withdrawn      lingering      withdrawn      lingering      stopping
-stopping       stopping       stopping       stopping       stopped        stopping       stopped        stopping       stopping
-stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped
+               cleared        found          announce       depreference   withdraw       lease-ended    linger-ended   hold-ended     stop
+starting       withdrawn      inherited      starting       starting       starting       starting       starting       starting       stopped
+inherited      inherited      inherited      announced      depreferenced  withdrawn      lingering      inherited      inherited      stopping
+withdrawn      withdrawn      withdrawn      held           depreferenced  withdrawn      withdrawn      withdrawn      withdrawn      stopped
+announced      announced      announced      announced      depreferenced  withdrawn      lingering      announced      announced      stopping
+depreferenced  depreferenced  depreferenced  held           depreferenced  withdrawn      lingering      depreferenced  depreferenced  stopping
+held           held           held           held           depreferenced  withdrawn      lingering      held           announced      stopping
+lingering      lingering      lingering      held           depreferenced  withdrawn      lingering      withdrawn      lingering      stopping
+stopping       stopping       stopping       stopping       stopping       stopped        stopping       stopped        stopping       stopping
+stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped        stopped
 """  # noqa: E501
 
 
 class Exabgp:
     """What ExaBGP does with commands, obediently and at once: the outside of the speaker."""
 
-    def __init__(self, now: float = 0.0, hold_max_s: float = 0.0, orphan_hold_s: float = 0.0) -> None:
+    def __init__(
+        self, now: float = 0.0, hold_max_s: float = 0.0, orphan_hold_s: float = 0.0, left: tuple[Route, ...] = ()
+    ) -> None:
         self.now = now
-        self.rib: dict[Prefix, Route] = {}
+        self.rib: dict[Prefix, Route] = {route.prefix: route for route in left}  # by an earlier bridge
         self.commands: list[Effect] = []
         self.speaker = Speaker((FIRST, SECOND), (Terms(ISP, 64501),), now, orphan_hold_s, HoldDown(hold_max_s))
 
@@ -89,7 +92,8 @@ class Exabgp:
 
 def in_state(state: State) -> Exabgp:
     """An ExaBGP whose speaker was led to `state` by events alone."""
-    exabgp = Exabgp(hold_max_s=60.0 if state is State.HELD else 0.0)
+    left = ROUTES if state is State.INHERITED else ()
+    exabgp = Exabgp(hold_max_s=60.0 if state is State.HELD else 0.0, left=left)
     if state is State.STARTING:
         return exabgp
     exabgp.feed(TimeReached())
@@ -158,12 +162,39 @@ def test_time_alone_withdraws_in_every_state(state: State) -> None:
     assert exabgp.rib == {}
 
 
-def test_the_first_acts_are_withdraw_then_the_sessions_and_only_then_an_announcement() -> None:
+def test_the_first_acts_are_two_questions_then_a_withdraw_and_only_then_an_announcement() -> None:
     exabgp = Exabgp()
     exabgp.renew(Wanted.ANNOUNCE)
-    assert exabgp.commands == [Withdraw(ISP, SECOND), Withdraw(ISP, FIRST), AskNeighbours()]
+    assert exabgp.commands == [AskRoutes(), AskNeighbours(), Withdraw(ISP, SECOND), Withdraw(ISP, FIRST)]
     exabgp.renew(Wanted.ANNOUNCE)
-    assert exabgp.commands[3:5] == [Announce(ISP, ROUTES[1]), Announce(ISP, ROUTES[0])]
+    assert exabgp.commands[4:6] == [Announce(ISP, ROUTES[1]), Announce(ISP, ROUTES[0])]
+
+
+def test_what_an_earlier_bridge_left_stays_untouched_until_its_holder_is_back() -> None:
+    exabgp = Exabgp(left=ROUTES)
+    exabgp.feed(TimeReached())
+    exabgp.wait(LEASE_S - 0.01)
+    assert {route.prefix: route for route in ROUTES} == exabgp.rib
+    assert not [c for c in exabgp.commands if isinstance(c, Withdraw | Announce)]
+    exabgp.renew(Wanted.ANNOUNCE)
+    assert {route.prefix: route for route in ROUTES} == exabgp.rib
+    assert not [c for c in exabgp.commands if isinstance(c, Withdraw)]
+
+
+def test_what_an_earlier_bridge_left_is_a_lease_that_ended_if_nobody_comes() -> None:
+    exabgp = Exabgp(left=ROUTES)
+    exabgp.feed(TimeReached())
+    exabgp.wait(LEASE_S)
+    assert [route.communities[:1] for route in exabgp.rib.values()] == [("65535:0",), ("65535:0",)]
+    exabgp.wait(INHERITED_LINGER_S)
+    assert exabgp.rib == {}
+
+
+def test_what_is_not_shown_is_withdrawn_all_the_same_beside_what_is_inherited() -> None:
+    exabgp = Exabgp(left=ROUTES[:1])
+    exabgp.feed(TimeReached())
+    assert exabgp.speaker.state is State.INHERITED
+    assert exabgp.commands == [AskRoutes(), AskNeighbours(), Withdraw(ISP, SECOND)]
 
 
 def test_an_expired_lease_depreferences_at_once_and_withdraws_after_the_linger() -> None:
@@ -233,7 +264,7 @@ def test_changed_attributes_replace_the_route_without_a_withdraw() -> None:
 
 def test_an_answer_that_does_not_come_is_overdue_and_nothing_else_is_sent() -> None:
     speaker = Speaker((FIRST,), (Terms(ISP, 64501),), 0.0)
-    assert speaker.handle(TimeReached(), 0.0) == [Withdraw(ISP, FIRST)]
+    assert speaker.handle(TimeReached(), 0.0) == [AskRoutes()]
     assert speaker.handle(TimeReached(), 5.0) == []
     assert speaker.overdue_s(5.0) == 5.0
     assert not speaker.settled()
@@ -242,9 +273,10 @@ def test_an_answer_that_does_not_come_is_overdue_and_nothing_else_is_sent() -> N
 def test_a_refused_withdraw_is_tried_again_and_is_overdue_from_its_first_refusal() -> None:
     speaker = Speaker((FIRST,), (Terms(ISP, 64501),), 0.0)
     speaker.handle(TimeReached(), 0.0)
+    assert speaker.handle(CommandAnswered(False), 0.0) == [AskNeighbours()]
+    assert speaker.handle(CommandAnswered(True, sessions=()), 0.0) == [Withdraw(ISP, FIRST)]
     effects = speaker.handle(CommandAnswered(False), 0.1)
-    assert [type(effect) for effect in effects] == [Note, AskNeighbours]
-    speaker.handle(CommandAnswered(True, sessions=()), 0.2)
+    assert [type(effect) for effect in effects] == [Note]
     assert speaker.state is State.STARTING
     assert speaker.next_deadline() <= 0.35
     assert speaker.handle(TimeReached(), 0.35) == [Withdraw(ISP, FIRST)]
@@ -301,7 +333,6 @@ def test_nothing_outlives_lease_and_linger_whatever_happens(history: list[tuple[
     routes live no longer than the lease."""
     exabgp = Exabgp()
     exabgp.feed(TimeReached())
-    assert isinstance(exabgp.commands[0], Withdraw)
     renewed_at, linger_s = float("-inf"), 0.0
     for event, pause in history:
         exabgp.feed(event)

@@ -2,7 +2,18 @@
 
 from ipaddress import ip_network
 
-from bgp.events import AskNeighbours, CommandAnswered, Effect, Event, LeaseRenewed, Note, Session, TimeReached, Wanted
+from bgp.events import (
+    AskNeighbours,
+    CommandAnswered,
+    Effect,
+    Event,
+    LeaseRenewed,
+    NeighboursGiven,
+    Note,
+    Session,
+    TimeReached,
+    Wanted,
+)
 from bgp.route import Announce, Place, Route, Terms, Withdraw
 from bgp.speaker import Speaker
 from bgp.states import State
@@ -57,7 +68,7 @@ def test_each_neighbour_is_told_on_its_own_terms() -> None:
     exabgp = Exabgp()
     exabgp.feed(TimeReached())
     exabgp.renew(Wanted.ANNOUNCE)
-    assert exabgp.commands[:3] == [Withdraw(one, AGGREGATE) for one in (ISP, SECOND, ROUTER)]
+    assert exabgp.commands[2:5] == [Withdraw(one, AGGREGATE) for one in (ISP, SECOND, ROUTER)]
     assert exabgp.rib == {
         (ISP, AGGREGATE): ROUTE,
         (SECOND, AGGREGATE): Route(AGGREGATE, ("64500:1", "64500:9"), med=7, prepend=2),
@@ -109,9 +120,70 @@ def test_a_session_that_exabgp_lists_as_down_is_no_reason_to_leave_it_out() -> N
     exabgp = Exabgp()
     exabgp.speaker.handle(TimeReached(), 0.0)
     sessions = tuple(Session(one, "down", 1.0, 64500) for one in (ISP, SECOND, ROUTER))
-    for _ in range(3):
-        effects = exabgp.speaker.handle(CommandAnswered(True), 0.0)
-    assert effects[-1] == AskNeighbours()
+    assert exabgp.speaker.handle(CommandAnswered(True, rib={}), 0.0) == [AskNeighbours()]
     exabgp.speaker.handle(CommandAnswered(True, sessions=sessions), 0.0)
+    for _ in range(3):
+        exabgp.speaker.handle(CommandAnswered(True), 0.0)
     exabgp.renew(Wanted.ANNOUNCE)
     assert len(exabgp.rib) == 3
+
+
+def test_one_that_goes_is_told_a_withdraw_and_the_others_nothing() -> None:
+    exabgp = Exabgp()
+    exabgp.feed(TimeReached())
+    exabgp.renew(Wanted.ANNOUNCE)
+    exabgp.commands.clear()
+    exabgp.feed(NeighboursGiven((NEIGHBOURS[0], NEIGHBOURS[2])))
+    assert exabgp.commands == [Withdraw(SECOND, AGGREGATE), AskNeighbours()]
+    assert set(exabgp.rib) == {(ISP, AGGREGATE), (ROUTER, AGGREGATE)}
+    assert exabgp.speaker.settled()
+    assert exabgp.speaker.described
+
+
+def test_one_that_comes_is_told_when_exabgp_knows_it() -> None:
+    exabgp = Exabgp(known=(ISP,))
+    exabgp.speaker = Speaker((AGGREGATE,), NEIGHBOURS[:1], 0.0)
+    exabgp.feed(TimeReached())
+    exabgp.renew(Wanted.ANNOUNCE)
+    exabgp.known = (ISP, SECOND)
+    exabgp.commands.clear()
+    exabgp.feed(NeighboursGiven(NEIGHBOURS[:2]))
+    assert [one.neighbour for one in exabgp.commands if isinstance(one, Announce)] == [SECOND]
+    assert exabgp.rib[SECOND, AGGREGATE].med == 7
+
+
+def test_new_terms_are_one_announcement_to_that_neighbour() -> None:
+    exabgp = Exabgp()
+    exabgp.feed(TimeReached())
+    exabgp.renew(Wanted.ANNOUNCE)
+    exabgp.commands.clear()
+    exabgp.feed(NeighboursGiven((NEIGHBOURS[0], Terms(SECOND, 64502, med=9), NEIGHBOURS[2])))
+    assert [one for one in exabgp.commands if not isinstance(one, AskNeighbours)] == [
+        Announce(SECOND, Route(AGGREGATE, ("64500:1",), med=9))
+    ]
+
+
+def test_one_that_only_exabgp_knows_may_have_our_route_and_is_told_a_withdraw() -> None:
+    exabgp = Exabgp()
+    exabgp.speaker = Speaker((AGGREGATE,), NEIGHBOURS[:1], 0.0)
+    exabgp.rib[SECOND, AGGREGATE] = ROUTE  # from a bridge before us
+    exabgp.feed(TimeReached())
+    exabgp.wait(0.2)
+    assert exabgp.rib == {}
+    assert exabgp.speaker.state is State.WITHDRAWN
+    exabgp.renew(Wanted.ANNOUNCE)
+    assert set(exabgp.rib) == {(ISP, AGGREGATE)}
+
+
+def test_who_was_given_up_and_comes_again_is_told_again() -> None:
+    exabgp = Exabgp()
+    exabgp.feed(TimeReached())
+    exabgp.renew(Wanted.ANNOUNCE)
+    exabgp.feed(NeighboursGiven(NEIGHBOURS[:1]))
+    exabgp.known = (ISP,)
+    exabgp.feed(NeighboursGiven(NEIGHBOURS[:1]))
+    assert set(exabgp.rib) == {(ISP, AGGREGATE)}
+    exabgp.known = (ISP, SECOND)
+    exabgp.feed(NeighboursGiven(NEIGHBOURS[:2]))
+    assert set(exabgp.rib) == {(ISP, AGGREGATE), (SECOND, AGGREGATE)}
+    assert exabgp.speaker.settled()

@@ -13,10 +13,15 @@ def test_a_deaf_bridge_has_a_second() -> None:
 
 def test_a_deaf_bridge_is_killed_alone_but_not_twice_in_a_row() -> None:
     watch = Watch(1.0, 0.0)
-    assert watch.spare_exabgp(1.0)
+    assert watch.spare_exabgp()
     assert watch.silent(away=False, now=1.2) is None
-    assert not watch.spare_exabgp(3.0)
-    assert watch.spare_exabgp(12.0)
+    assert not watch.spare_exabgp()
+    assert watch.answered(0.0, 1.3) is None
+    assert watch.answered(0.0, 4.2) is None
+    assert not watch.spare_exabgp(), "2.9 s of answers show nothing"
+    assert watch.answered(0.0, 4.4) is None
+    assert watch.spare_exabgp(), "the one after it was well: this is another fault"
+    assert not watch.spare_exabgp()
 
 
 def test_one_answer_forgives_all_silence() -> None:

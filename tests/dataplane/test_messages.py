@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane import seg6
+from dataplane.driver import Tunnels
 from dataplane.message import attribute, attributes, each_attribute, messages, nested, number, pack, refusal
 from dataplane.rtnetlink import (
     Nexthop,
@@ -15,8 +16,10 @@ from dataplane.rtnetlink import (
     parse_nexthop,
     parse_route,
     parse_rule,
-    put_nexthop,
+    put_group,
     put_route,
+    put_route_through,
+    put_tunnel,
 )
 
 addresses = st.binary(min_size=16, max_size=16)
@@ -25,22 +28,26 @@ lengths = st.integers(1, 128)
 prefixes = st.tuples(addresses, lengths)
 
 
-@given(numbers32, addresses, st.integers(1, 0x7FFFFFFF))
-def test_a_tunnel_is_read_as_it_was_written(id_: int, segment: bytes, interface: int) -> None:
-    nexthop = Nexthop(id_, 208, segment, interface)
-    assert parse_nexthop(put_nexthop(nexthop).body) == nexthop
+@given(numbers32, addresses, st.integers(1, 0x7FFFFFFF), st.none() | addresses)
+def test_a_tunnel_is_read_as_it_was_written(id_: int, exit: bytes, interface: int, entry: bytes | None) -> None:
+    written = put_tunnel(id_, 208, exit, Tunnels(interface, entry))
+    assert parse_nexthop(written.body) == Nexthop(id_, 208, exit, interface, entry=entry)
 
 
 @given(numbers32, st.lists(st.tuples(numbers32, st.integers(1, 256)), min_size=1))
 def test_a_group_is_read_as_it_was_written(id_: int, members: list[tuple[int, int]]) -> None:
-    group = Nexthop(id_, 208, members=tuple(members))
-    assert parse_nexthop(put_nexthop(group).body) == group
+    assert parse_nexthop(put_group(id_, 208, members).body) == Nexthop(id_, 208, members=tuple(members))
 
 
 @given(prefixes, numbers32, numbers32, numbers32)
 def test_a_route_is_read_as_it_was_written(prefix: tuple[bytes, int], table: int, metric: int, id_: int) -> None:
     route = Route(prefix, 209, table, metric=metric, nexthop_id=id_)
     assert parse_route(put_route(route).body) == route
+
+
+@given(prefixes, numbers32, numbers32)
+def test_a_route_packed_in_one_go_has_the_same_octets(prefix: tuple[bytes, int], metric: int, id_: int) -> None:
+    assert put_route_through(prefix, 209, metric, id_) == put_route(Route(prefix, 209, metric=metric, nexthop_id=id_))
 
 
 @given(addresses, st.integers(1, 0x7FFFFFFF))

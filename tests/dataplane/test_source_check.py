@@ -1,18 +1,19 @@
 """The source check in the kernel: what passes, what is dropped, under which counter, and for how long."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 from scapy.layers.inet import GRE, IP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrSegmentRouting
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop, IPv6ExtHdrSegmentRouting
 from scapy.packet import Packet
 
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.linux import LinuxHomeAgent
 from tests import tunnels
 from tests.dataplane.stream import inner, limited, listen, received, send
-from tests.dataplane.test_linux import CARE_OF, HA, HOME, MNP, SITE, address
+from tests.dataplane.test_linux import CARE_OF, HA, HOME, MNP, SITE, address, prefix
 from tests.netns import Net
 from tests.office import office
 
@@ -110,12 +111,10 @@ def test_a_care_of_address_opens_its_own_customer_only(net: Net, home_agent: Lin
         (IPv6ExtHdrHopByHop() / inner(OFFICE, CORRESPONDENT), "source_check"),
         (IPv6ExtHdrSegmentRouting(addresses=[HOME_AGENT], segleft=0) / inner(OFFICE, CORRESPONDENT), "source_check"),
         (limited(limited(inner(OFFICE, CORRESPONDENT))), "source_check"),
-        (IPv6ExtHdrFragment(nh=41, m=1, id=7) / inner(OFFICE, CORRESPONDENT), "fragment"),
-        (IPv6ExtHdrFragment(nh=41, offset=64, id=7) / (b"z" * 64), "fragment"),
-        (IP(src="192.0.2.1", dst="192.0.2.2") / b"x", "tunnel_payload"),
+        (IP(src="192.0.2.1", dst="192.0.2.2") / b"x", "source_check"),
         (GRE() / inner(OFFICE, CORRESPONDENT), "tunnel_payload"),
     ],
-    ids=["hop by hop", "routing", "two options", "first fragment", "later fragment", "IPv4", "GRE"],
+    ids=["hop by hop", "routing", "two options", "IPv4", "GRE"],
 )
 def test_any_other_tunnelled_packet_is_dropped_and_counted(
     net: Net, home_agent: LinuxHomeAgent, inside: Packet, counter: str
@@ -129,6 +128,32 @@ def test_any_other_tunnelled_packet_is_dropped_and_counted(
 def test_a_tunnelled_packet_to_the_home_agent_itself_arrives(net: Net, home_agent: LinuxHomeAgent) -> None:
     apply(net, home_agent, customer())
     assert passed(net, [outer(inner(OFFICE, HOME_AGENT))], "ha") == 1
+
+
+@pytest.mark.parametrize("form", [plain, limited])
+@pytest.mark.parametrize(
+    ("destination", "passes"),
+    [
+        ("2001:db8:e::99", True),
+        ("2001:db8:a::10", False),
+        ("2001:db8:a::ffff", False),
+        ("2001:db8:b::", False),
+        ("ff02::1", False),
+        ("fe80::1", False),
+        ("::1", False),
+        ("::", False),
+    ],
+)
+def test_nothing_out_of_a_tunnel_goes_to_the_operators_own(
+    net: Net, home_agent: LinuxHomeAgent, destination: str, passes: bool, form: Callable[[Packet], Packet]
+) -> None:
+    closed = (prefix("2001:db8:a::/64"), prefix("2001:db8:a::10/128"), prefix("2001:db8:b::/128"))
+    apply(net, home_agent, customer())
+    net.inside("ha", lambda: home_agent.prepare(replace(SITE, closed=closed)))
+    assert passed(net, [outer(form(inner(OFFICE, destination)))]) == int(passes)
+    assert counted(net, home_agent, "inner_destination") == int(not passes)
+    net.inside("ha", lambda: home_agent.prepare(SITE))
+    assert "0x20010db8000b" not in net.run("ha", "nft", "list", "set", "ip6", "xsp_ha", "closed6")
 
 
 def test_packets_under_way_pass_until_the_linger_is_over(net: Net, home_agent: LinuxHomeAgent) -> None:
@@ -169,7 +194,7 @@ def test_elements_and_counts_survive_preparing_again(net: Net, home_agent: Linux
     assert passed(net, [packet]) == 1
     assert counted(net, home_agent, "tunnelled_in") == 2
     rules = net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")
-    assert rules.count("@ok56") == 2 and rules.count("jump tunnelled\n") == 1 and rules.count("hoplimit set") == 1
+    assert rules.count("@ok56") == 3 and rules.count("jump inside6\n") == 1 and rules.count("hoplimit set") == 1
 
 
 def test_many_elements_go_in_and_out(net: Net, home_agent: LinuxHomeAgent) -> None:

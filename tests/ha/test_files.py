@@ -18,6 +18,7 @@ from ha.config import ConfigRefused
 from ha.customer_table import TableRefused
 from ha.frames import BadFrame, Hello, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
 from ha.record import same
+from ha.site_plan import site_plan
 from ha.snapshot import Snapshot, SnapshotRefused
 from tests.ha.cast import HOME, MNP, Router, Site, both_lines
 
@@ -229,3 +230,21 @@ def test_a_frame_survives_the_stream(frame: frames.Frame) -> None:
 def test_any_octets_are_a_frame_or_refused(octets: bytes) -> None:
     with contextlib.suppress(BadFrame):
         frames.decode(octets)
+
+
+def test_a_table_may_give_a_customer_networks_of_ipv4() -> None:
+    row = {**ROW, "prefixes": ["2001:db8:f100::/56", "203.0.113.0/26"]}
+    read = customer_table.parse(table(row), PUBLIC, "default")
+    assert read.customers[HOME].prefixes == (MNP, (bytes((203, 0, 113, 0)), 26))
+    with pytest.raises(TableRefused, match="line 2"):
+        customer_table.parse(table({**ROW, "prefixes": ["203.0.113.1/26"]}), PUBLIC, "default")
+
+
+def test_forwarding_is_configured_and_the_locators_are_closed_without_saying_so(tmp_path: Path) -> None:
+    more = '[forwarding]\nclosed = ["2001:db8:a::/64", "10.0.0.0/8"]\nclamp_mss = true\nline_mtu = 1492\n'
+    assert site_plan(config.load(written(tmp_path, CONFIG))).clamp_mtu == 0
+    plan = site_plan(config.load(written(tmp_path, CONFIG + more)))
+    assert plan.clamp_mtu == 1492
+    assert [(len(prefix.network), prefix.length) for prefix in plan.closed] == [(16, 128), (16, 128), (16, 64), (4, 8)]
+    with pytest.raises(ConfigRefused, match="line_mtu"):
+        config.load(written(tmp_path, CONFIG + "[forwarding]\nline_mtu = 1279\n"))

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from dataplane.entry import Prefix
 from ha.effects import (
     AcknowledgeRecords,
     AskForRecords,
@@ -14,6 +15,7 @@ from ha.effects import (
     SendRecords,
 )
 from ha.events import (
+    ClockRead,
     Event,
     PeerAsked,
     PeerIdentified,
@@ -25,9 +27,24 @@ from ha.events import (
 from ha.record import same
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
-from tests.ha.cast import CARE_OF_1, CARE_OF_2, HOME, OVERWRITE, POLICY, Router, Site, both_lines
+from tests.ha.cast import (
+    CARE_OF_1,
+    CARE_OF_2,
+    EPOCH,
+    HOME,
+    MNP,
+    OVERWRITE,
+    POLICY,
+    Router,
+    Site,
+    address,
+    both_lines,
+    customer,
+)
 
 NOW = 100.0
+OTHER_HOME = address("2001:db8:f000::52")
+DAY_S = 86400.0
 NAMES = ("site1", "site2", "site3")
 
 
@@ -161,6 +178,53 @@ def test_a_record_from_the_future_is_quarantined() -> None:
     mesh.step(("site1", "site2"), NOW)
     assert mesh.sites["site2"].counters.get("records_quarantined") == 1
     assert mesh.sites["site2"].agent.cache.records == {}
+
+
+def test_a_quarantined_record_is_not_acknowledged_to_the_site_that_waits_for_it() -> None:
+    """A site whose clock was a day behind quarantined every record and said it had it: routers were told status 0."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", router.update(NOW + 60, both_lines()), NOW + 60)
+    mesh.step(("site1", "site2"), NOW)
+    mesh.step(("site2*", "site1"), NOW + 60)
+    assert mesh.sites["site2"].counters.get("records_quarantined") == 1
+    assert mesh.acks == []
+
+
+def test_what_a_wrong_clock_wrote_gives_way_to_what_the_router_told_another_site() -> None:
+    """A site that was a day ahead for a second held on to what it had heard then for a day; the sites differed."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", ClockRead(EPOCH + DAY_S), NOW)
+    mesh.feed("site1", router.update(NOW + DAY_S, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.feed("site1", ClockRead(EPOCH), NOW + 1)
+    right = Router(sequence=router.sequence)
+    mesh.feed("site2", right.update(NOW + 1, both_lines()[:1]), NOW + 1)
+    mesh.settle(NOW + 1)
+    records = [mesh.sites[name].agent.cache.records[HOME] for name in ("site1", "site2")]
+    assert same(*records)
+    assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_1]
+
+
+def two_customers(name: str) -> Site:
+    site = Site(replace(POLICY, site=name), [other for other in NAMES if other != name])
+    other = Prefix(MNP.network[:6] + b"\x77" + MNP.network[7:], MNP.length)
+    site.load(customer(), customer(home_address=OTHER_HOME, prefixes=(other,)))
+    return site
+
+
+@pytest.mark.parametrize("refused", [HOME, OTHER_HOME, None])
+def test_a_frame_of_several_records_is_acknowledged_when_all_of_them_are_installed(refused: bytes | None) -> None:
+    """The first record in the kernel acknowledged the whole frame, also for a record that the kernel refused."""
+    sender, receiver = two_customers("site1"), two_customers("site2")
+    sender.feed(Router().update(NOW, both_lines()), NOW)
+    sender.feed(Router(home=OTHER_HOME).update(NOW, both_lines()), NOW)
+    [sent] = [one for one in sender.feed(PeerAsked("site2", 0, 0), NOW) if isinstance(one, SendRecords)]
+    receiver.plane.refuse(refused)
+    done = receiver.feed(RecordsReceived("site1", 1, sent.frame), NOW)
+    acknowledged = [one.frame.index for one in done if isinstance(one, AcknowledgeRecords)]
+    assert acknowledged == ([] if refused else [2])
 
 
 @pytest.mark.parametrize("seed", range(40))

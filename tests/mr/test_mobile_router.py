@@ -1,7 +1,10 @@
 """The mobile router's life, scene by scene, against a scripted home agent that speaks real octets."""
 
+from dataclasses import replace
+
 import pytest
 
+from dataplane.entry import Prefix
 from mip6.numbers import BindingUpdateFlag, Status
 from mip6.options import AlternateCareOf, BindingIdentifier, BindingRefreshAdvice, MobileNetworkPrefix
 from mr.events import (
@@ -76,6 +79,12 @@ def test_line_routes_the_kernel_refused_are_set_again() -> None:
 
 def test_explicit_mode_names_the_prefixes() -> None:
     (update,) = sent(Bench(explicit()).start())
+    assert [tuple(option.prefix) for option in received_update(update).all(MobileNetworkPrefix)] == [tuple(PREFIX)]
+
+
+def test_networks_of_ipv4_have_no_option_to_be_named_by() -> None:
+    settings = replace(explicit(), prefixes=(PREFIX, Prefix(bytes((203, 0, 113, 0)), 26)))
+    (update,) = sent(Bench(settings).start())
     assert [tuple(option.prefix) for option in received_update(update).all(MobileNetworkPrefix)] == [tuple(PREFIX)]
 
 

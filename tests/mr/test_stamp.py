@@ -35,4 +35,14 @@ def test_a_future_that_no_home_agent_accepted_is_left() -> None:
 def test_no_correction_goes_below_an_accepted_stamp() -> None:
     stamp = Stamp(1_700_000_000.0).advanced(5.0)
     accepted = stamp.accepted(stamp.last)
-    assert accepted.corrected(to_timestamp(1_600_000_000.0), 5.0).advanced(5.0).last > stamp.last
+    assert accepted.corrected(to_timestamp(1_700_000_000.0), 5.0).advanced(5.0).last > stamp.last
+
+
+def test_a_stamp_accepted_by_a_site_with_a_wrong_clock_does_not_lock_the_router_out_of_the_others() -> None:
+    """A site a day ahead corrected a router and accepted it; all the others refused it (144) for a day."""
+    led_astray = Stamp(1_700_086_400.0).advanced(5.0)
+    accepted = led_astray.accepted(led_astray.last)
+    back = accepted.corrected(to_timestamp(1_700_000_000.0), 5.0).advanced(5.0)
+    assert abs(back.last - to_timestamp(1_700_000_000.0)) < 1 << 32
+    again = back.accepted(back.last).corrected(to_timestamp(1_700_000_000.0), 5.0).advanced(5.0)
+    assert again.last > back.last

@@ -12,6 +12,7 @@ from pathlib import Path
 
 HOME_AGENT = ("tests/ha", "tests/fuzz")
 ROUTER = ("tests/mr",)
+SIMULATION = ("tests/simulation",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ SINGLE = (
     Mutation(
         "no refusal of the kernel is taken back",
         "ha/updates.py",
-        "    if pending.local is None:\n        return effects\n    if pending.local.fallback is None:\n",
+        "        return effects\n    if pending.local.fallback is None:\n",
         "    return effects\n    if pending.local.fallback is None:\n",
     ),
     Mutation(
@@ -140,8 +141,8 @@ SINGLE = (
     Mutation(
         "records from the future are merged",
         "ha/exchange.py",
-        "        if _from_the_future(state, record, now):\n",
-        "        if False:\n",
+        "[record for record in records if not _from_the_future(state, record, now)]",
+        "records",
     ),
     Mutation(
         "prefix solicitations from anywhere",
@@ -176,6 +177,102 @@ SINGLE = (
         "if not is_meant or recently or not state.updates.registered:",
         "if not is_meant or not state.updates.registered:",
         ROUTER,
+    ),
+    Mutation(
+        "a record is acknowledged before it is installed",
+        "ha/exchange.py",
+        "    if promise and effects:\n",
+        "    if False:\n",
+        SIMULATION,
+    ),
+    Mutation(
+        "one record in the kernel acknowledges all of its frame",
+        "ha/replication.py",
+        "        return left == 0\n",
+        "        return True\n",
+    ),
+    Mutation(
+        "what was quarantined is acknowledged",
+        "ha/exchange.py",
+        "if index and not quarantined else None",
+        "if index else None",
+        SIMULATION,
+    ),
+    Mutation(
+        "what a wrong clock wrote stays",
+        "ha/exchange.py",
+        "    if ours is not None and _from_the_future(state, ours, now):\n",
+        "    if False:\n",
+        SIMULATION,
+    ),
+    Mutation(
+        "the lower version wins, in simulation",
+        "ha/record.py",
+        "theirs.version > ours.version",
+        "theirs.version < ours.version",
+        SIMULATION,
+    ),
+    Mutation(
+        "the floor does not kill, in simulation",
+        "ha/record.py",
+        "        if cell.version > floor:\n",
+        "        if True:\n",
+        SIMULATION,
+    ),
+    Mutation(
+        "a peer resumes too late",
+        "ha/replication.py",
+        "if index > since and home in records",
+        "if index > since + 3 and home in records",
+        SIMULATION,
+    ),
+    Mutation(
+        "an answer without a peer is not counted",
+        "ha/replication.py",
+        '                self._counters.add("acknowledged_degraded", "timeout")\n',
+        "",
+        SIMULATION,
+    ),
+    Mutation(
+        "a lapsed lease stays preferred",
+        "bgp/states.py",
+        "        Cue.ANNOUNCE: State.ANNOUNCED,\n        Cue.LEASE_ENDED: State.LINGERING,\n",
+        "        Cue.ANNOUNCE: State.ANNOUNCED,\n",
+        SIMULATION,
+    ),
+    Mutation(
+        "bindings do not expire",
+        "ha/aging.py",
+        "for record in list(state.cache.due(now, state.undo)):",
+        "for record in list(state.cache.due(0.0, state.undo)):",
+        SIMULATION,
+    ),
+    Mutation(
+        "a drain ends without another site",
+        "ha/readiness.py",
+        "if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):",
+        "if True:",
+        SIMULATION,
+    ),
+    Mutation(
+        "a report of an older order counts",
+        "ha/cache.py",
+        "        if pending is None or pending.generation != generation:\n",
+        "        if pending is None:\n",
+        SIMULATION,
+    ),
+    Mutation(
+        "no correction goes below what a wrong clock accepted",
+        "mr/stamp.py",
+        "self.acknowledged if self.acknowledged <= middle + WINDOW else 0",
+        "self.acknowledged",
+        SIMULATION,
+    ),
+    Mutation(
+        "who slept tells what its bridge said before",
+        "ha/serving.py",
+        " and now - self._answered_at < ANSWERED_S else",
+        " else",
     ),
 )  # fmt: skip
 

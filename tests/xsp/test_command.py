@@ -29,6 +29,27 @@ def test_a_customer_gets_a_home_address_a_prefix_and_a_key_that_is_never_shown(o
     assert "secret" not in json.dumps([added, office.json("customer", "list"), office.json("audit", "list")])
 
 
+def test_a_customer_may_get_a_network_of_ipv4_that_sites_forward_and_nobody_announces(
+    office: Office, tmp_path: Path
+) -> None:
+    said = office.refused("customer", "add", "office1", "--uplink", "a", "--ipv4-length", "26", status=1)
+    assert "/26 is free in no aggregate" in said
+    office.json("aggregate", "add", "203.0.113.0/24")
+    office.refused("aggregate", "add", "203.0.113.128/25", status=5)
+    first = office.add_customer("office1", "--ipv4-length", "26")
+    second = office.add_customer("office2", "--ipv4-length", "25")
+    assert first["prefixes"] == ["2001:db8:f000:100::/56", "203.0.113.0/26"]
+    assert second["prefixes"][1] == "203.0.113.128/25"
+    add_site(office, 1)
+    office.render("site1", tmp_path / "site1")
+    config = ha.config.load(tmp_path / "site1" / "ha.toml")
+    assert [str(prefix) for prefix in config.aggregates] == ["2001:db8:f000::/36", "203.0.113.0/24"]
+    assert [str(route.prefix) for route in config.bgp.route] == ["2001:db8:f000::/36"]
+    assert "203.0.113" not in (tmp_path / "site1" / "roa.json").read_text()
+    office.json("render", "--customer", "office1", "--output", str(tmp_path / "office1"))
+    assert "203.0.113.0/26" in (tmp_path / "office1" / "mr.toml").read_text()
+
+
 def test_parallel_operators_never_get_the_same_prefix(office: Office) -> None:
     with ThreadPoolExecutor(6) as operators:
         added = list(operators.map(lambda n: office.add_customer(f"office{n}"), range(12)))

@@ -23,7 +23,7 @@ def add(
 ) -> None:
     """Add an aggregate; customers' prefixes are allocated from it."""
     options = context.change_options(dry_run, reason, idempotency_key)
-    result = context.registry(ctx).add_aggregate(values.prefix(prefix), options)
+    result = context.registry(ctx).add_aggregate(values.network(prefix), options)
     context.show(result, f"aggregate {result['prefix']} added", as_json=as_json, quiet=quiet)
 
 
@@ -31,5 +31,6 @@ def add(
 @refusing
 def list_(ctx: typer.Context, as_json: Json = False, quiet: Quiet = False) -> None:
     """List the aggregates."""
-    rows = [{"prefix": str(prefix)} for prefix in context.registry(ctx).aggregates()]
+    registry = context.registry(ctx)
+    rows = [{"prefix": str(prefix)} for prefix in (*registry.aggregates(), *registry.ipv4_aggregates())]
     context.show(rows, context.table(rows, "no aggregates"), as_json=as_json, quiet=quiet)

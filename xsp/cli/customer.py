@@ -25,6 +25,7 @@ def add(
     name: str,
     uplink: Annotated[list[str], typer.Option(metavar=values.UPLINK_FORM, help="A line; once for each.")],
     prefix_length: Annotated[int, typer.Option(help="How large a prefix.")] = 56,
+    ipv4_length: Annotated[int | None, typer.Option(help="How large a network of IPv4 as well.")] = None,
     algorithm: Annotated[Algorithm, typer.Option(help="How its router authenticates.")] = Algorithm.HMAC_SHA256_128,
     dry_run: DryRun = False,
     reason: Reason = "",
@@ -35,10 +36,9 @@ def add(
     """Add a customer: allocates a home address and a prefix, makes a key."""
     options = context.change_options(dry_run, reason, idempotency_key)
     lines = values.uplinks(uplink)
-    result = context.registry(ctx).add_customer(name, prefix_length, lines, algorithm.value, options)
-    text = (
-        f"customer {name}: prefix {result['prefixes'][0]}, home address {result['home_address']}, SPI {result['spi']}"
-    )
+    result = context.registry(ctx).add_customer(name, prefix_length, lines, algorithm.value, options, ipv4_length)
+    prefixes = ", ".join(result["prefixes"])
+    text = f"customer {name}: prefix {prefixes}, home address {result['home_address']}, SPI {result['spi']}"
     context.show(result, text, as_json=as_json, quiet=quiet)
 
 

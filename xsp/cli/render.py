@@ -48,7 +48,7 @@ def render(
         cookie_key = registry.cookie_key(here.home_agent_set)
         passwords = Neighbours(registry.database, registry.vault).passwords(site)
         secrets = Secrets(key, cookie_key, passwords)
-        files = site_files(here, peers, office, registry.aggregates(), secrets, places)
+        files = site_files(here, peers, office, registry.aggregates(), secrets, places, registry.ipv4_aggregates())
     else:
         assert customer is not None
         files = customer_files(registry.customer(customer), registry.secret(customer), office, places)

@@ -1,6 +1,6 @@
 """What an operator types -> values: addresses, prefixes, lines. A mistake says what is expected."""
 
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,6 +25,14 @@ def prefix(text: str) -> IPv6Network:
         return IPv6Network(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no IPv6 prefix ({error})") from error
+
+
+def network(text: str) -> IPv6Network | IPv4Network:
+    """A prefix of IPv6 or IPv4 without host bits."""
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no prefix ({error})") from error
 
 
 def uplinks(texts: list[str]) -> "list[Uplink]":

@@ -1,0 +1,279 @@
+"""The texts of our nftables tables: what a home agent believes, counts and rewrites; what a router keeps to itself.
+
+Pure: `filter.py` loads them. The tables are `ip6 xsp_ha` and `ip6 xsp_mr`. For each prefix length in use, of IPv6 or
+IPv4 inside, there are three sets:
+
+    ok56   (care-of address, prefix): who may send what, entered by us
+    in56   prefix, with a counter: what was believed, filled by the kernel at a customer's first packet
+    out56  the same for what goes to customers
+
+The counters hang on the prefix, not on the care-of address: a line that comes and goes loses no count. What is counted
+costs one more hash lookup a packet, and nothing when a customer is installed.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from dataplane.entry import Prefix, SitePlan
+from dataplane.numbers import TUNNEL_HOP_LIMIT
+from dataplane.self_test import CARE_OF
+
+HOME_AGENT_TABLE, ROUTER_TABLE, TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
+COUNTED_MAX = 1 << 18  # prefixes of one length that are counted; those beyond pass uncounted
+
+_HOME_AGENT = """
+table ip6 xsp_ha {{
+    counter source_check {{ }}
+    counter fragment {{ }}
+    counter tunnel_payload {{ }}
+    counter inner_destination {{ }}
+    counter tunnelled_in {{ }}
+    counter signalling_of_one {{ }}
+    counter signalling_of_all {{ }}
+    set signalling {{ type ipv6_addr; flags dynamic; timeout 10s; size 65536; }}
+    set closed6 {{ typeof @nh,512,128; flags interval; }}
+    set closed4 {{ typeof @nh,448,32; flags interval; }}
+    chain tunnelled6 {{ }}
+    chain tunnelled6_limit {{ }}
+    chain tunnelled4 {{ }}
+    chain tunnelled4_limit {{ }}
+    chain inside6 {{ }}
+    chain inside6_limit {{ }}
+    chain inside4 {{ }}
+    chain inside4_limit {{ }}
+    chain sent6 {{ }}
+    chain sent4 {{ }}
+    chain signalling {{ }}
+    chain prerouting {{ type filter hook prerouting priority raw; policy accept; }}
+    chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
+}}
+flush set ip6 xsp_ha closed6
+flush set ip6 xsp_ha closed4
+flush chain ip6 xsp_ha inside6
+flush chain ip6 xsp_ha inside6_limit
+flush chain ip6 xsp_ha inside4
+flush chain ip6 xsp_ha inside4_limit
+flush chain ip6 xsp_ha signalling
+flush chain ip6 xsp_ha prerouting
+flush chain ip6 xsp_ha postrouting
+table ip6 xsp_ha {{
+    set closed6 {{ typeof @nh,512,128; flags interval; elements = {{ {closed6} }}; }}
+    set closed4 {{ typeof @nh,448,32; flags interval; elements = {{ {closed4} }}; }}
+    chain inside6 {{ @nh,512,128 @closed6 counter name inner_destination drop; goto tunnelled6; }}
+    chain inside6_limit {{ @nh,576,128 @closed6 counter name inner_destination drop; goto tunnelled6_limit; }}
+    chain inside4 {{ @nh,448,32 @closed4 counter name inner_destination drop; goto tunnelled4; }}
+    chain inside4_limit {{ @nh,512,32 @closed4 counter name inner_destination drop; goto tunnelled4_limit; }}
+    chain prerouting {{
+        ip6 daddr {address} ip6 nexthdr 41 jump inside6
+        ip6 daddr {address} ip6 nexthdr 4 jump inside4
+        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x2900 jump inside6_limit
+        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x0400 jump inside4_limit
+        ip6 daddr {address} meta l4proto {{ 4, 41 }} exthdr frag exists counter name fragment drop
+        ip6 daddr {address} meta l4proto {{ 4, 41 }} ip6 saddr != {self_test} counter name source_check
+        ip6 daddr {address} meta l4proto {{ 4, 41 }} drop
+        ip6 daddr {address} meta l4proto {{ 47, 137 }} counter name tunnel_payload drop
+        ip6 daddr {address} meta l4proto 135 jump signalling
+    }}
+    chain signalling {{
+        update @signalling {{ ip6 saddr & ffff:ffff:ffff:: limit rate over {of_one}/second burst {of_one} packets }} \
+            counter name signalling_of_one drop
+        limit rate over {of_all}/second burst {of_all} packets counter name signalling_of_all drop
+    }}
+    chain postrouting {{
+        ip6 saddr {address} ip6 nexthdr {{ 4, 41 }} ip6 hoplimit set {hop_limit}
+        ip6 saddr {address} ip6 nexthdr 41 jump sent6
+        ip6 saddr {address} ip6 nexthdr 4 jump sent4
+    }}
+}}
+"""
+
+# Fragments of a tunnelled packet would be decapsulated one by one. That a `tproxy` rule exists, in a chain which
+# nothing enters, makes the kernel put fragments together before any other rule sees them; `notrack` before that leaves
+# those to customers as they are. No connection is tracked.
+_REASSEMBLY = """
+table ip6 xsp_ha {{
+    chain reassembly {{ }}
+    chain apart {{ type filter hook prerouting priority -450; policy accept; }}
+}}
+flush chain ip6 xsp_ha reassembly
+flush chain ip6 xsp_ha apart
+table ip6 xsp_ha {{
+    chain reassembly {{ meta l4proto udp tproxy to :1; }}
+    chain apart {{ ip6 daddr {{ {aggregates} }} ip6 daddr != {address} exthdr frag exists notrack; }}
+}}
+"""
+
+# A full set makes `update` give up on its rule alone; the packet passes by the next.
+_KIND = """
+table ip6 xsp_ha {{
+    set ok{name} {{ typeof ip6 saddr . @nh,{source},{bits}; }}
+    set in{name} {{ typeof @nh,{source},{bits}; size {size}; flags dynamic; counter; }}
+    set out{name} {{ typeof @nh,{source},{bits}; size {size}; flags dynamic; counter; }}
+    chain in{name} {{
+        update @in{name} {{ @nh,{source},{bits}{mask} }}
+        counter name tunnelled_in accept
+    }}
+    chain in{name}_limit {{
+        update @in{name} {{ @nh,{source_limit},{bits}{mask} }}
+        counter name tunnelled_in accept
+    }}
+    chain out{name} {{
+        update @out{name} {{ @nh,{destination},{bits}{mask} }}
+        accept
+    }}
+    chain tunnelled{version} {{ ip6 saddr . @nh,{source},{bits}{mask} @ok{name} goto in{name}; }}
+    chain tunnelled{version}_limit {{ ip6 saddr . @nh,{source_limit},{bits}{mask} @ok{name} goto in{name}_limit; }}
+    chain sent{version} {{ ip6 daddr . @nh,{destination},{bits}{mask} @ok{name} goto out{name}; }}
+}}
+"""
+
+# The kernel knows no type 2 routing header and would answer each with a Parameter Problem (RFC 6275 6.4).
+_ROUTER = """
+table ip6 xsp_mr {{
+    chain output {{ type filter hook output priority raw; policy accept; }}
+    chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
+}}
+flush chain ip6 xsp_mr output
+flush chain ip6 xsp_mr postrouting
+table ip6 xsp_mr {{
+    chain output {{
+        icmpv6 type parameter-problem @th,112,8 43 @th,400,8 2 drop
+    }}
+    chain postrouting {{
+        ip6 daddr {address} ip6 nexthdr {{ 4, 41 }} ip6 hoplimit set {hop_limit}
+    }}
+}}
+"""
+
+_OUTER_BITS, _OPTION_BITS = (
+    320,
+    64,
+)  # an IPv6 header, and a Tunnel Encapsulation Limit option behind it (RFC 2473 4.1.1)
+_SOURCE_BITS = {6: 64, 4: 96}  # where the source begins in the header inside
+_ADDRESS_OCTETS = {6: 16, 4: 4}
+
+# Never a packet's destination beyond a router: unspecified, loopback, link-local, multicast, and in IPv4 reserved.
+_NEVER = {
+    6: (Prefix(bytes(16), 127), Prefix(b"\xfe\x80" + bytes(14), 10), Prefix(b"\xff" + bytes(15), 8)),
+    4: (
+        Prefix(bytes(4), 8),
+        Prefix(bytes((127, 0, 0, 0)), 8),
+        Prefix(bytes((169, 254, 0, 0)), 16),
+        Prefix(bytes((224, 0, 0, 0)), 3),
+    ),
+}
+
+
+class Kind(NamedTuple):
+    """Prefixes that share sets: IP version and length in bits. As text `56`, or for IPv4 `4_24`."""
+
+    version: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.length}" if self.version == 6 else f"4_{self.length}"
+
+    @property
+    def octets(self) -> int:
+        """How many octets of an address such a prefix reaches into."""
+        return (self.length + 7) // 8
+
+    def prefix(self, octets: bytes) -> Prefix:
+        """The prefix of a key's octets, which may be padded at the end."""
+        return Prefix(octets[: self.octets].ljust(_ADDRESS_OCTETS[self.version], b"\0"), self.length)
+
+    def around(self, address: bytes) -> Prefix | None:
+        """The prefix of this kind that an address lies in; None for one of the other version."""
+        if len(address) != _ADDRESS_OCTETS[self.version]:
+            return None
+        rest = 8 * len(address) - self.length
+        return Prefix((int.from_bytes(address, "big") >> rest << rest).to_bytes(len(address), "big"), self.length)
+
+
+def kind_of(prefix: Prefix) -> Kind:
+    """The kind of a prefix."""
+    return Kind(6 if len(prefix.network) == 16 else 4, prefix.length)
+
+
+def kinds(set_names: Iterable[str]) -> set[Kind]:
+    """The kinds that have their sets, and so their rules: all came in one transaction."""
+    found = set()
+    for name in set_names:
+        if name.startswith("ok"):
+            version, _, length = name.removeprefix("ok").rpartition("_")
+            found.add(Kind(int(version or 6), int(length)))
+    return found
+
+
+def home_agent(plan: SitePlan) -> str:
+    """The home agent's table, but for its kinds of prefixes; loading it again keeps sets, elements and counters."""
+    of_one, of_all = plan.signalling
+    return _HOME_AGENT.format(
+        address=ipaddress.IPv6Address(plan.home_agent_address),
+        hop_limit=TUNNEL_HOP_LIMIT,
+        of_one=of_one,
+        of_all=of_all,
+        self_test=ipaddress.IPv6Address(CARE_OF),
+        closed6=_ranges(6, plan.closed),
+        closed4=_ranges(4, plan.closed),
+    )
+
+
+def reassembly(plan: SitePlan) -> str:
+    """What makes tunnelled packets whole that come in fragments; to be loaded after `home_agent`."""
+    return _REASSEMBLY.format(
+        address=ipaddress.IPv6Address(plan.home_agent_address), aggregates=elements(6, plan.aggregates) or "::/128"
+    )
+
+
+def of_kind(kind: Kind) -> str:
+    """Sets and rules for one kind of prefix; to be loaded once."""
+    bits = 8 * kind.octets
+    whole = bits == kind.length
+    source = _OUTER_BITS + _SOURCE_BITS[kind.version]
+    return _KIND.format(
+        name=kind,
+        version=kind.version,
+        bits=bits,
+        mask="" if whole else f" & {((1 << kind.length) - 1) << (bits - kind.length):#x}",
+        source=source,
+        source_limit=source + _OPTION_BITS,
+        destination=source + 8 * _ADDRESS_OCTETS[kind.version],
+        size=COUNTED_MAX,
+    )
+
+
+def router(home_agent_address: bytes) -> str:
+    """The mobile router's table."""
+    return _ROUTER.format(address=ipaddress.IPv6Address(home_agent_address), hop_limit=TUNNEL_HOP_LIMIT)
+
+
+def elements(version: int, prefixes: Iterable[Prefix]) -> str:
+    """Those of a version, without overlaps, as the elements of a set."""
+    return ", ".join(map(str, _networks(version, prefixes)))
+
+
+def _ranges(version: int, closed: Iterable[Prefix]) -> str:
+    """Where no tunnelled packet may go, as numbers: the set is asked for octets of a packet, not for an address."""
+    octets = _ADDRESS_OCTETS[version]
+    networks = _networks(version, (*_NEVER[version], *closed))
+    return ", ".join(
+        f"{int(network.network_address):#0{2 + 2 * octets}x}-{int(network.broadcast_address):#0{2 + 2 * octets}x}"
+        for network in networks
+    )
+
+
+def _networks(version: int, prefixes: Iterable[Prefix]) -> list[ipaddress.IPv6Network] | list[ipaddress.IPv4Network]:
+    octets = _ADDRESS_OCTETS[version]
+    of_version = [prefix for prefix in prefixes if len(prefix.network) == octets]
+    if version == 6:
+        return list(ipaddress.collapse_addresses(ipaddress.IPv6Network(tuple(prefix)) for prefix in of_version))
+    return list(ipaddress.collapse_addresses(ipaddress.IPv4Network(tuple(prefix)) for prefix in of_version))
+
+
+def trial() -> str:
+    """Everything that a home agent needs, in a table of its own that is gone again at the end."""
+    plan = SitePlan(bytes(16), (), ())
+    script = home_agent(plan) + of_kind(Kind(6, 56)) + of_kind(Kind(4, 24))
+    return script.replace(HOME_AGENT_TABLE, TRIAL_TABLE) + f"delete table ip6 {TRIAL_TABLE}\n"

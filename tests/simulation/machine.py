@@ -1,0 +1,357 @@
+"""A site: machine, kernel, disk, clocks, and what `ha.daemon`, `ha.kernel`, `bgp.bridge` and `bgp.supervisor` do there.
+
+The home agent's process can be killed, frozen and started; the machine can lose its power; the bridge can be killed.
+The kernel carries out orders after a while and may refuse. ExaBGP obeys at once.
+"""
+
+import random
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bgp.events import HolderLost, LeaseRenewed, Wanted
+from bgp.route import Route
+from dataplane.entry import ForwardingEntry
+from dataplane.memory import MemoryDataPlane
+from ha import effects, frames, reception, snapshot, transmission
+from ha.events import (
+    ClockRead,
+    DataPlaneChecked,
+    Event,
+    ForwardingReported,
+    LeaseAnswered,
+    OperatorAsked,
+    SelfTested,
+    TableLoaded,
+    TimeReached,
+)
+from ha.home_agent import HomeAgent
+from ha.record import Record
+from ha.site import Policy
+from ha.snapshot import Snapshot
+from mip6 import packet
+from mip6.mhsocket import Datagram
+from mip6.numbers import DESTINATION_OPTIONS, MOBILITY_HEADER
+from runtime.counters import Counters
+from tests.simulation.bridge import AGGREGATE, ORPHAN_HOLD_S, Bridge
+from tests.simulation.internet import HOME_AGENT
+from tests.simulation.schedule import NEVER, ROUNDING_S, UNIX
+from tests.simulation.wires import Stream
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+ROUTES = (Route(AGGREGATE),)
+LOOK_EVERY_S = 1.0  # clock, table, snapshot
+SELF_TEST_S = 0.3  # after a start
+
+
+@dataclass
+class Disk:
+    """What outlives the process: the records of the last snapshot, the operator's wish, how often all was lost."""
+
+    saved_at: float = 0.0
+    saved_unix: float = 0.0
+    records: dict[bytes, Record] = field(default_factory=dict)
+    wish: OperatorAsked | None = None
+    losses: int = 0
+
+
+class Machine:
+    """One site. `powered`: the machine runs; `agent`: the home agent's process, None while there is none."""
+
+    def __init__(self, world: "World", number: int, policy: Policy, sites: tuple[str, ...]) -> None:
+        self.world, self.number, self.name = world, number, policy.site
+        self.policy, self._sites = policy, sites
+        self._schedule = world.schedule
+        self._random = random.Random(f"{world.seed} {self.name}")
+        self.powered = True
+        self.agent: HomeAgent | None = None
+        self.frozen = False
+        self.skew_s = 0.0  # of the wall clock
+        self.egress = True
+        self.slow_s = 0.0  # how long the kernel takes more
+        self._refused: bytes | None = None
+        self.disk = Disk()
+        self.bridge = Bridge(self, sites)
+        self.streams: list[Stream] = []  # those dialed here
+        self.heard: list[Stream] = []  # those that others dial
+        self.counters = Counters()
+        self._idle_s = 0.0  # how long in all no process was at work here, and since when now none is
+        self.idle_since: float | None = 0.0
+        self._lives = 0
+        self._said = 0
+        self._boot()
+
+    # -- clocks
+
+    def now(self) -> float:
+        """This machine's monotonic clock."""
+        return self._schedule.now + self._base
+
+    def unix(self) -> float:
+        """This machine's wall clock."""
+        return UNIX + self._schedule.now + self.skew_s
+
+    def runs(self) -> bool:
+        """Is the home agent's process there and at work?"""
+        return self.agent is not None and not self.frozen
+
+    def is_calm(self) -> bool:
+        """Does everything here work, and are the other sites connected?"""
+        if not self.runs() or self.skew_s or self.slow_s or self._refused is not None:
+            return False
+        return all(stream.is_open and stream.wire.carries() for stream in self.streams)
+
+    def idle_s(self) -> float:
+        """How long in all, until now, the process was not at work."""
+        return self._idle_s + (self._schedule.now - self.idle_since if self.idle_since is not None else 0.0)
+
+    # -- the machine
+
+    def _boot(self) -> None:
+        """Power is there: a new monotonic clock, an empty kernel, a new bridge."""
+        self.powered = True
+        self._base = self._random.uniform(1.0, 100_000.0)
+        self.plane = MemoryDataPlane()
+        self.plane.refuse(self._refused)
+        self.bridge.start()
+
+    def lose_power(self, disk: bool) -> None:
+        """Everything stops; neighbours notice by their own clocks. Without `disk` nothing is found afterwards."""
+        self.kill(quiet=True)
+        self.powered = False
+        self.bridge.stop()
+        if not disk:
+            self.disk = Disk(losses=self.disk.losses, wish=self.disk.wish)
+
+    def regain_power(self) -> None:
+        """The machine boots, and with it the home agent."""
+        if not self.powered:
+            self._boot()
+            for stream in (*self.streams, *self.heard):
+                stream.break_()
+            self.start()
+
+    # -- the process
+
+    def start(self) -> None:
+        """Start the home agent as `ha.daemon` does."""
+        if self.agent is not None or not self.powered:
+            return
+        self._lives += 1
+        self.counters = Counters()
+        now, life = self.now(), self._lives
+        agent = self.agent = HomeAgent(
+            policy=self.policy,
+            sites=self._sites,
+            table=self.world.table_before,
+            incarnation=int(self._schedule.now * 1e6) + 1,
+            now=now,
+            clock_offset_s=self.unix() - now,
+            mrai_s=0.0,
+            orphan_hold_s=ORPHAN_HOLD_S,
+            counters=self.counters,
+        )
+        self._offset_s = self.unix() - now
+        self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
+        self._inbox: list[tuple[object, ...]] = []
+        self._timer_at = NEVER
+        self.frozen = False
+        self._count_down(False)
+        self.world.watch.born(self)
+        self.feed(TableLoaded(self.world.table))
+        if self.disk.wish is not None:
+            self.feed(self.disk.wish)
+        records = self._load_snapshot()
+        self.disk.losses += not records
+        agent.state.restarts = self.disk.losses
+        wanted = agent.recover(records, self.plane.read(), now)
+        agent.reconciled(wanted, self.plane.reconcile(wanted))
+        self.feed(DataPlaneChecked(self.egress))
+        self._schedule.after(SELF_TEST_S, self._self_tested, life)
+        self._schedule.after(self._random.random() * LOOK_EVERY_S, self._look, life)
+        for stream in (*self.streams, *self.heard):
+            stream.dial()
+
+    def kill(self, quiet: bool = False) -> None:
+        """The process is gone, kernel and bridge stay. `quiet`: nobody is told."""
+        if self.agent is None:
+            return
+        if self._waiting and self._random.random() < 0.5:  # the kernel had them, nobody hears of it
+            self.plane.apply({home: entry for home, (_, entry) in self._waiting.items()})
+        self.agent = None
+        self.frozen = False
+        self._count_down(True)
+        if not quiet:
+            for stream in (*self.streams, *self.heard):
+                stream.break_()
+            self.bridge.feed(HolderLost())
+        self.world.watch.died(self)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        if self.runs():
+            self.frozen = True
+            self._frozen_at = self._schedule.now
+            self._count_down(True)
+
+    def thaw(self) -> None:
+        """SIGCONT: what came meanwhile is read now."""
+        if self.agent is None or not self.frozen:
+            return
+        self.world.tell(f"{self.name} thaws")
+        self.frozen = False
+        self._count_down(False)
+        waited, self._inbox = self._inbox, []
+        for call, *arguments in waited:
+            assert callable(call)
+            call(*arguments)
+        self._timer_at = NEVER
+        self.feed(TimeReached())
+        for stream in self.streams:
+            if not stream.is_open:
+                stream.dial()
+
+    def _count_down(self, is_down: bool) -> None:
+        if is_down and self.idle_since is None:
+            self.idle_since = self._schedule.now
+        elif not is_down and self.idle_since is not None:
+            self._idle_s += self._schedule.now - self.idle_since
+            self.idle_since = None
+
+    def _self_tested(self, life: int) -> None:
+        if life == self._lives:
+            self.feed(SelfTested(None))
+
+    def _look(self, life: int) -> None:
+        """Once a second: clock, table, snapshot."""
+        if life != self._lives or self.agent is None:
+            return
+        self._schedule.after(LOOK_EVERY_S, self._look, life)
+        if self.frozen:
+            return
+        offset_s = self.unix() - self.now()
+        if offset_s != self._offset_s:
+            self._offset_s = offset_s
+            self.feed(ClockRead(offset_s))
+        if self.agent.table.version != self.world.table.version:
+            self.feed(TableLoaded(self.world.table))
+        self.disk.saved_at, self.disk.saved_unix = self.now(), self.unix()
+        self.disk.records = dict(self.agent.cache.records)
+
+    def _load_snapshot(self) -> list[frames.WireRecord]:
+        """What `ha.snapshot` makes of the last one, by way of a file."""
+        if not self.disk.records:
+            return []
+        saved = [frames.to_wire(record, self.disk.saved_at) for record in self.disk.records.values()]
+        with tempfile.TemporaryDirectory() as directory:
+            snapshot.save(Path(directory), Snapshot(self.disk.saved_unix, saved))
+            return snapshot.load(Path(directory), self.unix())
+
+    # -- events
+
+    def receive(self, stream: Stream, way: int, octets: bytes) -> None:
+        """Octets of a stream wait for this process."""
+        if self.frozen:
+            self._inbox.append((stream.read, way, octets))
+        elif self.agent is not None:
+            stream.read(way, octets)
+
+    def receive_packet(self, octets: bytes) -> None:
+        """A packet to the anycast address has come; the kernel gives mobility headers to the process."""
+        if self.agent is None:
+            return
+        source, home, body = octets[8:24], None, octets[packet.IPV6_OCTETS :]
+        extension, next_header = b"", octets[6]
+        if next_header == DESTINATION_OPTIONS:
+            home, next_header, offset = packet.destination_options(body)
+            extension, body = body[:offset], body[offset:]
+        assert next_header == MOBILITY_HEADER
+        self.feed(reception.event(Datagram(body, source, octets[24:40], home, 1, None, next_header, extension)))
+
+    def feed(self, event: Event) -> None:
+        """One event into the home agent, and its effects carried out."""
+        if self.agent is None:
+            return
+        if self.frozen:
+            self._inbox.append((self.feed, event))
+            return
+        done = self.agent.handle(event, self.now())
+        self.world.watch.handled(self, event, done)
+        for effect in done:
+            self._perform(effect)
+        deadline = self.agent.next_deadline() - self._base + ROUNDING_S if self.agent is not None else NEVER
+        if deadline < self._timer_at:
+            self._timer_at = deadline
+            self._schedule.at(deadline, self._fire, self._lives, deadline)
+
+    def _fire(self, life: int, at: float) -> None:
+        if life != self._lives or at != self._timer_at or self.agent is None or self.frozen:
+            return  # an earlier deadline took its place
+        self._timer_at = NEVER
+        self.feed(TimeReached())
+
+    def _perform(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.Note():
+                pass
+            case effects.SendHello(hello):
+                octets = frames.encode(hello)
+                for stream in self.streams:
+                    if stream.carries == "hello":
+                        stream.send(0, octets)
+            case effects.RenewLease(wanted, reason, linger_ms):
+                self.bridge.renew(LeaseRenewed(Wanted(wanted), reason, linger_ms, ROUTES))
+                self._lease_answered()
+            case effects.SetForwarding(home_address, entry, generation):
+                if not self._waiting:
+                    late_s = self._random.random() * 0.004 + self.slow_s * self._random.random()
+                    self._schedule.after(late_s, self._apply, self._lives)
+                self._waiting[home_address] = (generation, entry)
+            case effects.SendRecords(site, frame):
+                self._to(site).send(0, frames.encode(frame))
+            case effects.AskForRecords(site, incarnation, since):
+                self._from(site).send(1, frames.encode(frames.StateSyncRequest(incarnation, since)))
+            case effects.AcknowledgeRecords(site, ack):
+                self._from(site).send(1, frames.encode(ack))
+            case _:
+                self.world.internet.to_router(transmission.octets(effect, HOME_AGENT))
+
+    def _to(self, site: str) -> Stream:
+        return next(one for one in self.streams if one.listener.name == site and one.carries == "changes")
+
+    def _from(self, site: str) -> Stream:
+        return next(one for one in self.heard if one.dialer.name == site and one.carries == "changes")
+
+    def _lease_answered(self) -> None:
+        self.feed(LeaseAnswered(str(self.bridge.speaker.state), 1))
+
+    # -- the kernel
+
+    def _apply(self, life: int) -> None:
+        """Carry out everything that waits, in one batch, and report."""
+        if life != self._lives or self.agent is None:
+            return
+        if self.frozen:
+            self._inbox.append((self._apply, life))
+            return
+        waiting, self._waiting = self._waiting, {}
+        results = self.plane.apply({home: entry for home, (_, entry) in waiting.items()})
+        self.feed(ForwardingReported({home: (number, results.get(home)) for home, (number, _) in waiting.items()}))
+
+    def refuse(self, home_address: bytes | None) -> None:
+        """From now on the kernel takes nothing for this customer; None: it takes everything."""
+        self._refused = home_address
+        self.plane.refuse(home_address)
+
+    def set_egress(self, is_there: bool) -> None:
+        """The default route goes or comes."""
+        self.egress = is_there
+        self.feed(DataPlaneChecked(is_there))
+
+    def ask(self, wish: OperatorAsked) -> None:
+        """The operator wants something of this site; it is kept on disk."""
+        self.disk.wish = OperatorAsked(wish.mode, wish.by, wish.why, restored=True)
+        self.feed(wish)
