@@ -284,7 +284,8 @@ class LinuxHomeAgent:
 
     def counters(self) -> dict[str, int]:
         """See the port."""
-        return {**self._check.counters(), "customers_installed": len(self._view)}
+        sent = self._netlink.changes_sent + self._check.changes_sent
+        return {**self._check.counters(), "customers_installed": len(self._view), "kernel_changes_sent": sent}
 
     def volumes(self, prefixes: Iterable[Prefix] | None) -> dict[Prefix, Volume]:
         """See the port."""
