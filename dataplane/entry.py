@@ -61,7 +61,8 @@ class SitePlan:
     reach the daemon from one /48 and in all; the rest is dropped. `self_test`: the interface that the self-test's
     addresses lead to, empty without one. `closed`: whither nothing goes that comes out of a tunnel, such as locators
     and the operator's own networks. `clamp_mtu`: lines carry so many octets at least, and TCP is told to make its
-    segments fit a tunnel over them; 0: it is not.
+    segments fit a tunnel over them; 0: it is not. `memory_reserve`: newcomers are refused when fewer octets of the
+    machine's memory than this are left.
     """
 
     home_agent_address: bytes
@@ -72,6 +73,7 @@ class SitePlan:
     self_test: str = ""
     closed: tuple[Prefix, ...] = ()
     clamp_mtu: int = 0
+    memory_reserve: int = 0
 
 
 class UplinkPath(NamedTuple):

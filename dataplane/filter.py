@@ -160,6 +160,11 @@ class SourceCheck:
             "fragments_reassembled": int(self._reassembles),
         }
 
+    @property
+    def changes_sent(self) -> int:
+        """How many messages changed elements."""
+        return self._required().changes_sent
+
     def purge(self) -> None:
         """Remove the table."""
         delete_table(HOME_AGENT_TABLE)

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path as FilePath
 
-from dataplane import accounting, foundation, plan, recovery
+from dataplane import accounting, capacity, foundation, plan, recovery
 from dataplane.driver import Driver, Tunnels
 from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
@@ -69,6 +69,7 @@ class LinuxHomeAgent:
         self._free: list[int] = []
         self._next_slot = plan.SLOTS.start
         self._occupied: frozenset[int] = frozenset()
+        self._nexthops = self._routes_in = 0
 
     # --- the site ---------------------------------------------------------------------------------------------------
 
@@ -133,12 +134,15 @@ class LinuxHomeAgent:
     def _apply(self, wanted: Mapping[bytes, ForwardingEntry | None]) -> dict[bytes, str | None]:
         results: dict[bytes, str | None] = {}
         steps: dict[bytes, Steps] = {}
+        room: int | None = None  # for how many newcomers; asked when there is one
         for home_address, entry in wanted.items():
             present = self._view.get(home_address)
             if entry == (present.entry if present else None) and (present is None or present.found is None):
                 results[home_address] = None
             elif entry is not None and (why := plan.refusal(home_address, entry)):
                 results[home_address] = why
+            elif present is None and (room := self._room() if room is None else room - 1) <= 0:
+                results[home_address] = "the machine's memory is nearly used up"
             elif slot := present.slot if present else self._take_slot():
                 steps[home_address] = plan.difference(slot, entry, present, self._tunnels)
             else:
@@ -170,6 +174,8 @@ class LinuxHomeAgent:
     def _settle(self, home_address: bytes, steps: Steps) -> None:
         if steps.leave:
             self._check.leave(home_address, steps.leave)
+        self._nexthops += steps.after.nexthops() - steps.before.nexthops()
+        self._routes_in += len(steps.after.routes) - len(steps.before.routes)
         if steps.installed is not None:
             self._view[home_address] = steps.installed
         elif gone := self._view.pop(home_address, None):
@@ -189,6 +195,9 @@ class LinuxHomeAgent:
             self._netlink.execute(plan.removal(present.objects()))
             self._check.leave(home_address, plan.elements(present.entry))
             del self._view[home_address]  # its slot is not used again before the next dump
+
+    def _room(self) -> int:
+        return capacity.room(self._plan.memory_reserve) if self._plan else 0
 
     def _take_slot(self) -> int:
         """A slot nobody uses; 0 if there is none left."""
@@ -256,6 +265,8 @@ class LinuxHomeAgent:
             if entry is not None:
                 view[home_address] = recovery.installed(found.slots[slot], entry, {})
         self._view = view
+        self._nexthops = sum(slot.nexthops() for slot in found.slots.values())
+        self._routes_in = sum(len(slot.routes) for slot in found.slots.values())
         self._occupied, self._free = found.occupied, []
         self._next_slot = plan.SLOTS.start
         self._is_view_right = True
@@ -284,7 +295,15 @@ class LinuxHomeAgent:
 
     def counters(self) -> dict[str, int]:
         """See the port."""
-        return {**self._check.counters(), "customers_installed": len(self._view)}
+        sent = self._netlink.changes_sent + self._check.changes_sent
+        return {
+            **self._check.counters(),
+            "customers_installed": len(self._view),
+            "nexthops_installed": self._nexthops,
+            "routes_installed": self._routes_in,
+            "kernel_changes_sent": sent,
+            "memory_available_bytes": capacity.available_octets(),
+        }
 
     def volumes(self, prefixes: Iterable[Prefix] | None) -> dict[Prefix, Volume]:
         """See the port."""

@@ -5,7 +5,7 @@ Layouts from linux/netlink.h.
 
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 NLM_F_REQUEST, NLM_F_ACK = 0x1, 0x4
@@ -89,16 +89,39 @@ def nested(kind: int, *inside: bytes) -> bytes:
     return attribute(kind | NLA_F_NESTED, b"".join(inside))
 
 
+# How messages of a size were laid out last: what unpacks them, their attribute headers, the attributes' types.
+_Layout = tuple[Callable[[bytes], tuple[bytes, ...]], tuple[bytes, ...], tuple[int, ...]]
+_LAYOUTS: dict[tuple[int, int], _Layout] = {}
+_LAYOUTS_MAX = 1000
+
+
 def attributes(octets: bytes, at: int = 0) -> dict[int, bytes]:
-    """The attributes in `octets` from `at` on, by type; of several with one type the last."""
+    """The attributes in `octets` from `at` on, by type; of several with one type the last.
+
+    Most of a dump is laid out like what came before it, and is then taken apart in one call.
+    """
+    shape = len(octets), at
+    if layout := _LAYOUTS.get(shape):
+        unpack, headers, kinds = layout
+        parts = unpack(octets)
+        if parts[0::2] == headers:
+            return dict(zip(kinds, parts[1::2], strict=True))
     found: dict[int, bytes] = {}
-    last = len(octets) - _ATTRIBUTE.size
-    while at <= last:
+    form, seen, kinds_seen, behind = [f"{at}x"], [], [], len(octets)
+    while at + _ATTRIBUTE.size <= behind:
         size, kind = _ATTRIBUTE.unpack_from(octets, at)
         if size < _ATTRIBUTE.size:
             break
-        found[kind & _NLA_TYPE_MASK] = octets[at + _ATTRIBUTE.size : at + size]
+        kind &= _NLA_TYPE_MASK
+        found[kind] = octets[at + _ATTRIBUTE.size : at + size]
+        form.append(f"4s{size - _ATTRIBUTE.size}s{-size % 4}x")
+        seen.append(octets[at : at + _ATTRIBUTE.size])
+        kinds_seen.append(kind)
         at += (size + 3) & ~3
+    if at == behind and seen:
+        if len(_LAYOUTS) == _LAYOUTS_MAX:
+            _LAYOUTS.clear()
+        _LAYOUTS[shape] = (struct.Struct("=" + "".join(form)).unpack, tuple(seen), tuple(kinds_seen))
     return found
 
 

@@ -68,6 +68,7 @@ class NetlinkSocket:
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._buffer = memoryview(bytearray(_RECEIVE_OCTETS))
         self._sequence = 0
+        self.changes_sent = 0  # messages, those that had to be repeated each time
 
     @property
     def port(self) -> int:
@@ -103,6 +104,7 @@ class NetlinkSocket:
         return results
 
     def _send_batch(self, requests: Sequence[Message]) -> list[Refusal | None]:
+        self.changes_sent += len(requests)
         first = self._take_sequences(len(requests))
         last = len(requests) - 1
         *most, (kind, flags, body) = requests

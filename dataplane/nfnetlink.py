@@ -49,6 +49,7 @@ class SetElements:
     def __init__(self, table: str) -> None:
         self._table = attribute(_TABLE, table.encode() + b"\0")
         self._socket = NetlinkSocket(_NETLINK_NETFILTER)
+        self.changes_sent = 0  # messages; one has many elements
         self._sequence = 1 << 31  # apart from those the socket counts for its own questions
 
     @property
@@ -123,6 +124,7 @@ class SetElements:
 
     def _commit(self, changes: Sequence[tuple[int, int, bytes]]) -> None:
         """One transaction; wait for the answer to each of its messages, or for that to the batch as a whole."""
+        self.changes_sent += len(changes)
         begin = self._take_sequences(len(changes) + 2)
         frame = _NFGENMSG.pack(0, 0, socket.htons(10))
         packed = [pack(_BATCH_BEGIN, NLM_F_REQUEST, begin, frame)]

@@ -49,6 +49,10 @@ class Objects(NamedTuple):
     members: tuple[tuple[int, int], ...] = ()
     routes: frozenset[RouteKey] = frozenset()
 
+    def nexthops(self) -> int:
+        """How many nexthop objects of the kernel: a tunnel each, and the group."""
+        return len(self.tunnels) + bool(self.members)
+
 
 class Installed(NamedTuple):
     """A customer in the kernel: its slot, its entry, the place of each BID, and `found` if a dump showed otherwise."""

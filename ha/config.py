@@ -98,12 +98,14 @@ class Load(_Section):
 class Forwarding(_Section):
     """`closed`: where nothing may go that comes out of a tunnel, besides the locators of all sites.
 
-    `clamp_mss`: tell TCP to make its segments fit a tunnel over lines of `line_mtu` octets.
+    `clamp_mss`: tell TCP to make its segments fit a tunnel over lines of `line_mtu` octets. `memory_reserve_mb`:
+    customers who are not in yet are refused (130) when less of the machine's memory is left.
     """
 
     closed: tuple[Network, ...] = ()
     clamp_mss: bool = False
     line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
+    memory_reserve_mb: Annotated[int, Field(ge=0)] = 50
 
 
 class Config(_Section):

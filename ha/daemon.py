@@ -40,7 +40,7 @@ from ha.snapshot import Snapshot, SnapshotRefused
 from ha.status import status_document
 from ha.table_file import TableFile
 from mip6.mhsocket import MobilitySocket
-from runtime import control, exits, log, notify
+from runtime import collector, control, exits, log, notify
 from runtime.counters import Counters
 from runtime.journal import Journal, Recorded
 from runtime.loop import Loop
@@ -133,7 +133,7 @@ class Daemon:
             await self._bind()
             gc.disable()  # nothing that is read now is garbage, and looking for some doubles the time
             self._prepare()
-            _quiet_collector()
+            collector.quiet()
             await self._serve()
         finally:
             notify.stopping()
@@ -350,16 +350,6 @@ class Daemon:
             raise control.Refusal(what, "See 'xsp-ha status' for those it has")
         self._loop.feed(events.RevokeAsked(home_address, bids))
         return {"revoked": len(bids or live)}
-
-
-def _quiet_collector() -> None:
-    """A full collection with 100,000 customers takes over half a second, in which no lease is renewed; none is needed.
-
-    What lives now lives on, and records are no cycles. Young objects are still looked at.
-    """
-    gc.freeze()
-    gc.set_threshold(10_000, 50, 1_000_000)
-    gc.enable()
 
 
 def _make_directories(config: Config) -> None:

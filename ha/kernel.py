@@ -20,6 +20,7 @@ from runtime import log
 from runtime.counters import Counters
 
 TUNNELLED_IN = "tunnel_packets{tunnelled_in}"  # as the driver calls it
+ORDERS_A_TURN = 200  # carried out in one turn of the loop: about 10 ms
 Entries = Mapping[bytes, ForwardingEntry]
 
 

@@ -18,6 +18,7 @@ def site_plan(config: Config) -> SitePlan:
         signalling=(config.limits.from_a_48, config.limits.in_all),
         closed=(*(Prefix(one.packed, 128) for one in locators), *_prefixes(config.forwarding.closed)),
         clamp_mtu=config.forwarding.line_mtu if config.forwarding.clamp_mss else 0,
+        memory_reserve=config.forwarding.memory_reserve_mb * 1_000_000,
     )
 
 

@@ -50,6 +50,7 @@ EDGES: tuple[str, ...] = (
     "bgp/running.py",
     "bgp/supervisor.py",
     "dataplane/accounting.py",
+    "dataplane/capacity.py",
     "dataplane/filter.py",
     "dataplane/linux.py",
     "dataplane/netlink.py",

@@ -13,6 +13,9 @@ ROWS = {
     "registration-wire": "tests.bench.registration_wire",
     "memory": "tests.bench.memory",
     "hostile": "tests.bench.hostile",
+    "install": "tests.bench.install",
+    "change": "tests.bench.change",
+    "reconcile": "tests.bench.reconcile",
     "simulation": "tests.bench.simulation",
 }
 

@@ -1,0 +1,14 @@
+"""The garbage collector of a program that holds much for long: kept from looking at all of it again and again."""
+
+import gc
+
+
+def quiet() -> None:
+    """What lives now lives on and is not looked at again; what comes is, as long as it is young. May be called often.
+
+    A full collection with 100,000 customers takes over half a second, in which no lease is renewed; none is needed:
+    records are no cycles. A collector that was disabled is enabled.
+    """
+    gc.freeze()
+    gc.set_threshold(10_000, 50, 1_000_000)
+    gc.enable()
