@@ -14,7 +14,7 @@ keeps sets, elements and counters and loses no packet. Elements change by netlin
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
 from dataplane import clamping, ruleset
@@ -24,6 +24,7 @@ from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
 from dataplane.plan import Element
 from dataplane.port import CHECK_LINGER_S
+from dataplane.recovery import dismantle
 from dataplane.ruleset import HOME_AGENT_TABLE, Kind, kind_of, kinds
 
 _COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
@@ -71,8 +72,9 @@ class SourceCheck:
         sets = self._required()
         self._kinds = kinds(sets.names())
         found = (_element(kind, key) for kind in self._kinds for key in sets.keys(f"ok{kind}"))
-        self._owners = {element: self._owners.get(element, _UNKNOWN) for element in found}
+        before, self._owners = self._owners, {element: self._owners.get(element, _UNKNOWN) for element in found}
         self._leaving = {element: at for element, at in self._leaving.items() if element in self._owners}
+        dismantle(before)
 
     def enter(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
         """Enter what these customers need. Returns: whom it was refused, and why; the others have it."""
@@ -116,10 +118,21 @@ class SourceCheck:
             if self._owners.get(element) in (owner, _UNKNOWN):
                 self._leaving.setdefault(element, None)
 
-    def leave_all_but(self, right: Set[Element]) -> None:
-        """Take out after a linger whatever is not in `right`."""
-        for element in self._owners.keys() - right:
-            self._leaving.setdefault(element, None)
+    def disown(self) -> None:
+        """What nobody enters from now on, be it there already, is nobody's."""
+        for element in self._owners:
+            self._owners[element] = _UNKNOWN
+
+    def own(self, kept: Mapping[bytes, Iterable[Element]]) -> None:
+        """What these customers still have is theirs; what is not there is not entered."""
+        for owner, elements in kept.items():
+            self._owners.update({element: owner for element in elements if element in self._owners})
+
+    def leave_disowned(self) -> None:
+        """Take out after a linger whatever is nobody's."""
+        for element, owner in self._owners.items():
+            if owner == _UNKNOWN:
+                self._leaving.setdefault(element, None)
 
     def expire(self, now: float) -> float | None:
         """Take out what lingered long enough, a bounded number at once. Returns: when to call again."""

@@ -6,7 +6,8 @@ and after netlink failed. Works in the network namespace of the process. Does no
 """
 
 import socket
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path as FilePath
 
 from dataplane import accounting, capacity, foundation, plan, recovery
@@ -17,7 +18,7 @@ from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
 from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
 from dataplane.numbers import DECAPSULATION_TABLES, EGRESS_METRIC, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
-from dataplane.plan import Installed, Steps
+from dataplane.plan import Installed, Objects, Steps
 from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
@@ -50,6 +51,7 @@ from dataplane.tunnels import close_tunnels, open_tunnels
 from dataplane.watch import KernelWatch
 
 _ANYWHERE = (bytes(16), 0)
+_SLICE = 500  # customers that a reconciliation looks at together
 
 
 class LinuxHomeAgent:
@@ -68,7 +70,7 @@ class LinuxHomeAgent:
         self._is_view_right = False
         self._free: list[int] = []
         self._next_slot = plan.SLOTS.start
-        self._occupied: frozenset[int] = frozenset()
+        self._occupied: set[int] = set()
         self._nexthops = self._routes_in = 0
 
     # --- the site ---------------------------------------------------------------------------------------------------
@@ -174,8 +176,7 @@ class LinuxHomeAgent:
     def _settle(self, home_address: bytes, steps: Steps) -> None:
         if steps.leave:
             self._check.leave(home_address, steps.leave)
-        self._nexthops += steps.after.nexthops() - steps.before.nexthops()
-        self._routes_in += len(steps.after.routes) - len(steps.before.routes)
+        self._count(steps.before, steps.after)
         if steps.installed is not None:
             self._view[home_address] = steps.installed
         elif gone := self._view.pop(home_address, None):
@@ -194,7 +195,12 @@ class LinuxHomeAgent:
         elif failed is not None:
             self._netlink.execute(plan.removal(present.objects()))
             self._check.leave(home_address, plan.elements(present.entry))
+            self._count(present.objects(), Objects(present.slot))
             del self._view[home_address]  # its slot is not used again before the next dump
+
+    def _count(self, before: Objects, after: Objects) -> None:
+        self._nexthops += after.nexthops() - before.nexthops()
+        self._routes_in += len(after.routes) - len(before.routes)
 
     def _room(self) -> int:
         return capacity.room(self._plan.memory_reserve) if self._plan else 0
@@ -230,14 +236,22 @@ class LinuxHomeAgent:
         refused = {home: why for home, entry in wanted.items() if (why := plan.refusal(home, entry))}
         sound = {home: entry for home, entry in wanted.items() if home not in refused}
         found = self._learn(sound)
-        refused |= self._check.enter({home: plan.elements(entry) for home, entry in sound.items()})
+        self._check.disown()
+        for some in _slices(sound):
+            refused |= self._check.enter({home: plan.elements(entry) for home, entry in some.items()})
         known = {one.slot for one in self._view.values()}
-        strays = [message for slot in found.slots.keys() - known for message in plan.removal(found.slots[slot])]
-        self._netlink.execute(strays)
-        gone = dict.fromkeys(self._view.keys() - wanted.keys())
-        results = self._apply({**gone, **{home: entry for home, entry in sound.items() if home not in refused}})
-        self._check.leave_all_but({each for one in self._view.values() for each in plan.elements(one.entry)})
-        return {home: refused.get(home) or results[home] for home in wanted}
+        strays = (message for slot, one in found.slots.items() if slot not in known for message in plan.removal(one))
+        self._netlink.execute(list(strays))
+        found.dismantle()
+        gone: dict[bytes, ForwardingEntry | None] = dict.fromkeys(self._view.keys() - wanted.keys())
+        for changes in (gone, sound):
+            for some in _slices(changes):
+                results = self._apply({home: entry for home, entry in some.items() if home not in refused})
+                refused |= {home: why for home, why in results.items() if why}
+        # Whom the kernel refused a change may still have what was.
+        self._check.own({home: plan.elements(one.entry) for home in refused if (one := self._view.get(home))})
+        self._check.leave_disowned()
+        return {home: refused.get(home) for home in wanted}
 
     def read(self) -> dict[bytes, ForwardingEntry]:
         """See the port. BIDs and lines that stand by are not in the kernel; they are those that were installed."""
@@ -249,6 +263,7 @@ class LinuxHomeAgent:
             entry = recovery.entry(home_address, in_slot, known if known and known.slot == slot else None)
             if entry is not None:
                 entries[home_address] = entry
+        found.dismantle()
         return entries
 
     def _learn(self, known: Mapping[bytes, ForwardingEntry]) -> recovery.Dump:
@@ -264,22 +279,29 @@ class LinuxHomeAgent:
             entry = None if home_address in view else recovery.entry(home_address, found.slots[slot], None)
             if entry is not None:
                 view[home_address] = recovery.installed(found.slots[slot], entry, {})
-        self._view = view
-        self._nexthops = sum(slot.nexthops() for slot in found.slots.values())
-        self._routes_in = sum(len(slot.routes) for slot in found.slots.values())
+        before_all, self._view = self._view, view
+        recovery.dismantle(before_all)
+        self._nexthops = self._routes_in = 0
+        for one in view.values():
+            self._count(Objects(one.slot), found.slots[one.slot])
         self._occupied, self._free = found.occupied, []
         self._next_slot = plan.SLOTS.start
         self._is_view_right = True
         return found
 
     def _dump(self) -> recovery.Dump:
-        nexthops = map(parse_nexthop, self._netlink.dump(*nexthop_dump()))
-        return recovery.dump(nexthops, self._routes(MAIN_TABLE, RTN_UNICAST), self._tunnels)
+        nexthops = map(parse_nexthop, _each(self._netlink.dump(*nexthop_dump())))
+        return recovery.dump(nexthops, self._each_route(MAIN_TABLE, RTN_UNICAST), self._tunnels)
 
     def _routes(self, table: int = ANY_TABLE, kind: int = 0) -> list[Route]:
-        questions = (route_dump(HOME_AGENT_PROTOCOL, table, kind, family) for family in FAMILIES)
-        routes = (parse_route(body) for question in questions for body in self._netlink.dump(*question))
-        return [route for route in routes if route.protocol == HOME_AGENT_PROTOCOL]
+        return list(self._each_route(table, kind))
+
+    def _each_route(self, table: int, kind: int) -> Iterator[Route]:
+        for family in FAMILIES:
+            for body in _each(self._netlink.dump(*route_dump(HOME_AGENT_PROTOCOL, table, kind, family))):
+                route = parse_route(body)
+                if route.protocol == HOME_AGENT_PROTOCOL:
+                    yield route
 
     def _rules(self) -> list[Rule]:
         return [parse_rule(body) for body in self._netlink.dump(*rule_dump())]
@@ -337,6 +359,21 @@ def _index(egress: Egress) -> int:
         return socket.if_nametoindex(egress.interface)
     except OSError:
         return 0
+
+
+def _slices(
+    entries: Mapping[bytes, ForwardingEntry] | Mapping[bytes, ForwardingEntry | None],
+) -> Iterator[dict[bytes, ForwardingEntry | None]]:
+    """All entries, so many at a time: neither do they wait for each other, nor is very much freed at once."""
+    rest = iter(entries.items())
+    while some := dict(islice(rest, _SLICE)):
+        yield some
+
+
+def _each(bodies: list[bytes]) -> Iterator[bytes]:
+    """All of them, in any order; each is freed when the next is asked for."""
+    while bodies:
+        yield bodies.pop()
 
 
 def set_sysctl(name: str, value: str) -> None:

@@ -132,7 +132,7 @@ class Daemon:
         try:
             await self._bind()
             gc.disable()  # nothing that is read now is garbage, and looking for some doubles the time
-            self._prepare()
+            await self._prepare()
             collector.quiet()
             await self._serve()
         finally:
@@ -168,7 +168,7 @@ class Daemon:
 
     # --- start and end ----------------------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         config = self._config
         try:
             table = self._table.load()
@@ -179,7 +179,7 @@ class Daemon:
         self._loop.feed(events.TableLoaded(table))
         if (asked := wish_file.load(config.state_directory)) is not None:
             self._loop.feed(asked)
-        present = self._kernel.prepare()
+        present = await self._kernel.prepare()
         try:
             records = snapshot.load(config.state_directory, time.time())
         except SnapshotRefused as error:
@@ -188,7 +188,7 @@ class Daemon:
         restarts = snapshot.count_losses(config.state_directory, lost=not records)
         self.agent.state.restarts, now = restarts, time.monotonic()
         wanted = self.agent.recover(records, present, now)
-        results = self._kernel.reconcile(wanted)
+        results = await self._kernel.reconcile(wanted)
         self.agent.reconciled(wanted, results)
         self._write(Recovered(records, present, results, restarts), now)
         log.get().info(

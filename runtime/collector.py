@@ -1,6 +1,8 @@
 """The garbage collector of a program that holds much for long: kept from looking at all of it again and again."""
 
+import contextlib
 import gc
+from collections.abc import Iterator
 
 
 def quiet() -> None:
@@ -12,3 +14,15 @@ def quiet() -> None:
     gc.freeze()
     gc.set_threshold(10_000, 50, 1_000_000)
     gc.enable()
+
+
+@contextlib.contextmanager
+def nothing_kept() -> Iterator[None]:
+    """While much is made that is freed again and is no cycle: nobody looks through it."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

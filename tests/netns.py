@@ -54,11 +54,11 @@ class Net:
         """The JSON that a command in a node prints."""
         return json.loads(self.run(node, *words) or "null")
 
-    def inside(self, node: str, work: Callable[[], Result]) -> Result:
+    def inside(self, node: str, work: Callable[[], Result], patience_s: float = 60) -> Result:
         """Call `work` in a thread that lives in the node."""
         if node not in self._threads:
             self._threads[node] = ThreadPoolExecutor(1, initializer=_enter, initargs=(self.name(node),))
-        return self._threads[node].submit(work).result(timeout=60)
+        return self._threads[node].submit(work).result(timeout=patience_s)
 
     def remove(self) -> None:
         """Remove every node."""

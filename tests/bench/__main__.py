@@ -16,6 +16,7 @@ ROWS = {
     "install": "tests.bench.install",
     "change": "tests.bench.change",
     "reconcile": "tests.bench.reconcile",
+    "loop-turn": "tests.bench.loop_turn",
     "simulation": "tests.bench.simulation",
 }
 

@@ -24,6 +24,7 @@ from tests.netns import Net, namespaces
 AGGREGATE = Prefix(address("2001:db8:f000::"), 36)
 SITE = SitePlan(HOME_AGENT, (AGGREGATE,), (Egress(address("2001:db8:a::1"), "isp"),))
 LINES = (1, 2)
+PATIENCE_S = 600.0
 
 Wanted = Mapping[bytes, ForwardingEntry | None]
 Value = TypeVar("Value")
@@ -58,7 +59,7 @@ class LoadedSite:
     def inside(self, work: Callable[[], Value]) -> Value:
         """Call `work` in the namespace, the collector as quiet as the daemon's."""
         collector.quiet()
-        return self.net.inside("ha", work)
+        return self.net.inside("ha", work, PATIENCE_S)
 
     def apply(self, wanted: Wanted) -> float:
         """Apply entries in batches like the daemon's; seconds. Raises: RuntimeError if one was refused."""
