@@ -9,6 +9,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -19,8 +20,8 @@ from bgp import running as running_files
 from bgp.config import Config
 from bgp.errors import BgpError
 from bgp.running import Running
+from runtime.exits import CONFLICT, MISSING
 
-MISSING = 4  # exit status: a prerequisite is missing
 CHECK_TIMEOUT_S = 30.0
 
 # What decides how ExaBGP behaves, whatever stands in an exabgp.env beside the interpreter.
@@ -87,9 +88,10 @@ def exabgp_version() -> str:
 def prepare(config: Config) -> None:
     """Make the run-time directories; the bridge's own one belongs to the user of ExaBGP.
 
-    Raises: BgpError.
+    Raises: BgpError; also if the lease socket is somebody else's: its holder would find us, and they none.
     """
     directory = config.bridge_socket.parent
+    _leave_others_alone(config)
     try:
         config.state_directory.mkdir(parents=True, exist_ok=True)
         directory.mkdir(parents=True, exist_ok=True)
@@ -109,6 +111,17 @@ def prepare(config: Config) -> None:
         ) from error
     remedy = f"open the directories above it for user {config.user} (chmod a+x)"
     _try(config.user, ["test", "-w", str(directory)], f"user {config.user} cannot write to {directory}", remedy)
+
+
+def _leave_others_alone(config: Config) -> None:
+    """Raises: BgpError if another bridge listens where our lease socket is to be. Our own run directory is locked."""
+    place = config.lease_socket
+    if os.path.realpath(place) == os.path.realpath(config.bridge_socket):
+        return
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):  # nobody there
+        probe.connect(str(place))
+        remedy = "stop it, or give each its own lease_socket in bgp.toml"
+        raise BgpError(f"another xsp-bgp serves the lease socket {place}", remedy, CONFLICT)
 
 
 def own_socket(config: Config) -> None:

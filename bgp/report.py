@@ -7,14 +7,18 @@ from typing import Any
 
 from bgp.config import Neighbour
 
-REMEMBERED = 200
+REMEMBERED = 200  # of the sessions, and as many of all else
 
 
 class History:
-    """What changed, over all bridges and ExaBGPs of this supervisor's life; the latest of it."""
+    """What changed, over all bridges and ExaBGPs of this supervisor's life; the latest of it.
+
+    Of the sessions apart from all else: one that flaps drives out what came of other sessions, never why we announced.
+    """
 
     def __init__(self) -> None:
         self._entries: deque[Mapping[str, Any]] = deque(maxlen=REMEMBERED)
+        self._sessions: deque[Mapping[str, Any]] = deque(maxlen=REMEMBERED)
         self.last = 0  # the number of the present bridge's last entry
 
     def note(self, at: float, what: str, before: str, after: str, reason: str, lasted_s: float) -> None:
@@ -27,7 +31,8 @@ class History:
         for entry in entries:
             self.last = max(self.last, int(entry["number"]))
             rest = {name: value for name, value in entry.items() if name not in ("number", "at")}
-            self._entries.append({"at": time_text(float(entry["at"])), **rest})
+            kept = self._entries if entry["what"] == "announcement" else self._sessions
+            kept.append({"at": time_text(float(entry["at"])), **rest})
 
     def new_bridge(self) -> None:
         """A bridge numbers its own life."""
@@ -35,7 +40,7 @@ class History:
 
     def entries(self) -> list[Mapping[str, Any]]:
         """Oldest first."""
-        return list(self._entries)
+        return sorted([*self._sessions, *self._entries], key=lambda entry: str(entry["at"]))
 
 
 def time_text(unix_s: float) -> str:

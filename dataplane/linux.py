@@ -34,7 +34,9 @@ from dataplane.rtnetlink import (
     delete_nexthop,
     delete_route,
     delete_rule,
+    has_carrier,
     is_usable_default,
+    link_question,
     nexthop_dump,
     nexthop_named,
     parse_nexthop,
@@ -118,8 +120,12 @@ class LinuxHomeAgent:
         self._netlink.execute([put_route(route)])
 
     def _leads_out(self, egress: Egress) -> bool:
-        answer = self._netlink.ask(*default_route_question(_index(egress)))
-        return not isinstance(answer, Refusal) and is_usable_default(answer)
+        index = _index(egress)
+        link = self._netlink.ask(*link_question(index))
+        if isinstance(link, Refusal) or not has_carrier(link):
+            return False
+        route = self._netlink.ask(*default_route_question(index))
+        return not isinstance(route, Refusal) and is_usable_default(route)
 
     # --- customers --------------------------------------------------------------------------------------------------
 

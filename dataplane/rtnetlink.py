@@ -29,6 +29,7 @@ FAMILIES = (IPV6, IPV4)
 ANY_TABLE, MAIN_TABLE, LOCAL_TABLE = 0, 254, 255
 RTN_UNICAST, RTN_LOCAL, RTN_UNREACHABLE = 1, 2, 7
 
+_GETLINK = 18
 _NEWADDR, _DELADDR = 20, 21
 _NEWROUTE, _DELROUTE, _GETROUTE = 24, 25, 26
 _NEWRULE, _DELRULE, _GETRULE = 32, 33, 34
@@ -47,6 +48,7 @@ _FRA_DST, _FRA_SRC, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL, _FRA_IP_PROTO = 1,
 _TO_TABLE = 1
 _RTPROT_KERNEL = 2
 _NO_ADDRESS = {IPV4: bytes(4), IPV6: bytes(16)}
+_IFINFOMSG, _IFF_LOWER_UP = struct.Struct("=BxHiII"), 1 << 16
 _IFADDRMSG = struct.Struct("=BBBBI")
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_FLAGS = 1, 2, 8
 _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
@@ -216,6 +218,19 @@ def is_usable_default(answer: bytes) -> bool:
     """Is the answer to that question a default route that leads somewhere, over a link that is up?"""
     route, flags = parse_route(answer), _RTMSG.unpack_from(answer)[-1]
     return route.prefix[1] == 0 and route.kind == RTN_UNICAST and not flags & (_RTNH_F_DEAD | _RTNH_F_LINKDOWN)
+
+
+def link_question(interface: int) -> tuple[int, bytes]:
+    """The request for the state of a link itself.
+
+    A route hears of a lost carrier late: the kernel tells of such changes, of all links together, once a second.
+    """
+    return _GETLINK, _IFINFOMSG.pack(0, 0, interface, 0, 0)
+
+
+def has_carrier(answer: bytes) -> bool:
+    """Is the link up at both its ends?"""
+    return bool(_IFINFOMSG.unpack_from(answer)[3] & _IFF_LOWER_UP)
 
 
 def parse_route(body: bytes) -> Route:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,10 @@ import pytest
 
 from bgp import config, launch
 from bgp.errors import BgpError
+from runtime.exits import MISSING
 from tests.bgp.test_config import TEXT
 
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = Path(__file__).with_name("example-exabgp.conf")
 
 
@@ -30,6 +33,31 @@ def test_the_commented_example_is_valid(tmp_path: Path) -> None:
 
 def test_the_installed_exabgp_is_version_5() -> None:
     assert launch.exabgp_version().startswith("5.")
+
+
+@pytest.mark.parametrize(("version", "said"), [("", "ExaBGP is not installed"), ("4.2.22", "4.2.22"), ("6.0", "6.0")])
+def test_exabgp_missing_or_of_another_major_version_is_two_sentences(tmp_path: Path, version: str, said: str) -> None:
+    """Our own interpreter with everything it has but ExaBGP, and one of that version if any."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    installed = {one.name: one for place in sys.path if "-packages" in place for one in Path(place).iterdir()}
+    for name, package in installed.items():
+        if not name.startswith("exabgp"):
+            (packages / name).symlink_to(package)
+    if version:
+        (packages / f"exabgp-{version}.dist-info").mkdir()
+        metadata = f"Metadata-Version: 2.1\nName: exabgp\nVersion: {version}\n"
+        (packages / f"exabgp-{version}.dist-info" / "METADATA").write_text(metadata)
+    file = tmp_path / "bgp.toml"
+    (tmp_path / "cookie.key").write_text("a key")
+    file.write_text(TEXT.replace('bfd_configuration = "bfdd.conf"\n', ""))
+    script = f"import sys; sys.path[:0] = [{str(ROOT)!r}, {str(packages)!r}]; from bgp.__main__ import main; main()"
+    words = [sys.executable, "-I", "-S", "-c", script, "run", "--config", str(file)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert done.returncode == MISSING
+    what, remedy = done.stderr.splitlines()
+    assert said in what
+    assert remedy == "install exabgp 5 beside xsp-bgp."
 
 
 def test_an_unknown_user_is_a_missing_prerequisite() -> None:

@@ -11,6 +11,7 @@ from dataplane.linux import LinuxHomeAgent
 from dataplane.probe import probe
 from dataplane.router import LinuxRouter
 from tests import tunnels
+from tests.bgp.site_and_isp import wait_for
 from tests.netns import Net
 from tests.office import office, udp
 
@@ -224,3 +225,15 @@ def test_the_egress_is_seen_and_missed(net: Net, home_agent: LinuxHomeAgent) -> 
     assert net.inside("ha", home_agent.egress_present)
     net.run("ha", "ip", "link", "set", "isp", "down")
     assert not net.inside("ha", home_agent.egress_present)
+
+
+def test_a_line_that_dies_at_its_far_end_is_missed_at_once_although_other_links_just_changed(
+    net: Net, home_agent: LinuxHomeAgent
+) -> None:
+    """The kernel tells routes of lost carriers once a second, for all links together: 1 s without a default route."""
+    assert net.inside("ha", home_agent.egress_present)
+    net.run("isp", "ip", "link", "set", "cn", "down")
+    net.run("isp", "ip", "link", "set", "site", "down")
+    assert not net.inside("ha", home_agent.egress_present)
+    net.run("isp", "ip", "link", "set", "site", "up")
+    wait_for("the egress is back", lambda: net.inside("ha", home_agent.egress_present))
