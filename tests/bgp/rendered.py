@@ -39,7 +39,7 @@ class RenderedSite(Site):
         value = SiteValue("site-1", "default", IPv6Address(LOCATOR), "isp", IPv6Address(ISP), "192.0.2.1", (neighbour,))
         passwords = {neighbour.address: password} if password else {}
         places = Places(self.directory, self.directory / "state", self.directory, self.directory)
-        secrets = Secrets(b"", KEY.encode(), passwords)
+        secrets = Secrets(b"", KEY.encode(), passwords, None)
         networks = [IPv6Network(one) for one in aggregates]
         files = site_files(value, [], OFFICE, networks, secrets, places)
         return {name: file.text for name, file in files.items()}
