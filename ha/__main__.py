@@ -97,8 +97,8 @@ def _replay(config: Config, file: Path) -> None:
     try:
         table = customer_table.parse(config.customer_table.read_bytes(), config.public_key_octets(), config.set)
         key = base64.b64decode(config.cookie_key_file.read_text()) if config.cookie_key_file else b""
-        sites = [peer.site for peer in config.peer]
-        player = Player(config.policy(key), sites, table, config.bgp.mrai_s, config.bgp.orphan_hold_s)
+
+        player = Player(config.policy(key), config.topology, table, config.bgp.mrai_s, config.bgp.orphan_hold_s)
         with open(file, encoding="utf-8") as lines:
             replay((line.rstrip("\n") for line in lines), player, print)
     except OSError as error:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dataplane.driver import Driver
-from ha.site import HomePrefix, Policy
+from ha.site import HomePrefix, Policy, Topology
 
 Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -40,10 +40,15 @@ class Egress(_Section):
 
 
 class PeerSite(_Section):
-    """Another site of the set, reached at its locator."""
+    """Another site of the set. `reflector`: it passes on what we say to the others, and what they say to us.
+
+    `beyond`: there are no streams to its locator; what it says comes by way of a reflector.
+    """
 
     site: str
     locator: IPv6Address
+    reflector: bool = False
+    beyond: bool = False
 
 
 class Tls(_Section):
@@ -132,6 +137,7 @@ class Config(_Section):
     home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
     peer: tuple[PeerSite, ...] = ()
+    reflector: bool = False
     transport: Literal["tls", "plain"] = "tls"
     tls: Tls | None = None
     bgp: Bgp
@@ -145,6 +151,10 @@ class Config(_Section):
         names = [peer.site for peer in self.peer]
         if self.instance in names or len(set(names)) != len(names):
             raise ValueError("peer: every site is named once and not this one")
+        if any(peer.beyond for peer in self.peer) and not any(peer.reflector for peer in self.peer):
+            raise ValueError("peer: sites are beyond a reflector, and no peer is one")
+        if any(peer.beyond and (peer.reflector or self.reflector) for peer in self.peer):
+            raise ValueError("peer: reflectors have streams with all sites, so none of them is beyond another one")
         if self.peer and self.transport == "tls" and self.tls is None:
             remedy = f"run 'xsp site issue-certificate {self.instance}' and 'xsp render', or set transport = \"plain\""
             raise ValueError(f"tls: home agents talk to each other in TLS, and no certificate is named; {remedy}")
@@ -166,6 +176,16 @@ class Config(_Section):
     def public_key_octets(self) -> bytes:
         """The office's raw Ed25519 public key."""
         return base64.b64decode(self.table_public_key, validate=True)
+
+    @property
+    def topology(self) -> Topology:
+        """How the other sites are reached."""
+        return Topology(
+            peers=tuple(peer.site for peer in self.peer if not peer.beyond),
+            reflectors=frozenset(peer.site for peer in self.peer if peer.reflector),
+            beyond=tuple(peer.site for peer in self.peer if peer.beyond),
+            reflects=self.reflector,
+        )
 
     @property
     def control_socket(self) -> Path:

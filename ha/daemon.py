@@ -28,7 +28,7 @@ from ha.accounting_command import AccountingCommand
 from ha.config import Config
 from ha.credential_files import CredentialFiles, cookie_key
 from ha.customer_table import TableRefused
-from ha.frames import WireRecord
+from ha.frames import StateSyncRequest, WireRecord
 from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
 from ha.kernel import TUNNELLED_IN, Kernel
@@ -63,7 +63,7 @@ class Daemon:
         incarnation, now, offset_s = time.time_ns(), time.monotonic(), time.time() - time.monotonic()
         self.agent = HomeAgent(
             policy=config.policy(cookie_key(config)),
-            sites=[peer.site for peer in config.peer],
+            topology=config.topology,
             table=customer_table.EMPTY,
             incarnation=incarnation,
             now=now,
@@ -78,7 +78,7 @@ class Daemon:
         self._loop: Loop[events.Event, effects.Effect] = Loop(
             core, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
         )
-        peers = {peer.site: peer.locator for peer in config.peer}
+        peers = {peer.site: peer.locator for peer in config.peer if not peer.beyond}
         self._credentials = CredentialFiles(config, self._counters)
         self._peerlink = PeerLink(
             config.instance,
@@ -258,11 +258,15 @@ class Daemon:
             case effects.SetForwarding(home_address, entry, generation):
                 self._kernel.order(home_address, entry, generation)
             case effects.SendRecords(site, frame):
-                self._peerlink.records(site, frame)
+                self._peerlink.tell(site, frame)
+            case effects.SendDigest(site, frame):
+                self._peerlink.tell(site, frame)
+            case effects.AskForRepair(site, frame):
+                self._peerlink.answer(site, frame)
             case effects.AskForRecords(site, incarnation, since):
-                self._peerlink.ask(site, incarnation, since)
+                self._peerlink.answer(site, StateSyncRequest(incarnation, since))
             case effects.AcknowledgeRecords(site, ack):
-                self._peerlink.acknowledge(site, ack)
+                self._peerlink.answer(site, ack)
             case effects.SendHello(hello):
                 self._peerlink.hello(hello)
             case effects.RenewLease(wanted, reason, linger_ms, prepend):

@@ -201,9 +201,34 @@ SINGLE = (
     Mutation(
         "what a wrong clock wrote stays",
         "ha/exchange.py",
-        "    if ours is not None and _from_the_future(state, ours, now):\n",
-        "    if False:\n",
+        "    ours = state.believed(home_address, now)\n",
+        "    ours = cache.records.get(home_address)\n",
+    ),
+    Mutation(
+        "a router is refused for what a wrong clock accepted",
+        "ha/updates.py",
+        "record=state.believed(home, now)",
+        "record=state.cache.records.get(home)",
+    ),
+    Mutation(
+        "a site whose clock fell behind gives up what all know",
+        "ha/state.py",
+        "None if readiness.clock_is_confirmed(self.serving.seen, now) else record",
+        "None",
         SIMULATION,
+    ),
+    Mutation(
+        "what was quarantined counts as merged",
+        "ha/replication.py",
+        "        if again_at is None and whole_at is not None:\n",
+        "        if False:\n",
+        SIMULATION,
+    ),
+    Mutation(
+        "nobody tells what a dead site had told few",
+        "ha/replication.py",
+        "if missed & record.writers()] if missed else []",
+        "if False]",
     ),
     Mutation(
         "the lower version wins, in simulation",
