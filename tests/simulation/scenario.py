@@ -68,7 +68,7 @@ SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, -86400.0)
 class Scenario:
     """Sizes and deeds. Deeds begin before `trouble_s`; `lifetime_s`: what routers ask for.
 
-    `sites`: home agents; `hubs`: reflectors that are none; `reflecting`: so many of the home agents reflect as well. With
+    `sites`: home agents; `hubs`: reflectors that are none; `reflecting`: so many home agents reflect as well. With
     neither, a full mesh. `across`: pairs of clients that have streams all the same.
     """
 
