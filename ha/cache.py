@@ -86,6 +86,15 @@ class BindingCache:
             home_address in self.installed and home_address not in self.pending and home_address not in self.unsettled
         )
 
+    def holds(self, home_address: bytes, entry: ForwardingEntry | None) -> bool:
+        """True if the kernel holds exactly this for certain, and nothing is under way.
+
+        Where it refused something it holds what it held; but at the start we do not know what that was.
+        """
+        if home_address in self.pending or home_address in self.unsettled:
+            return False
+        return self.installed.get(home_address) == entry
+
     def care_ofs(self, home_address: bytes, now: float) -> list[bytes | None]:
         """The care-of addresses in force for a home address."""
         record = self.records.get(home_address)

@@ -159,6 +159,7 @@ class Note:
     fields: Mapping[str, Any]
 
 
+ToPeers = SendHello | SendRecords | SendDigest | AskForRecords | AskForRepair | AcknowledgeRecords
 Effect = (
     SetForwarding
     | SendBindingAck
@@ -167,12 +168,7 @@ Effect = (
     | SendPrefixes
     | SendBindingError
     | SendParameterProblem
-    | SendRecords
-    | SendDigest
-    | AskForRepair
-    | AskForRecords
-    | AcknowledgeRecords
-    | SendHello
+    | ToPeers
     | RenewLease
     | Note
 )

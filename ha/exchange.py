@@ -66,7 +66,7 @@ def _merge(
     if ours is None or not same(ours, merged):
         news.append(cache.committed(home_address) or theirs)
     entry = state.entry(merged, now)
-    if pending is None and entry == cache.installed.get(home_address):
+    if cache.holds(home_address, entry):
         return
     orders.append(cache.begin(home_address, entry, None, (promise,) if promise else (), undo))
 

@@ -142,6 +142,8 @@ class HomeAgent:
         for home_address, entry in wanted.items():
             if results.get(home_address) is None:
                 self.cache.confirm(home_address, entry, self._undo)
+            else:
+                self._undo.put(self.cache.unsettled, home_address, self._tick_at)
         self._undo.commit()
         self.serving.reconciled = True
 

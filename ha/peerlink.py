@@ -17,6 +17,15 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from ha.credentials import Credentials
+from ha.effects import (
+    AcknowledgeRecords,
+    AskForRecords,
+    AskForRepair,
+    SendDigest,
+    SendHello,
+    SendRecords,
+    ToPeers,
+)
 from ha.events import (
     DigestReceived,
     Event,
@@ -153,6 +162,18 @@ class PeerLink:
         for (site, _), stream in [*self._dialed.items(), *self._accepted.items()]:
             if stream.serial in proof.revoked:
                 self._cut(site, stream, "revoked", "its certificate is revoked")
+
+    def perform(self, effect: ToPeers) -> None:
+        """Tell peers what the home agent wants them to know."""
+        match effect:
+            case SendHello(frame):
+                self.hello(frame)
+            case SendRecords(site, frame) | SendDigest(site, frame):
+                self.tell(site, frame)
+            case AskForRecords(site, incarnation, since):
+                self.answer(site, StateSyncRequest(incarnation, since))
+            case AskForRepair(site, frame) | AcknowledgeRecords(site, frame):
+                self.answer(site, frame)
 
     def hello(self, frame: Hello) -> None:
         """Send a HELLO to every peer that can be reached now."""

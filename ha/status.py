@@ -54,7 +54,7 @@ def status_document(
             "history": [_transition(one, now) for one in serving.history],
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
             "credentials": dict(credentials),
-            "peers": [_peer(site, agent, connected, now) for site in sorted(agent.serving.seen)],
+            "peers": peers(agent, connected, now),
             **({"bindings": _bindings(agent, present, now)} if present is not None else {}),
         },
     )
@@ -83,6 +83,11 @@ def _different(agent: HomeAgent, present: Mapping[bytes, ForwardingEntry]) -> in
     """Customers whose entry in the kernel's dump is not the one we believe to be installed."""
     homes = agent.cache.installed.keys() | present.keys()
     return sum(agent.cache.installed.get(home) != present.get(home) for home in homes)
+
+
+def peers(agent: HomeAgent, connected: dict[str, bool], now: float) -> list[dict[str, Any]]:
+    """What is known of the other sites."""
+    return [_peer(site, agent, connected, now) for site in sorted(agent.serving.seen)]
 
 
 def _peer(site: str, agent: HomeAgent, connected: dict[str, bool], now: float) -> dict[str, Any]:

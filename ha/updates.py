@@ -76,7 +76,7 @@ def _accept(state: State, case: Case, verdict: Accepted, now: float) -> list[Eff
     if cache.is_settled(case.home) and forwarding.unchanged(case.record, record, now):
         return state.changed(record, answer, now)
     entry = state.entry(record, now)
-    if entry == cache.wants(case.home) and case.home not in cache.pending:
+    if cache.holds(case.home, entry):
         return state.changed(record, answer, now)
     kernel_refused = Refused(Status.INSUFFICIENT_RESOURCES, "forwarding_refused")
     local = LocalChange(answer, acknowledgement.acknowledge(case, kernel_refused), before)

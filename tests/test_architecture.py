@@ -72,7 +72,10 @@ EDGES: tuple[str, ...] = (
     "ha/peerlink.py",
     "ha/stream.py",
     "ha/self_test.py",
+    "ha/reflector.py",
     "ha/snapshot.py",
+    "ha/snapshot_file.py",
+    "ha/start.py",
     "ha/table_file.py",
     "ha/wish_file.py",
     "mip6/mhsocket.py",
@@ -113,6 +116,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "jinja2": ("xsp/render.py",),
     "msgspec": (
         "ha/customer_table.py",
+        "ha/digest.py",
         "ha/frames.py",
         "ha/journal.py",
         "ha/replay.py",
