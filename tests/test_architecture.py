@@ -96,6 +96,7 @@ EDGES: tuple[str, ...] = (
     "xsp/files.py",
     "xsp/neighbours.py",
     "xsp/registry.py",
+    "xsp/roles.py",
     "xsp/vault.py",
 )
 IMPURE = {"asyncio", "socket", "time", "random", "os", "subprocess", "threading", "logging", "pyroute2"} | {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from xsp import roles
+from xsp import topology
 from xsp.errors import Refused
 from xsp.model import Customer, File, Office, Role, Site, SiteCertificates
 
@@ -64,7 +64,7 @@ def site_files(
     values = {
         **_places(places, site.name),
         "site": site,
-        "peers": roles.peers(site, peers),
+        "peers": topology.peers(site, peers),
         "fellows": [peer for peer in peers if peer.role is not Role.REFLECTOR],
         "certified": certificates is not None,
         "local_as": office.local_as,
