@@ -68,6 +68,25 @@ def test_two_sites_find_each_other_and_talk(ca: Authority, plain: bool) -> None:
     play(scenario)
 
 
+def test_frames_of_any_size_sent_at_once_arrive_whole_and_in_order(ca: Authority) -> None:
+    """They leave together, and are taken apart wherever TLS and the kernel cut them."""
+
+    async def scenario(stage: AsyncExitStack) -> None:
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
+        two = await End("site2", ca.site("site2"), "site1").start(stage)
+        await talking(one, two)
+        sent = [
+            StateSyncReply(n, tuple(record(m, 20) for m in range(n % 7 * 60 if n % 10 == 0 else n % 3)), False)
+            for n in range(1, 301)
+        ]
+        for frame in sent:
+            one.link.records("site2", frame)
+        await two.until(RecordsReceived("site1", 77, sent[-1]))
+        assert [event.frame for event in two.heard if isinstance(event, RecordsReceived)] == sent
+
+    play(scenario)
+
+
 def test_a_site_in_plain_tcp_and_one_in_tls_refuse_each_other(ca: Authority) -> None:
     async def scenario(stage: AsyncExitStack) -> None:
         one = await End("site1", ca.site("site1"), "site2").start(stage)
