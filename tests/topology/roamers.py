@@ -14,7 +14,7 @@ import select
 import socket
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ha import customer_table
 from ha.prefix import address_text, prefix_text
@@ -149,9 +149,9 @@ class Roamers:
         self._rests.clear()
 
     def settled(self) -> dict[bytes, Roamer]:
-        """Home address -> router, of those that wait for nothing."""
+        """Home address -> a copy of the router, of those that wait for nothing."""
         with self._lock:
-            return {at_home: one for at_home, one in self.all.items() if one.asked is None}
+            return {at_home: replace(one) for at_home, one in self.all.items() if one.asked is None}
 
     def stop(self) -> None:
         """End."""
