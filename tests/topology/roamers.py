@@ -77,7 +77,10 @@ def is_roaming(text: str) -> bool:
 def _joined(published: bytes) -> bytes:
     head_line, _, mine = published.partition(b"\n")
     rest = mine + b"".join(map(_row, ROUTERS))
-    head = json.loads(head_line) | {"count": len(ROUTERS) + mine.count(b"\n"), "sha256": hashlib.sha256(rest).hexdigest()}
+    head = json.loads(head_line) | {
+        "count": len(ROUTERS) + mine.count(b"\n"),
+        "sha256": hashlib.sha256(rest).hexdigest(),
+    }
     head.pop("signature")
     signature = base64.b64encode(OFFICE.sign(customer_table.signed_octets(head))).decode()
     return json.dumps(head | {"signature": signature}).encode() + b"\n" + rest

@@ -1,4 +1,4 @@
-"""Any site may be killed, stopped or cut off at any moment: no acknowledged binding is lost, no packet beyond the shift.
+"""Any site is killed, stopped or cut off at any moment: no acknowledged binding is lost, no packet after the shift.
 
 Real processes; between the sites 80 ms there and back and one packet in a hundred lost. Twenty routers register and
 change lines all the time (`tests/topology/roamers.py`), beside the one that carries a probe every 2 ms each way.
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from ha.replication import DIGEST_EVERY_S
 from lab import build, distance
 from lab import ledger as books
 from lab.build import Ready
@@ -31,7 +32,7 @@ from tests.topology import roamers
 from tests.topology.roamers import Roamers
 
 DELAY_MS, LOSS = 40.0, 0.01  # one way
-DIGEST_PERIODS_S = 2 * 5.0 + 1.0
+TO_AGREE_S = 2 * DIGEST_EVERY_S + 1.0
 RELAXED = 3.0  # as all lab tests, for busy machines
 # What is done, how it is undone, and how long packets may go astray (the failover table).
 DEEDS = {"kill": ("start", 0.45), "stop": ("cont", 0.45), "cut": ("restore", 0.3)}
@@ -126,7 +127,7 @@ def lost(stage: Stage, sites: tuple[str, ...], doubtful_since: float) -> list[st
     Routers that still wait for an answer are left out, and those that were answered after `doubtful_since`.
     """
     wrong: list[str] = []
-    deadline = time.monotonic() + DIGEST_PERIODS_S
+    deadline = time.monotonic() + TO_AGREE_S
     while True:
         known = {
             f"{one.number:x}": {socket.inet_ntop(socket.AF_INET6, care_of) for care_of in one.acknowledged}
