@@ -1,11 +1,11 @@
 """A long way between the sites, for kernels without netem: what they say to each other comes late, and some never.
 
-In the ISP of each site, packets from or to port 6275 that come in from the site are routed into a TUN device; this
-program holds each for `DELAY_MS`, drops the share `LOSS` and writes the rest back, from where they go on to the other
-site. So TCP meets real loss and real delay, one way each, and everything else on the same links is as quick as before.
+In the ISP of each site (or reflector), packets from or to port 6275 that come in from it are routed into a TUN device;
+this program holds each for `DELAY_MS`, drops the share `LOSS` and writes the rest back, from where they go on.
+So TCP meets real loss and real delay, one way each, and everything else on the same links is as quick as before.
 
-Run as `python -m lab.distance SITE DELAY_MS LOSS SEED` in the ISP's node; `put` does so for every site. Prints one line
-when it is in place.
+Run as `python -m lab.distance SITE,... DELAY_MS LOSS SEED` in the ISP's node; `put` does so for all. Prints one line when
+it is in place.
 """
 
 import fcntl
@@ -33,8 +33,8 @@ _RULES = """
 table ip6 lab_distance {{
  chain from_site {{
   type filter hook prerouting priority mangle; policy accept;
-  iifname "{site}" tcp dport 6275 meta mark set {mark}
-  iifname "{site}" tcp sport 6275 meta mark set {mark}
+  iifname {{ {sites} }} tcp dport 6275 meta mark set {mark}
+  iifname {{ {sites} }} tcp sport 6275 meta mark set {mark}
  }}
 }}
 """
@@ -42,10 +42,13 @@ table ip6 lab_distance {{
 
 def put(lab: Lab, delay_ms: float, loss: float, seed: int) -> None:
     """Make the way between all sites of a lab that long; so it stays until the lab ends. Raises: LabError."""
-    for number, site in enumerate(SITES):
-        isp = lab.network.topology.isp_of(site).name
+    topology = lab.network.topology
+    behind: dict[str, list[str]] = {}
+    for site in (*SITES, *topology.hubs):
+        behind.setdefault(topology.isp_of(site).name, []).append(site)
+    for number, (isp, sites) in enumerate(behind.items()):
         name = f"{isp}-distance"
-        words = [sys.executable, "-m", "lab.distance", site, str(delay_ms), str(loss), str(seed + number)]
+        words = [sys.executable, "-m", "lab.distance", ",".join(sites), str(delay_ms), str(loss), str(seed + number)]
         lab.processes.start(name, isp, words, {"PYTHONPATH": str(ROOT)})
 
         def missing(name: str = name) -> str | None:
@@ -61,8 +64,9 @@ def _device() -> int:
     return fd
 
 
-def _route(site: str) -> None:
-    rules = _RULES.format(site=site, mark=_MARK)
+def _route(sites: str) -> None:
+    names = ", ".join(f'"{site}"' for site in sites.split(","))
+    rules = _RULES.format(sites=names, mark=_MARK)
     subprocess.run(["nft", "-f", "-"], input=rules, text=True, check=True)
     for words in (
         f"link set dev {DEVICE} mtu 1500 up",
@@ -85,10 +89,10 @@ def hold(fd: int, delay_s: float, loss: float, draw: random.Random) -> None:
             os.write(fd, waiting.popleft()[1])
 
 
-def main(site: str, delay_ms: str, loss: str, seed: str) -> None:
+def main(sites: str, delay_ms: str, loss: str, seed: str) -> None:
     """See above."""
     fd = _device()
-    _route(site)
+    _route(sites)
     print(IN_PLACE, flush=True)
     hold(fd, float(delay_ms) / 1000, float(loss), random.Random(int(seed)))
 
