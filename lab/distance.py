@@ -4,8 +4,8 @@ In the ISP of each site (or reflector), packets from or to port 6275 that come i
 this program holds each for `DELAY_MS`, drops the share `LOSS` and writes the rest back, from where they go on.
 So TCP meets real loss and real delay, one way each, and everything else on the same links is as quick as before.
 
-Run as `python -m lab.distance SITE,... DELAY_MS LOSS SEED` in the ISP's node; `put` does so for all. Prints one line when
-it is in place.
+Run as `python -m lab.distance SITE,... DELAY_MS LOSS SEED` in the ISP's node; `put` does so for all. Prints one line
+when it is in place.
 """
 
 import fcntl

@@ -27,7 +27,7 @@ from lab.engine import GRACEFUL_SHUTDOWN
 from lab.lab import Lab
 from lab.ledger import Ledger
 from lab.poll import wait_until
-from lab.scenario import ProbeStream, Step
+from lab.scenario import Expectation, ProbeStream, Step
 from lab.topology import SITES, locator
 from runtime import control
 from tests.topology import roamers
@@ -109,12 +109,12 @@ def play(stage: Stage, site: str, deed: str, draw: random.Random) -> list[str]:
     time.sleep(draw.uniform(*BETWEEN_S))
     alone = acknowledged_alone(stage.lab)[site] > degraded[site]
     stage.crowd.rest()
-    at = stage.ready.hands.do(Step(0.0, deed, (site,)))
+    at = stage.ready.hands.do(Step(0.0, deed, (site,), Expectation()))
     complaints = lost(stage, others, doubtful_since=began if alone else at) if site in SITES else []
     stage.crowd.go_on()
     time.sleep(draw.uniform(*DOWN_S))
     complaints += astray(stage, site, deed, at)
-    stage.ready.hands.do(Step(0.0, DEEDS[deed][0], (site,)))
+    stage.ready.hands.do(Step(0.0, DEEDS[deed][0], (site,), Expectation()))
     wait_until(lambda: at_rest(stage), RETURN_S)
     stage.crowd.rest()
     complaints += lost(stage, SITES, doubtful_since=time.monotonic())
