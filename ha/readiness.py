@@ -61,7 +61,8 @@ SERVE = Wish(Mode.SERVE, 0.0)
 class PeerSeen:
     """What a peer's last HELLO said, and when (monotonic seconds).
 
-    `clock_ahead_s`: its clock minus ours; `load`: the share of its capacity in use.
+    `clock_ahead_s`: its clock minus ours; `load`: the share of its capacity in use; `direct`: it said so to us, and not
+    by way of a reflector.
     """
 
     heard_at: float
@@ -70,6 +71,7 @@ class PeerSeen:
     clock_ahead_s: float = 0.0
     load: float = 0.0
     prepending: bool = False
+    direct: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,17 @@ def hears_majority(facts: Facts, now: float) -> bool:
     """True if this site and the peers it hears are more than half of all sites."""
     heard = 1 + sum(1 for seen in facts.peers.values() if _alive(seen, now, PEER_LOST_S))
     return 2 * heard > 1 + len(facts.peers)
+
+
+def forwarding(peers: Mapping[str, PeerSeen | None], now: float) -> frozenset[str]:
+    """The sites whose last word is fresh and says that they forward."""
+    return frozenset(site for site, seen in peers.items() if seen and seen.serving and _alive(seen, now, FRESH_S))
+
+
+def clock_is_confirmed(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
+    """True if this site's clock is the time of most of the peers that are heard, and of one at least if it has any."""
+    ahead = [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    return sum(abs(one) <= CLOCK_OFF_S for one in ahead) * 2 > len(ahead) if ahead else not peers
 
 
 def _hard_reasons(facts: Facts) -> tuple[str, ...]:

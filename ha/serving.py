@@ -5,12 +5,13 @@ Owns the facts behind `readiness.decide` and the transition log; `HomeAgent` own
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ha import readiness
 from ha.effects import Effect, Note, RenewLease
-from ha.frames import Hello
+from ha.frames import Heard, Hello
 from ha.replication import Peer
+from ha.site import Topology
 from ha.undo import Undo
 from mip6 import ntp
 
@@ -34,13 +35,15 @@ class Transition:
 class Serving:
     """Facts, decision and lease of one site. Times are monotonic seconds.
 
-    `cold_s` bounds how long a cold start is doubted.
+    `cold_s` bounds how long a cold start is doubted. `forwarding`: the other sites that are heard and forward.
     """
 
     def __init__(
-        self, site: str, sites: Iterable[str], now: float, mrai_s: float, orphan_hold_s: float, cold_s: float
+        self, site: str, topology: Topology, now: float, mrai_s: float, orphan_hold_s: float, cold_s: float
     ) -> None:
         self.site = site
+        self.forwarding: frozenset[str] = frozenset()
+        self._topology = topology
         self.decision = readiness.Decision(readiness.WITHDRAW, "INIT", ("starting",), readiness.LINGER_MIN_S)
         self.decided_at = now
         self.lease_state = "unreachable"
@@ -48,7 +51,7 @@ class Serving:
         self._answered_at = -math.inf
         self.reconciled = False
         self.recovered = False
-        self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(sites)
+        self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(topology.sites)
         self.wish = readiness.SERVE
         self.self_test: str | None = None
         self.load = 0.0
@@ -65,6 +68,44 @@ class Serving:
         ahead_s = ntp.difference_s(hello.clock, clock)
         seen = readiness.PeerSeen(now, hello.announcing, hello.serving, ahead_s, hello.load, hello.prepending)
         undo.put(self.seen, site, seen)
+        for one in hello.others:
+            known = self.seen.get(one.site)
+            heard_at = now - max(0.0, one.age_s)
+            if one.site in self.seen and (known is None or known.heard_at < heard_at):
+                by_way = readiness.PeerSeen(
+                    heard_at,
+                    one.announcing,
+                    one.serving,
+                    ahead_s + one.clock_ahead_s,
+                    one.load,
+                    one.prepending,
+                    direct=False,
+                )
+                undo.put(self.seen, one.site, by_way)
+
+    def heard(self, now: float) -> tuple[Heard, ...]:
+        """What a reflector tells its peers of each other; only what it heard itself, or news would go in circles."""
+        if not self._topology.reflects:
+            return ()
+        return tuple(
+            Heard(
+                site,
+                round(now - seen.heard_at, 3),
+                round(seen.clock_ahead_s, 4),
+                seen.announcing,
+                seen.serving,
+                seen.load,
+                seen.prepending,
+            )
+            for site, seen in self.seen.items()
+            if seen is not None and seen.direct and now - seen.heard_at < readiness.PEER_LOST_S
+        )
+
+    def clock_set(self, by_s: float, undo: Undo) -> None:
+        """Our clock was set: what the peers said of theirs is as much less ahead."""
+        for site, seen in self.seen.items():
+            if seen is not None:
+                undo.put(self.seen, site, replace(seen, clock_ahead_s=seen.clock_ahead_s - by_s))
 
     def lease_answered(self, state: str, sessions_up: int, now: float, undo: Undo) -> None:
         """What the bridge really announces, and to how many neighbours."""
@@ -95,6 +136,7 @@ class Serving:
         """Decide anew; a note if the wish or its reasons changed."""
         if self.reconciled and self._able_since is None:
             undo.assign(self, "_able_since", now)
+        undo.assign(self, "forwarding", readiness.forwarding(self.seen, now))
         peers = list(peers)
         if self._given_up is None and self.synced(peers, now):
             undo.assign(self, "_given_up", self._owing(peers, now))

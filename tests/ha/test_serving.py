@@ -3,12 +3,13 @@
 from ha.frames import Hello
 from ha.replication import Peer
 from ha.serving import SYNC_GRACE_S, SYNC_MAX_S, Serving
+from ha.site import Topology
 from ha.undo import Undo
 
 
 def test_what_the_bridge_said_before_a_long_sleep_is_not_told_to_the_peers() -> None:
     """A process thawed after 4 s said "announced" in its first HELLO; a draining site believed it and withdrew last."""
-    serving, undo = Serving("site1", ("site2",), 0.0, 0.0, 300.0, 300.0), Undo()
+    serving, undo = Serving("site1", Topology(("site2",)), 0.0, 0.0, 300.0, 300.0), Undo()
     assert serving.announcing(0.0) == "unheard"
     serving.lease_answered("announced", 1, 10.0, undo)
     assert serving.announcing(10.2) == "announced"
@@ -18,14 +19,14 @@ def test_what_the_bridge_said_before_a_long_sleep_is_not_told_to_the_peers() -> 
 
 
 def test_an_announcement_that_no_session_carries_is_none() -> None:
-    serving, undo = Serving("site1", ("site2",), 0.0, 0.0, 300.0, 300.0), Undo()
+    serving, undo = Serving("site1", Topology(("site2",)), 0.0, 0.0, 300.0, 300.0), Undo()
     serving.lease_answered("announced", 0, 10.0, undo)
     assert serving.announcing(10.0) == "unheard"
 
 
 def able(now: float) -> Serving:
     """A site that could serve, and has heard of nobody."""
-    serving = Serving("site1", ("site2", "site3"), now, 0.0, 300.0, 300.0)
+    serving = Serving("site1", Topology(("site2", "site3")), now, 0.0, 300.0, 300.0)
     serving.recovered = serving.reconciled = True
     serving.data_plane(True, True, Undo())
     serving.self_tested(None, Undo())
