@@ -30,6 +30,7 @@ from bgp.states import State
 from ha.frames import Hello
 from ha.readiness import SERVE, Mode, Wish
 from ha.serving import Serving
+from ha.site import Topology
 from ha.undo import Undo
 from mip6 import ntp
 
@@ -98,7 +99,8 @@ class World:
         if site.agent is not None:
             site.agent.hangs = False
         else:
-            serving = Serving(name, set(SITES) - {name}, self.now, 0.0, ORPHAN_HOLD_S, 300.0)
+            others = Topology(tuple(other for other in SITES if other != name))
+            serving = Serving(name, others, self.now, 0.0, ORPHAN_HOLD_S, 300.0)
             serving.recovered = True
             site.agent = HomeAgent(serving, self.now + START_S, self.now + self.random.random() * TICK_S)
             serving.operator_asked(site.wish, Undo())
