@@ -21,7 +21,8 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     believed = [record for record in records if state.believed_at(record) <= now]
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
-    promise = (site, index) if index and not quarantined else None
+    # The last frame of a full set only repeats the index of a change that is acknowledged on its own.
+    promise = (site, index) if index and not event.frame.complete and not quarantined else None
     news: list[Record] = []
     orders: list[Effect] = []
     for record in believed:

@@ -154,11 +154,24 @@ def test_a_frame_of_several_records_is_acknowledged_when_all_of_them_are_install
     sender, receiver = two_customers("site1"), two_customers("site2")
     sender.feed(Router().update(NOW, both_lines()), NOW)
     sender.feed(Router(home=OTHER_HOME).update(NOW, both_lines()), NOW)
-    [sent] = [one for one in sender.feed(PeerAsked("site2", 0, 0), NOW) if isinstance(one, SendRecords)]
+    [sent] = records_for("site2", sender.feed(PeerAsked("site2", 0, 0), NOW))
     receiver.plane.refuse(refused)
-    done = receiver.feed(RecordsReceived("site1", 1, sent.frame), NOW)
+    done = receiver.feed(RecordsReceived("site1", 1, StateSyncReply(2, sent.records, False)), NOW)
     acknowledged = [one.frame.index for one in done if isinstance(one, AcknowledgeRecords)]
     assert acknowledged == ([] if refused else [2])
+
+
+def test_the_end_of_a_full_set_acknowledges_no_change_that_is_not_yet_installed() -> None:
+    """A router was told status 0, and that another site had its binding, by the end of a set that was empty."""
+    sender, receiver = Site(replace(POLICY, site="site1", acknowledge="any"), ["site2"]), two_customers("site2")
+    sender.feed(PeerAsked("site2", 0, 0), NOW)
+    sent = records_for("site2", sender.feed(Router().update(NOW, both_lines()), NOW))
+    receiver.hold_reports = True
+    done = [one for frame in sent for one in receiver.feed(RecordsReceived("site1", 1, frame), NOW)]
+    done += receiver.feed(RecordsReceived("site1", 1, StateSyncReply(1, (), True)), NOW)
+    assert not [one for one in done if isinstance(one, AcknowledgeRecords)]
+    [ack] = [one for one in receiver.report(receiver.held, NOW) if isinstance(one, AcknowledgeRecords)]
+    assert ack.frame.index == 1
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -194,8 +194,8 @@ SINGLE = (
     Mutation(
         "what was quarantined is acknowledged",
         "ha/exchange.py",
-        "if index and not quarantined else None",
-        "if index else None",
+        "and not event.frame.complete and not quarantined else None",
+        "and not event.frame.complete else None",
         SIMULATION,
     ),
     Mutation(
@@ -236,6 +236,8 @@ SINGLE = (
     Mutation("the reflector alone is always enough", "ha/awaiting.py", "(serves or not awaited.hoped)", "True"),
     Mutation("reflectors tell each other what they did not hear", "ha/serving.py", "if seen is not None and seen.direct and now", "if seen is not None and now"),
     Mutation("what is heard through a reflector is new", "ha/serving.py", "heard_at = now - max(0.0, one.age_s)", "heard_at = now"),
+    Mutation("the end of a full set acknowledges", "ha/exchange.py", "if index and not event.frame.complete and", "if index and"),
+    Mutation("what was refused at the start is taken for nothing", "ha/cache.py", "home_address in self.pending or home_address in self.unsettled", "home_address in self.pending"),
     Mutation("parts of a later release are lost in a merge", "ha/record.py", "        more=_more(ours.more, theirs.more),\n", ""),
     Mutation("parts of a later release are lost by a Binding Update", "ha/acceptance.py", "        more=old.more if old else {},\n", ""),
     Mutation(

@@ -379,5 +379,7 @@ class Watch:
 
 
 def _is_of_tomorrow(machine: "Machine", record: Record, lately_s: float = 0.0) -> bool:
-    """Was it written while the clock here was ahead, so that others doubt it, or did until `lately_s` ago?"""
-    return ntp.to_unix(record.newest().time) - machine.unix() > BELIEVED_AHEAD_S - lately_s
+    """Is it of the future by the clock that the process here knows, or was it until `lately_s` ago?"""
+    assert machine.agent is not None
+    ahead_s = ntp.to_unix(record.newest().time) - machine.agent.state.unix(machine.now())
+    return ahead_s > BELIEVED_AHEAD_S - lately_s
