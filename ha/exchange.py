@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ha import frames
+from ha import forwarding, frames
 from ha.effects import AcknowledgeRecords, Effect
 from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
@@ -66,6 +66,8 @@ def _merge(
         undo.put(cache.pending, home_address, replace(pending, local=local))
     if ours is None or not same(ours, merged):
         news.append(cache.committed(home_address) or theirs)
+    if cache.is_settled(home_address) and forwarding.unchanged(ours, merged, now):
+        return
     entry = state.entry(merged, now)
     if cache.holds(home_address, entry):
         return

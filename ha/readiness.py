@@ -81,8 +81,9 @@ class Facts:
     `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start;
     `self_test`: why it failed, empty if it passed, None before its first round; `wish`: the operator's; `drained`: it
     was decided that its drain is over; `synced`: the first synchronisation is done or was given up; `cold`: it was
-    given up and nothing was on disk; `peers`: every configured peer -> what was heard, or None; `load`: the share of
-    this site's capacity in use, `prepending`: what was decided about it last.
+    given up and nothing was on disk; `behind`: it was given up though a peer lived that had more to tell, and it still
+    has; `peers`: every configured peer -> what was heard, or None; `load`: the share of this site's capacity in use,
+    `prepending`: what was decided about it last.
     """
 
     site: str
@@ -93,6 +94,7 @@ class Facts:
     self_test: str | None
     synced: bool
     cold: bool
+    behind: bool
     wish: Wish
     drained: bool
     peers: Mapping[str, PeerSeen | None]
@@ -178,6 +180,8 @@ def _soft_reasons(facts: Facts, now: float) -> tuple[str, ...]:
         reasons.append(str(facts.wish))
     if facts.cold:
         reasons.append("cold start: no peer and no snapshot to learn bindings from")
+    if facts.behind:
+        reasons.append("a peer that lives has not told all it knows yet")
     if facts.peers and not hears_majority(facts, now):
         reasons.append("isolated: no majority of the sites is heard")
     if _clock_is_off(facts, now):

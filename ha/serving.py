@@ -60,6 +60,7 @@ class Serving:
         self._intact = True
         self._started_at = now
         self._able_since: float | None = None
+        self._given_up: frozenset[str] | None = None  # whom we waited for in vain; None: not decided yet
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -136,7 +137,10 @@ class Serving:
         if self.reconciled and self._able_since is None:
             undo.assign(self, "_able_since", now)
         undo.assign(self, "forwarding", readiness.forwarding(self.seen, now))
-        decision = readiness.decide(self._facts(list(peers), now), now)
+        peers = list(peers)
+        if self._given_up is None and self.synced(peers, now):
+            undo.assign(self, "_given_up", self._owing(peers, now))
+        decision = readiness.decide(self._facts(peers, now), now)
         before = self.decision
         undo.assign(self, "decision", decision)
         if _said(decision) == _said(before):
@@ -176,19 +180,25 @@ class Serving:
         return self.lease_state if self.sessions_up and now - self._answered_at < ANSWERED_S else "unheard"
 
     def synced(self, peers: Iterable[Peer], now: float) -> bool:
-        """The first synchronisation with every peer is done, or was given up.
+        """The first synchronisation with every peer is done, or to be given up. Asked until it is so for once: a peer
+        that comes back later has more to tell, and we serve meanwhile.
 
         The time counts from when we were able to hear them: reading a large table and comparing it with the kernel
-        takes longer than any peer is waited for.
+        takes longer than any peer is waited for. A peer of which we have all may not have said HELLO yet: until then
+        we would count as isolated.
         """
         if self._able_since is None:
             return False
         waited_s = now - self._able_since
-        missing = [self.seen[peer.site] for peer in peers if not peer.complete]
         if waited_s <= SYNC_GRACE_S:
-            return not missing
-        alive = any(seen is not None and now - seen.heard_at < readiness.PEER_LOST_S for seen in missing)
-        return not alive or waited_s > SYNC_MAX_S
+            return all(peer.complete and self.seen[peer.site] is not None for peer in peers)
+        return waited_s > SYNC_MAX_S or not self._owing(peers, now)
+
+    def _owing(self, peers: Iterable[Peer], now: float) -> frozenset[str]:
+        """The peers that live and of which we have not all yet."""
+        seen = {peer.site: self.seen[peer.site] for peer in peers if not peer.complete}
+        alive = {site for site, one in seen.items() if one and now - one.heard_at < readiness.PEER_LOST_S}
+        return frozenset(alive)
 
     def _facts(self, peers: list[Peer], now: float) -> readiness.Facts:
         young_s = now - self._started_at
@@ -200,8 +210,9 @@ class Serving:
             egress_present=self._egress_present,
             data_plane_intact=self._intact,
             self_test=self.self_test,
-            synced=self.synced(peers, now),
+            synced=self._given_up is not None,
             cold=cold and young_s < self._cold_s,
+            behind=bool(self._given_up and self._given_up & self._owing(peers, now)),
             wish=self.wish,
             drained=self.wish.mode is readiness.Mode.DRAIN and self.decision.wanted == readiness.WITHDRAW,
             peers=self.seen,
