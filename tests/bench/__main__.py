@@ -17,6 +17,10 @@ ROWS = {
     "change": "tests.bench.change",
     "reconcile": "tests.bench.reconcile",
     "loop-turn": "tests.bench.loop_turn",
+    "merge": "tests.bench.merge",
+    "takeover": "tests.bench.takeover",
+    "propagation": "tests.bench.propagation",
+    "ack-any": "tests.bench.ack_any",
     "simulation": "tests.bench.simulation",
 }
 

@@ -1,13 +1,14 @@
 """A home agent without sockets, with everybody registered: what the benchmarks inside one process measure on."""
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from dataplane.port import DataPlane
 from ha import customer_table, reception, transmission
 from ha.effects import Note, SetForwarding
 from ha.events import ForwardingReported, TableLoaded
+from ha.frames import WireRecord
 from ha.home_agent import HomeAgent
 from ha.site import Topology
 from mip6.mhsocket import Datagram
@@ -21,12 +22,12 @@ BATCH = 64  # as many datagrams as the daemon takes in one turn
 class Site:
     """One home agent on the given data plane. Time is given with each call, in monotonic seconds."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, peers: tuple[str, ...] = ()) -> None:
         self.counters = Counters()
         self.plane = plane
         self.agent = HomeAgent(
             policy=POLICY,
-            topology=Topology(),
+            topology=Topology(peers),
             table=customer_table.EMPTY,
             incarnation=1,
             now=0.0,
@@ -53,6 +54,13 @@ class Site:
             self.agent.handle(ForwardingReported(reported), 0.0)
         gc.collect()
         gc.freeze()  # what stays need not be looked at again
+
+    def recover(self, records: Sequence[WireRecord]) -> None:
+        """Everybody is bound and installed, as if found in a snapshot."""
+        wanted = self.agent.recover(records, {}, 0.0)
+        self.agent.reconciled(wanted, self.plane.reconcile(wanted))
+        gc.collect()
+        gc.freeze()
 
     def answers(self, datagrams: Iterable[Datagram], now: float, step_s: float) -> Iterator[bytes]:
         """The packets that these datagrams are answered with, one datagram each `step_s`."""
