@@ -12,6 +12,7 @@ from ha.frames import WireRecord
 from ha.home_agent import HomeAgent
 from ha.site import Topology
 from mip6.mhsocket import Datagram
+from runtime import collector
 from runtime.counters import Counters
 from tests.bench.population import OFFICE_PUBLIC, first_registrations, table_octets
 from tests.ha.cast import EPOCH, HOME_AGENT, POLICY
@@ -53,14 +54,14 @@ class Site:
             reported = {order.home_address: (order.generation, results[order.home_address]) for order in wanted}
             self.agent.handle(ForwardingReported(reported), 0.0)
         gc.collect()
-        gc.freeze()  # what stays need not be looked at again
+        collector.quiet()  # as in the daemon
 
     def recover(self, records: Sequence[WireRecord]) -> None:
         """Everybody is bound and installed, as if found in a snapshot."""
         wanted = self.agent.recover(records, {}, 0.0)
         self.agent.reconciled(wanted, self.plane.reconcile(wanted))
         gc.collect()
-        gc.freeze()
+        collector.quiet()
 
     def answers(self, datagrams: Iterable[Datagram], now: float, step_s: float) -> Iterator[bytes]:
         """The packets that these datagrams are answered with, one datagram each `step_s`."""

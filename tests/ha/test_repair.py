@@ -142,9 +142,8 @@ def test_a_repair_goes_on_until_nothing_differs() -> None:
     settled(sites["site2"], NOW)
     shown = [one for one in settled(sites["site1"], NOW) if isinstance(one, SendDigest)]
     requests = carry(sites, "site1", "site2", shown[:1], NOW + 3)
-    assert requests == math.ceil(
-        len({digest.bucket_of(n.to_bytes(16, "big")) for n in range(3000)}) / frames.BUCKETS_MAX
-    )
+    buckets = {digest.bucket_of(number.to_bytes(16, "big")) for number in range(3000)}
+    assert requests == math.ceil(len(buckets) / frames.BUCKETS_MAX)
     assert len(sites["site2"].agent.cache.records) == 3000
 
 

@@ -176,7 +176,7 @@ def test_a_reflector_that_starts_passes_on_no_full_sets() -> None:
 
 
 def test_a_site_is_not_told_by_two_reflectors_that_it_has_its_own_change() -> None:
-    """Status 0 left, and no other site had the binding: hub2 gave the change back to its author, who acknowledged it."""
+    """Status 0 left, and no other site had the binding: hub2 gave the change back to its author, who had it."""
     mesh = joined(Mesh(topologies=TWO, idle=["hub1", "hub2"]))
     mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
     for stream in (("site1", "hub1"), ("hub1", "hub2"), ("hub2", "site1"), ("site1*", "hub2"), ("hub2*", "hub1")):
