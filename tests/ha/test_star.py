@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
-from ha.events import HelloReceived, RecordsAcknowledged, TimeReached
-from ha.frames import Heard, Hello, StateSyncAck
+from ha.effects import AcknowledgeRecords, SendRecords
+from ha.events import HelloReceived, RecordsAcknowledged, RecordsReceived, TimeReached
+from ha.frames import Heard, Hello, StateSyncAck, StateSyncReply
 from ha.record import same
 from ha.repair import DIGEST_EVERY_S
 from ha.replication import HOLD_BACK_S
@@ -189,6 +190,32 @@ def test_a_site_is_not_told_by_two_reflectors_that_it_has_its_own_change() -> No
     assert mesh.acks == []
     mesh.settle(NOW)
     assert len(mesh.acks) == 1
+
+
+def test_a_word_of_a_site_that_nobody_waits_for_releases_nothing() -> None:
+    mesh = joined(Mesh(topologies=ONE, idle=["hub"]))
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    for name in ("site1", "nobody"):
+        mesh.feed("site1", RecordsAcknowledged("hub", StateSyncAck(1, name)), NOW)
+    assert mesh.acks == []
+
+
+def test_a_reflector_passes_on_no_word_about_the_author_nor_about_half_a_frame() -> None:
+    mesh = joined(Mesh(topologies=ONE, idle=["hub"]))
+    hub = mesh.sites["hub"]
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    [first] = [event for event in mesh.streams["site1", "hub"] if isinstance(event, RecordsReceived)]
+    sent = [one for one in hub.feed(first, NOW) if isinstance(one, SendRecords)]
+    index = sent[0].frame.index
+    assert hub.feed(RecordsAcknowledged("site1", StateSyncAck(index)), NOW) == []
+    assert hub.feed(RecordsAcknowledged("site2", StateSyncAck(index)), NOW) == [
+        AcknowledgeRecords("site1", StateSyncAck(first.frame.index, "site2"))
+    ]
+    other = msgspec.structs.replace(first.frame.records[0], home_address=HOME[:-1] + b"\x99")
+    half_known = StateSyncReply(7, (*first.frame.records, other), False)
+    again = hub.feed(RecordsReceived("site1", 1, half_known), NOW)
+    [passed] = [one for one in again if isinstance(one, SendRecords) and one.site == "site2"]
+    assert hub.feed(RecordsAcknowledged("site2", StateSyncAck(passed.frame.index)), NOW) == []
 
 
 def test_only_reflectors_speak_for_others() -> None:
