@@ -119,7 +119,7 @@ class Watch:
         self._hard_at = -BELIEF_S
         self._dark_since: float | None = 0.0
         self._serving_since: dict[str, float] = {}
-        self._alone_at: dict[str, float] = {}  # when a site last heard no other home agent
+        self._alone_at: dict[str, float] = {}  # when a site last heard, or reached, no other home agent
         self.excused_s = 0.0  # how long in all kernels refused or were slow and clocks were wrong
         self.acknowledged = self.promised = 0
         self._schedule.after(LOOK_EVERY_S, self._look)
@@ -153,7 +153,8 @@ class Watch:
                 self._world.tell(line)
         acks = [effect for effect in done if isinstance(effect, SendBindingAck)]
         assert machine.agent is not None
-        if not machine.agent.serving.forwarding:
+        gone = {site for site, peer in machine.agent.replication.peers.items() if not peer.reachable}
+        if not machine.agent.serving.forwarding - gone:
             self._alone_at[machine.name] = self._schedule.now
         if isinstance(event, RevokeAsked | TableLoaded):  # operator and office change records as routers do
             for router in self._world.routers:
