@@ -81,7 +81,7 @@ class LinuxHomeAgent:
         """See the port. What is right already is replaced by itself, which loses nothing; the source check is first."""
         self._plan = plan
         driver = self._driver = self._driver or probe(self._wanted)
-        for name, value in foundation.sysctls(plan).items():
+        for name, value in foundation.sysctls(plan, driver).items():
             set_sysctl(name, value)
         self._check.prepare(plan)
         if self._watch is None:
