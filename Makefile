@@ -7,7 +7,10 @@ SHELL := /bin/bash
 .PHONY: help demo test test-ip6tnl check bench lab-bench soak mutants lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
-IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py
+PROGRAMS := tests/topology/test_home_agent_process.py
+IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py \
+	tests/dataplane/test_changes.py $(PROGRAMS)::test_killing_and_restarting_loses_no_packet_and_no_binding \
+	$(PROGRAMS)::test_two_lines_carry_traffic_to_the_office_when_its_router_answers
 LAB_LOCK := /run/anycast-xsp-lab.lock
 prepare = tree=$$(./bootstrap.sh); python=$$tree/bin/python
 

@@ -46,6 +46,10 @@ def main() -> None:
         export("xsp-ha", config.control_socket, metrics.gauges, arguments.listen)
     elif arguments.verb == "accounting":
         _accounting(config, arguments.home_address, arguments.json)
+    elif arguments.verb == "purge":
+        from ha.purge import purge
+
+        print(purge(config))
     elif arguments.verb == "revoke":
         home_address = str(arguments.home_address)
         answer = _ask(config, "revoke", home_address=home_address, bids=arguments.bid)
@@ -129,7 +133,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
     parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
     verbs = parser.add_subparsers(
-        dest="verb", metavar="run|status|accounting|metrics|drain|depreference|undrain|revoke|replay"
+        dest="verb", metavar="run|status|accounting|metrics|drain|depreference|undrain|revoke|purge|replay"
     )
     run = verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
     run.add_argument("--journal", type=Path, metavar="FILE", help="write down every event, to be replayed")
@@ -153,6 +157,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     revoke = verbs.add_parser("revoke", parents=[common], help="take a mobile router's bindings away, at all sites")
     revoke.add_argument("home_address", type=IPv6Address, metavar="HOME_ADDRESS")
     revoke.add_argument("--bid", type=int, action="append", default=[], help="only this binding; may be repeated")
+    verbs.add_parser("purge", parents=[common], help="when it is stopped for good: take all of ours out of the kernel")
     found = parser.parse_args(words)
     defaults = {"config": DEFAULT_CONFIG, "check": False, "verbose": False, "json": False, "journal": None}
     for name, value in defaults.items():

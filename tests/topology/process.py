@@ -16,6 +16,7 @@ from mip6.mhsocket import MobilitySocket
 from mip6.numbers import Status
 from tests.ha.cast import CARE_OF_1, EPOCH, HOME, HOME_AGENT, KEY, OVERWRITE, Router, both_lines
 from tests.ha.test_files import PUBLIC, ROW, table
+from tests import tunnels
 from tests.netns import Net
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,11 @@ def two_lines() -> dict[str, Any]:
     line2 = {**line1, "bid": 2, "name": "line2", "allowed_care_of": ["2001:db8:2:c::/64"]}
     key = {**ROW["keys"][0], "secret": base64.b64encode(KEY.key).decode()}
     return {**ROW, "uplinks": [line1, line2], "keys": [key]}
+
+
+def driver_line() -> str:
+    """The driver that was asked for, as a line of a configuration file."""
+    return f'driver = "{tunnels.driver()}"' if tunnels.driver() else ""
 
 
 class Office:
@@ -69,6 +75,7 @@ locator = "2001:db8:a::10"
 home_agent_address = "{home_agent}"
 aggregates = ["{aggregate}"]
 egress = [{{ gateway = "2001:db8:a::1", interface = "isp" }}]
+{driver_line()}
 [bgp]
 lease_socket = "{directory}/lease.sock"
 """
