@@ -16,7 +16,7 @@ from dataplane.ruleset import HOME_AGENT_TABLE, ROUTER_TABLE, elements
 _FAMILIES = {"ip6": 6, "ip": 4}
 _HEADERS = {"ip6": 40 + 40 + 20, "ip": 40 + 20 + 20}  # the tunnel's, the packet's, TCP's; octets
 
-# The home agent's chains for IPv6 are its table's own (`ruleset.py`), entered by TCP only: a hook more costs each packet.
+# The home agent's chains for IPv6 are its table's own (`ruleset.py`), entered by TCP: a hook more costs each packet.
 _HOOKS = """
 table {family} {table} {{
     chain clamp_in {{ type filter hook prerouting priority mangle; policy accept; }}

@@ -330,6 +330,7 @@ class LinuxHomeAgent:
             "nexthops_installed": self._nexthops,
             "routes_installed": self._routes_in,
             "kernel_changes_sent": sent,
+            "kernel_changes_repeated": self._netlink.changes_repeated,
             "memory_available_bytes": capacity.available_octets(),
         }
 

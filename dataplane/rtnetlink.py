@@ -119,7 +119,7 @@ def _up_to_exit(by: Tunnels) -> bytes:
 
 
 def put_group(nexthop_id: int, protocol: int, members: Iterable[tuple[int, int]]) -> Message:
-    """Make this nexthop the resilient group of others by (id, weight), whatever tunnel or group its id stood for before.
+    """Make this nexthop the resilient group of others by (id, weight), whatever resilient group its id stood for.
 
     Flows are sorted into buckets and these given to the members: when one leaves only its own buckets move, and when it
     comes back it gets its share from the others, at once (no idle timer). A plain group moves flows of the others too.

@@ -119,7 +119,12 @@ flush chain ip6 xsp_ha reassembly
 flush chain ip6 xsp_ha apart
 table ip6 xsp_ha {{
     chain reassembly {{ meta l4proto udp tproxy to :1; }}
-    chain apart {{ ip6 nexthdr 17 accept; ip6 nexthdr 6 accept; ip6 nexthdr 41 accept; exthdr frag exists ip6 daddr != {address} ip6 daddr {{ {aggregates} }} notrack; }}
+    chain apart {{
+        ip6 nexthdr 17 accept
+        ip6 nexthdr 6 accept
+        ip6 nexthdr 41 accept
+        exthdr frag exists ip6 daddr != {address} ip6 daddr {{ {aggregates} }} notrack
+    }}
 }}
 """
 
@@ -143,7 +148,8 @@ table ip6 xsp_ha {{
     }}
 }}
 {place} rule ip6 xsp_ha tunnelled{version} ip6 saddr . @nh,{source},{bits}{mask} @ok{name} goto in{name}
-{place} rule ip6 xsp_ha tunnelled{version}_limit ip6 saddr . @nh,{source_limit},{bits}{mask} @ok{name} goto in{name}_limit
+{place} rule ip6 xsp_ha tunnelled{version}_limit \
+    ip6 saddr . @nh,{source_limit},{bits}{mask} @ok{name} goto in{name}_limit
 {place} rule ip6 xsp_ha counted{version} ip6 daddr . @nh,{destination},{bits}{mask} @ok{name} goto out{name}
 """
 

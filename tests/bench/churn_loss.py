@@ -1,15 +1,17 @@
 """churn-loss: what other customers lose while 5,000 care-of addresses a second change beside them.
 
 100,000 customers, everything switched on. The first 20,000 move their first line again and again, in batches like the
-daemon's, at a steady rate; packets of all others go through at full speed on another processor (see `forwarding.py`), and
-each is counted where it leaves, by a program that also sees whether it was sent to the right customer's line. Before that
-the same without changes: what is lost then is the measurement's own.
+daemon's, at a steady rate; packets of all others go through at full speed on another processor (see `forwarding.py`),
+and each is counted where it leaves, by a program that also sees whether it was sent to the right customer's line. Before
+that the same without changes: what is lost then is the measurement's own.
 """
 
 import threading
 import time
+from collections.abc import Iterator
 from itertools import islice
 
+from dataplane.entry import ForwardingEntry
 from dataplane.linux import LinuxHomeAgent
 from ha.kernel import ORDERS_A_TURN
 from tests.bench.forwarding import WAYS, Ground, ground
@@ -34,8 +36,7 @@ def run() -> Result:
             holds &= rate >= 0.99 * RATE
             samples.append(lost)
             notes.append(f"{way}: {lost} of {sent} packets lost beside {rate:.0f} changes/s; without changes {own}")
-    lost_at_most = Result("churn-loss", samples, "packets lost", 0, at_least=False, notes=tuple(notes), holds=holds)
-    return lost_at_most
+    return Result("churn-loss", samples, "packets lost", 0, at_least=False, notes=tuple(notes), holds=holds)
 
 
 def _lost(place: Ground, way: str, for_s: float, changing: bool) -> tuple[int, int, float]:
@@ -74,7 +75,7 @@ def _change(plane: LinuxHomeAgent, for_s: float) -> float:
     return done / (time.monotonic() - began)
 
 
-def _moves():  # type: ignore[no-untyped-def]
+def _moves() -> Iterator[tuple[bytes, ForwardingEntry]]:
     move = 0
     while True:
         move += 1

@@ -1,9 +1,10 @@
 """forward-one, forward-many: what a packet costs a home agent with everything on, against plain forwarding.
 
-A ratio of 1 is a plain router. Both directions count alike: as many packets to customers as from them. A packet's cost is
-the processor time of the thread that receives, forwards and sends it (see `forwarding.py`), not the time on the clock,
-so that neighbours on the machine do not count; what they cost in caches remains, hence short turns, plain and tunnelled
-one after the other, and of each the quickest quarter. Then each feature is switched off in the kernel and measured again.
+A ratio of 1 is a plain router. Both directions count alike: as many packets to customers as from them. A packet's cost
+is the processor time of the thread that receives, forwards and sends it (see `forwarding.py`), not the time on the
+clock, so that neighbours on the machine do not count; what they cost in caches remains, hence short turns, plain and
+tunnelled one after the other, and of each the quickest quarter. To generate a packet costs about 80 ns of all these.
+Then each feature is switched off in the kernel and measured again.
 """
 
 from statistics import mean, median

@@ -22,7 +22,6 @@ from tests.bench.live_frames import Field, Generator, Receiver
 from tests.bench.loaded import SITE, LoadedSite, loaded_site
 from tests.bench.population import care_of, prefix
 from tests.ha.cast import HOME_AGENT, address
-from tests.netns import Net
 
 # Everything that may cost a packet something is switched on.
 EVERYTHING = replace(

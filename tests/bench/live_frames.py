@@ -1,7 +1,7 @@
 """Packets made and taken by the kernel itself: a generator and a receiver that cost some 100 ns a packet together.
 
-Owns the bpf(2) calls and a handful of instructions. The generator is BPF_PROG_TEST_RUN with live frames (Linux 5.18): an
-XDP program writes each packet and hands it to the kernel as if an interface had received it, in batches as a network
+Owns the bpf(2) calls and a handful of instructions. The generator is BPF_PROG_TEST_RUN with live frames (Linux 5.18):
+an XDP program writes each packet and hands it to the kernel as if an interface had received it, in batches as a network
 card's driver does. The receiver is an XDP program at the far end of a veth pair, which counts and drops. No packet is
 ever copied to or from a process, so what is measured is what lies between: forwarding.
 """

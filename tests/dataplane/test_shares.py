@@ -155,7 +155,7 @@ def test_a_line_that_leaves_moves_its_own_flows_only_and_coming_back_takes_no_mo
 ) -> None:
     """A plain group would move flows between the lines that stay."""
     third = Path(3, CARE_OF[1][:15] + b"\x21")
-    net.run("mr", *"ip addr add 2001:db8:1:c::21/64 dev line1 nodad preferred_lft 0".split())
+    net.run("mr", *["ip", "addr", "add", "2001:db8:1:c::21/64", "dev", "line1", "nodad", "preferred_lft", "0"])
     serve(net, home_agent, router)
     three = replace(BOTH, paths=(*BOTH.paths, third))
     apply(net, home_agent, three)

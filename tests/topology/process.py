@@ -14,9 +14,9 @@ from mip6 import auth, header, packet
 from mip6.messages import BindingAck
 from mip6.mhsocket import MobilitySocket
 from mip6.numbers import Status
+from tests import tunnels
 from tests.ha.cast import CARE_OF_1, EPOCH, HOME, HOME_AGENT, KEY, OVERWRITE, Router, both_lines
 from tests.ha.test_files import PUBLIC, ROW, table
-from tests import tunnels
 from tests.netns import Net
 
 ROOT = Path(__file__).resolve().parents[2]

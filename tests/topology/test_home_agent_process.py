@@ -376,3 +376,24 @@ def test_a_purge_waits_for_the_daemons_end_and_then_takes_exactly_what_is_ours(p
     assert "2001:db8:77::/48" in left and "id 7 dev isp" in left and "table ip6 t\n" in left
     assert "0:\tfrom all lookup local" in left
     assert purge().returncode == 0  # nothing there is no error
+
+
+def test_an_interface_renamed_under_us_is_missed_and_its_return_is_repaired(place: Office) -> None:
+    def rename(old: str, new: str) -> None:
+        for words in (f"{old} down", f"{old} name {new}", f"{new} up"):
+            place.net.run("ha", "ip", "link", "set", *words.split())
+
+    def says_no_egress() -> bool:
+        return any("no default route" in reason for reason in place.status()["reasons"])
+
+    place.register()
+    rename("isp", "renamed")
+    renamed_at = time.monotonic()
+    poll(says_no_egress, "the default route is missed")
+    rename("renamed", "isp")
+    place.net.run("ha", "ip", "addr", "add", "2001:db8:a::10/64", "dev", "isp", "nodad")
+    back_at = time.monotonic()
+    poll(lambda: not says_no_egress(), "the default route is back")
+    assert max(back_at - renamed_at, time.monotonic() - back_at) < 2.0 * 3  # a busy machine
+    assert place.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
+    assert "proto 208" in place.net.run("ha", "ip", "-6", "route", "show", "default")
