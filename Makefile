@@ -22,7 +22,7 @@ help:
 	echo 'make bench   measure all rows of bench/results.jsonl, or NAME=one; KEEP=1 keeps what was measured there'
 	echo 'make lab-bench  the failover table (root): RUNS=10 of every event, or ROWS=name,name SETTINGS=name,name; KEEP=1'
 	echo 'make mutants take each rule out in turn and see a test fail'
-	echo 'make soak    every pair of processes killed or stopped (root), then seeds of the simulation and fuzzing, other ones each time: SOAK=minutes'
+	echo 'make soak    every pair of processes killed or stopped, a million changes of the kernel (both root), then seeds of the simulation and fuzzing, other ones each time: SOAK=minutes'
 	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
 	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
 
@@ -81,6 +81,7 @@ soak:
 	$(prepare)
 	if [ "$$(id -u)" = 0 ]; then
 		"$$python" -m pytest -q tests/topology/test_stuck_announcements.py --every-combination --lab-lock $(LAB_LOCK)
+		"$$python" -m tests.dataplane.soak 1000000
 	fi
 	first=$$(( $$(date +%s) % 100000 * 1000 ))
 	"$$python" -m tests.simulation --seeds "$$first-$$(( first + $(or $(SOAK),10) * 30 ))" --jobs "$$(nproc)"

@@ -19,6 +19,7 @@ ROWS = {
     "forward-one": "tests.bench.forward:run_one",
     "forward-many": "tests.bench.forward:run_many",
     "churn-loss": "tests.bench.churn_loss",
+    "lease-gap": "tests.bench.lease_under_load",
     "loop-turn": "tests.bench.loop_turn",
     "simulation": "tests.bench.simulation",
 }

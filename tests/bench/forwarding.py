@@ -68,7 +68,7 @@ class Ground:
         self._inside = {one: self._index(one, "inside") for one in FAR_ENDS}
         self._ways = {
             (router, way): of_way(self._mac(router, "inside"), customers)
-            for router, directions in (("ha", _TUNNELLED), ("plain", _PLAIN))
+            for router, directions in (("ha", TUNNELLED), ("plain", PLAIN))
             for way, of_way in directions.items()
         }
 
@@ -174,8 +174,8 @@ def _tunnelled_from(mac: bytes, customers: range) -> Way:
     return Way(Generator(frame, fields), _marks(_FIRST + _DESTINATION, CORRESPONDENT))
 
 
-_PLAIN = {TO_CUSTOMERS: _plain_to, FROM_CUSTOMERS: _plain_from}
-_TUNNELLED = {TO_CUSTOMERS: _tunnelled_to, FROM_CUSTOMERS: _tunnelled_from}
+PLAIN = {TO_CUSTOMERS: _plain_to, FROM_CUSTOMERS: _plain_from}
+TUNNELLED = {TO_CUSTOMERS: _tunnelled_to, FROM_CUSTOMERS: _tunnelled_from}
 
 
 def _ethernet(mac: bytes) -> bytes:

@@ -88,12 +88,22 @@ def _row(customer: int) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
+def moved(customer: int, move: int) -> bytes:
+    """The address of its first line after so many changes."""
+    return care_of(customer + (move << 24), 1)
+
+
 def mobility_header(
-    customer: int, sequence: int, unix_s: float, flags: BindingUpdateFlag = REFRESH, secret: bytes | None = None
+    customer: int,
+    sequence: int,
+    unix_s: float,
+    flags: BindingUpdateFlag = REFRESH,
+    secret: bytes | None = None,
+    move: int = 0,
 ) -> bytes:
     """A bulk Binding Update for both lines, from the first, said at `unix_s`; signed with `secret` or the right key."""
     options = (
-        BindingIdentifier(1, care_of=care_of(customer, 1)),
+        BindingIdentifier(1, care_of=moved(customer, move)),
         BindingIdentifier(2, care_of=care_of(customer, 2)),
         MobileNodeIdentifier(1, f"office{customer}@xsp.example".encode()),
         MessageIdentification(ntp.to_timestamp(unix_s)),
@@ -101,7 +111,7 @@ def mobility_header(
     association = auth.SecurityAssociation(SPI, ALGORITHM, secret or key(customer))
     message = BindingUpdate(sequence, flags, LIFETIME_S, options)
     at_home = home(customer)
-    return auth.encode_signed(message, association, care_of(customer, 1), at_home, at_home, HOME_AGENT)
+    return auth.encode_signed(message, association, moved(customer, move), at_home, at_home, HOME_AGENT)
 
 
 def received(customer: int, octets: bytes) -> Datagram:

@@ -1,4 +1,4 @@
-"""What the kernel does under a flood of changes: it runs short of memory for a moment, and forgets to tell of changes."""
+"""What the kernel does in a flood of changes: it lacks memory for a moment, and forgets to tell of changes."""
 
 import socket
 from collections.abc import Iterator
