@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tests.bench import reconcile
 from tests.bench.forwarding import PLAIN, TO_CUSTOMERS
 from tests.bench.lease_gap import TARGET_MS
-from tests.bench.population import CUSTOMERS
+from tests.bench.population import CUSTOMERS, FIRST
 from tests.bench.process import HomeAgentProcess, home_agent, updates
 from tests.bench.result import Result
 from tests.topology.lease_holder import LeaseListener
@@ -48,12 +48,14 @@ def run() -> Result:
                 work()
                 samples.append(heard.longest_gap_s(began) * 1000)
                 notes.append(f"{name}: {time.monotonic() - began:.1f} s, longest gap {samples[-1]:.0f} ms")
-                print(f"  {notes[-1]}", flush=True)
+            bound = agent.status()["cache"]["in_kernel"]
+            notes.append(f"{bound} customers are bound in the end")
         finally:
             ended.set()
             traffic.join()
             heard.close()
-    return Result("lease-gap", samples, "ms", TARGET_MS, at_least=False, holds=max(samples) <= TARGET_MS)
+    holds = max(samples) <= TARGET_MS and bound > 0.9 * CUSTOMERS
+    return Result("lease-gap", samples, "ms", TARGET_MS, at_least=False, holds=holds, notes=tuple(notes))
 
 
 def _forward(agent: HomeAgentProcess, ended: threading.Event) -> None:
@@ -68,8 +70,10 @@ def _forward(agent: HomeAgentProcess, ended: threading.Event) -> None:
 
 
 def _everybody(agent: HomeAgentProcess) -> None:
+    """Their router does not ask again as a real one does; who is not heard, beside so many packets, stays out."""
     for first in range(0, CUSTOMERS, AT_ONCE):
-        agent.register(first, first + AT_ONCE)
+        packets = updates(range(first, first + AT_ONCE), 1, FIRST)
+        agent.net.inside("mr", lambda packets=packets: agent.routers.ask(packets, 512), 600)  # type: ignore[misc]
 
 
 def _move(agent: HomeAgentProcess) -> None:
