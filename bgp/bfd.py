@@ -1,7 +1,7 @@
 """FRR's bfdd beside ExaBGP, which has no BFD, and the zebra that tells it of interfaces. RFC 5880, RFC 5881.
 
-Owns both processes: their folder, their restarts, and whatever a supervisor before us left of them. Refuses to decide
-anything by BFD's state: the neighbour does, and closes the BGP session.
+Owns both processes: their folder, their restarts, the end of one that hangs, and whatever a supervisor before us
+left of them. Refuses to decide anything by BFD's state: the neighbour does, and closes the BGP session.
 """
 
 import asyncio
@@ -25,6 +25,8 @@ START_S = 5.0
 BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STABLE_S = 30.0
 ASK_S = 2.0
+LOOK_S = 1.0  # between two questions whether they live
+SILENT_MAX = 3  # so many without an answer: it hangs, and the site would have no BFD until somebody saw it
 MISSING = 4  # exit status
 
 
@@ -169,7 +171,34 @@ class BfdDaemons:
         self._processes[name] = process
         self._counters.add("bfd_starts_total", name)
         self._log.info("bfd process started", program=name, pid=process.pid)
-        return await process.wait()
+        watch = asyncio.get_running_loop().create_task(self._end_if_it_hangs(name, process))
+        try:
+            return await process.wait()
+        finally:
+            watch.cancel()
+
+    async def _end_if_it_hangs(self, name: str, process: asyncio.subprocess.Process) -> None:
+        await asyncio.sleep(START_S)
+        silent = 0
+        while silent < SILENT_MAX:
+            await asyncio.sleep(LOOK_S)
+            silent = 0 if await self._answers(name) else silent + 1
+        self._counters.add("bfd_ends_total", name)
+        self._log.error("bfd process killed, it does not answer", program=name, pid=process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+
+    async def _answers(self, name: str) -> bool:
+        """Whether it answers on the socket of vtysh, whose protocol is a command and a NUL, then text and NULs."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                reader, writer = await asyncio.open_unix_connection(self._directory / f"{name}.vty")
+                try:
+                    writer.write(b"enable\0")
+                    return bool(await reader.read(1))
+                finally:
+                    writer.close()
+        return False
 
     async def _wait_for(self, name: str) -> None:
         """bfdd that finds no zebra tries again only ten seconds later."""

@@ -36,7 +36,8 @@ def _community(text: str) -> str:
 class Neighbour(BaseModel):
     """One BGP neighbour, whose session stands in ExaBGP's configuration; and what it is told beyond what all are told.
 
-    `med` wins over a route's own. `next_hop`: for prefixes of the other address family than the session's.
+    `med` wins over a route's own. `next_hop`: for prefixes of the other address family than the session's, which it is
+    not told otherwise.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -104,15 +105,21 @@ class Config(BaseModel):
         return self
 
     def _check_families(self) -> None:
-        """`next-hop self` is our end of the session: of no use to a prefix of the other family."""
+        """A neighbour is told the prefixes of its session's family, and with a `next_hop` those of the other one."""
+        told: set[str] = set()
         for neighbour in self.neighbour:
-            for prefix in self.prefixes:
-                hop = neighbour.next_hop
-                if prefix.version != neighbour.address.version and (hop is None or hop.version != prefix.version):
-                    needed = f"give it next_hop, an IPv{prefix.version} address of ours that it can reach"
-                    raise ValueError(
-                        f"{prefix} cannot be announced over the session with {neighbour.address}: {needed}"
-                    )
+            hop, family = neighbour.next_hop, neighbour.address.version
+            if hop is not None and hop.version == family:
+                needed = f"give an IPv{10 - family} address of ours, or leave it out"
+                raise ValueError(f"next_hop {hop} of {neighbour.address} is for the other family: {needed}")
+            own = {str(prefix) for prefix in self.prefixes if prefix.version == family or hop is not None}
+            if not own:
+                needed = f"give it next_hop, an IPv{10 - family} address of ours that it can reach"
+                raise ValueError(f"no aggregate can be announced over the session with {neighbour.address}: {needed}")
+            told |= own
+        if untold := [str(prefix) for prefix in self.prefixes if str(prefix) not in told]:
+            needed = "give a neighbour next_hop, or add one of that family"
+            raise ValueError(f"{', '.join(untold)} would be announced to nobody: {needed}")
 
     @property
     def prefixes(self) -> tuple[Prefix, ...]:

@@ -7,7 +7,7 @@ communities and numbers that a BGP UPDATE cannot carry. RFC 4271 5.1.4 (MULTI_EX
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from bgp.errors import BgpError
 
@@ -52,7 +52,8 @@ class Route:
 class Terms:
     """A neighbour, and what it is told beyond what is common to all.
 
-    `med` wins over the route's. `next_hop`: ours, for prefixes of the other family than the session's.
+    `med` wins over the route's. `next_hop`: ours, for prefixes of the other family than the session's; without it the
+    neighbour is told none of these.
     """
 
     neighbour: str
@@ -61,6 +62,10 @@ class Terms:
     prepend: int = 0
     med: int | None = None
     next_hop: str | None = None
+
+    def carries(self, prefix: Prefix) -> bool:
+        """Whether the session is for prefixes of this family, too."""
+        return self.next_hop is not None or ip_address(self.neighbour).version == prefix.version
 
     def applied(self, route: Route) -> Route:
         """What this neighbour gets; what would be too much for an UPDATE is left out from the end."""
@@ -119,7 +124,12 @@ Place = tuple[str, Prefix]  # a neighbour's address and a prefix: where one rout
 def for_neighbours(routes: Iterable[Route], neighbours: Iterable[Terms]) -> dict[Place, Route]:
     """What each of these neighbours is to be told, in their order."""
     routes = tuple(routes)
-    return {(terms.neighbour, route.prefix): terms.applied(route) for terms in neighbours for route in routes}
+    return {
+        (terms.neighbour, route.prefix): terms.applied(route)
+        for terms in neighbours
+        for route in routes
+        if terms.carries(route.prefix)
+    }
 
 
 def difference(wanted: Mapping[Place, Route], advertised: Mapping[Place, Advertised]) -> tuple[Step, ...]:

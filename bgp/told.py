@@ -28,7 +28,7 @@ class Told:
         self._absent &= {terms.neighbour for terms in neighbours}
         for terms in neighbours:
             if terms.neighbour not in before:
-                self._suspect(terms.neighbour)
+                self._suspect(terms.neighbour)  # for prefixes that it does not carry, too: it may have been otherwise
 
     def described(self, listed: frozenset[str]) -> list[Note]:
         """ExaBGP lists these neighbours. Returns: what is odd about that."""

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
-from ha.config import Config, ConfigRefused, load
+from ha.config import Config, ConfigRefused, Member, Reflector, load
 from runtime import control, exits, log
 from runtime.status import print_status
 
@@ -29,6 +29,30 @@ def main() -> None:
         if arguments.verbose:
             print(json.dumps(config.model_dump(mode="json"), indent=2))
         return
+    if arguments.verb == "status":
+        sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S), as_json=arguments.json))
+    elif arguments.verb == "metrics":
+        from ha import metrics
+        from runtime.metrics import export
+
+        export("xsp-ha", config.control_socket, metrics.gauges, arguments.listen)
+    elif isinstance(config, Reflector):
+        _reflector(config, arguments)
+    else:
+        _home_agent(config, arguments)
+
+
+def _reflector(config: Reflector, arguments: argparse.Namespace) -> None:
+    if arguments.verb != "run" or arguments.journal is not None:
+        what = f"{config.instance} is a reflector and no home agent: it has no customers and announces nothing"
+        exits.fail(what, "Ask a home agent, or use run, status and metrics", exits.REFUSED)
+    from ha.reflector import run
+
+    log.configure("debug" if arguments.verbose else "info")
+    run(config)
+
+
+def _home_agent(config: Config, arguments: argparse.Namespace) -> None:
     if arguments.verb == "run":
         # Only the daemon needs the data plane, the sockets and asyncio.
         from ha.daemon import run
@@ -37,13 +61,6 @@ def main() -> None:
         run(config, arguments.config, arguments.journal)
     elif arguments.verb == "replay":
         _replay(config, arguments.file)
-    elif arguments.verb == "status":
-        sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S), as_json=arguments.json))
-    elif arguments.verb == "metrics":
-        from ha import metrics
-        from runtime.metrics import export
-
-        export("xsp-ha", config.control_socket, metrics.gauges, arguments.listen)
     elif arguments.verb == "accounting":
         _accounting(config, arguments.home_address, arguments.json)
     elif arguments.verb == "purge":
@@ -101,8 +118,8 @@ def _replay(config: Config, file: Path) -> None:
     try:
         table = customer_table.parse(config.customer_table.read_bytes(), config.public_key_octets(), config.set)
         key = base64.b64decode(config.cookie_key_file.read_text()) if config.cookie_key_file else b""
-        sites = [peer.site for peer in config.peer]
-        player = Player(config.policy(key), sites, table, config.bgp.mrai_s, config.bgp.orphan_hold_s)
+
+        player = Player(config.policy(key), config.topology, table, config.bgp.mrai_s, config.bgp.orphan_hold_s)
         with open(file, encoding="utf-8") as lines:
             replay((line.rstrip("\n") for line in lines), player, print)
     except OSError as error:
@@ -114,7 +131,7 @@ def _replay(config: Config, file: Path) -> None:
         exits.fail(f"{file} is no journal that can be played: {error.why}", "Take another", exits.REFUSED)
 
 
-def _ask(config: Config, do: str, timeout_s: float = 2.0, **fields: Any) -> dict[str, Any]:
+def _ask(config: Member, do: str, timeout_s: float = 2.0, **fields: Any) -> dict[str, Any]:
     try:
         answer = control.ask(config.control_socket, do, timeout_s, **fields)
     except control.Unreachable as error:
@@ -131,7 +148,9 @@ def _parse(words: list[str]) -> argparse.Namespace:
     common.add_argument("--config", type=Path, metavar="FILE", help=f"configuration (default {DEFAULT_CONFIG})")
     common.add_argument("-n", dest="check", action="store_true", help="check the configuration and exit")
     common.add_argument("-v", dest="verbose", action="store_true", help="with -n: print it; with run: log more")
-    parser = argparse.ArgumentParser(prog="xsp-ha", description="The home agent of one site.", parents=[common])
+    parser = argparse.ArgumentParser(
+        prog="xsp-ha", description="The home agent of one site, or a reflector.", parents=[common]
+    )
     verbs = parser.add_subparsers(
         dest="verb", metavar="run|status|accounting|metrics|drain|depreference|undrain|revoke|purge|replay"
     )

@@ -136,6 +136,7 @@ def _changed(case: Case, version: Version, cells: dict[int, Binding], floor: Ver
         network=network,
         message_id=version.time,
         kept_until=_forgotten_at(case),
+        more=old.more if old else {},
     )
 
 

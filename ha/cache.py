@@ -48,6 +48,7 @@ class BindingCache:
         self.installed: dict[bytes, ForwardingEntry] = {}
         self.pending: dict[bytes, Pending] = {}
         self.unsettled: dict[bytes, float] = {}  # home address -> when to try the kernel again, monotonic seconds
+        self.touched: set[bytes] = set()  # records whose digest is to be made anew; to name too many does no harm
         self._generation = 0
         self._expiries: list[tuple[float, bytes]] = []  # a heap; of each home address only the one in `_noted` counts
         self._noted: dict[bytes, float] = {}
@@ -56,6 +57,7 @@ class BindingCache:
         """Store what this site wants; its next expiry is noted."""
         home_address, expiry = record.home_address, record.next_expiry()
         undo.put(self.records, home_address, record)
+        self.touched.add(home_address)
         noted = self._noted.get(home_address)
         if noted is None or expiry < noted:
             undo.put(self._noted, home_address, expiry)
@@ -64,6 +66,14 @@ class BindingCache:
     def forget(self, home_address: bytes, undo: Undo) -> None:
         """Drop a record that can matter to nobody any more."""
         undo.drop(self.records, home_address)
+        self.touched.add(home_address)
+
+    def committed(self, home_address: bytes) -> Record | None:
+        """The record as others may know it: without a Binding Update that the kernel may yet refuse."""
+        pending = self.pending.get(home_address)
+        if pending is not None and pending.local is not None:
+            return pending.local.fallback
+        return self.records.get(home_address)
 
     def wants(self, home_address: bytes) -> ForwardingEntry | None:
         """The entry that will be in force when all that is under way is in."""
@@ -75,6 +85,15 @@ class BindingCache:
         return (
             home_address in self.installed and home_address not in self.pending and home_address not in self.unsettled
         )
+
+    def holds(self, home_address: bytes, entry: ForwardingEntry | None) -> bool:
+        """True if the kernel holds exactly this for certain, and nothing is under way.
+
+        Where it refused something it holds what it held; but at the start we do not know what that was.
+        """
+        if home_address in self.pending or home_address in self.unsettled:
+            return False
+        return self.installed.get(home_address) == entry
 
     def care_ofs(self, home_address: bytes, now: float) -> list[bytes | None]:
         """The care-of addresses in force for a home address."""

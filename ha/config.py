@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dataplane.driver import Driver
-from ha.site import HomePrefix, Policy
+from ha.site import HomePrefix, Policy, Topology
 
 Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
 Milliseconds = Annotated[int, Field(ge=0)]
@@ -40,10 +40,15 @@ class Egress(_Section):
 
 
 class PeerSite(_Section):
-    """Another site of the set, reached at its locator."""
+    """Another site of the set. `reflector`: it passes on what we say to the others, and what they say to us.
+
+    `beyond`: there are no streams to its locator; what it says comes by way of a reflector.
+    """
 
     site: str
     locator: IPv6Address
+    reflector: bool = False
+    beyond: bool = False
 
 
 class Tls(_Section):
@@ -108,20 +113,81 @@ class Forwarding(_Section):
     memory_reserve_mb: Annotated[int, Field(ge=0)] = 50
 
 
-class Config(_Section):
-    """Everything `xsp-ha` is told. Lifetimes in seconds; all run-time paths derive from the three directories."""
+class Member(_Section):
+    """What every member of a set of home agents is told. All run-time paths derive from the directories."""
 
     instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     state_directory: Path
     run_directory: Path
+    locator: IPv6Address
+    lifetime_max_s: Annotated[int, Field(ge=10, le=86400)] = 300
+    peer: tuple[PeerSite, ...] = ()
+    transport: Literal["tls", "plain"] = "tls"
+    tls: Tls | None = None
+
+    @model_validator(mode="after")
+    def _proved(self) -> "Member":
+        names = [peer.site for peer in self.peer]
+        if self.instance in names or len(set(names)) != len(names):
+            raise ValueError("peer: every site is named once and not this one")
+        if self.peer and self.transport == "tls" and self.tls is None:
+            remedy = f"run 'xsp site issue-certificate {self.instance}' and 'xsp render', or set transport = \"plain\""
+            raise ValueError(f"tls: home agents talk to each other in TLS, and no certificate is named; {remedy}")
+        if self.transport == "plain" and self.tls is not None:
+            raise ValueError("transport: it is plain, so nothing is proved by [tls]; remove one of them")
+        return self
+
+    @property
+    def reflects(self) -> bool:
+        """Whether it passes on what its peers say."""
+        return False
+
+    @property
+    def topology(self) -> Topology:
+        """How the other sites are reached."""
+        return Topology(
+            peers=tuple(peer.site for peer in self.peer if not peer.beyond),
+            reflectors=frozenset(peer.site for peer in self.peer if peer.reflector),
+            beyond=tuple(peer.site for peer in self.peer if peer.beyond),
+            reflects=self.reflects,
+        )
+
+    @property
+    def control_socket(self) -> Path:
+        """Where `xsp-ha status` finds the daemon."""
+        return self.run_directory / "control-ha.sock"
+
+
+class Reflector(Member):
+    """A reflector that is no home agent."""
+
+    reflector: Literal["only"]
+
+    @model_validator(mode="after")
+    def _knows_all(self) -> "Reflector":
+        if any(peer.beyond for peer in self.peer):
+            raise ValueError("peer: a reflector has streams with all sites, so none of them is beyond another one")
+        return self
+
+    @property
+    def reflects(self) -> bool:
+        """That is what it is for."""
+        return True
+
+    def policy(self) -> Policy:
+        """It judges nothing but what lives for how long."""
+        return Policy(self.instance, bytes(16), (), frozenset(), lifetime_max_s=self.lifetime_max_s)
+
+
+class Config(Member):
+    """Everything a home agent is told. Lifetimes in seconds."""
+
     customer_table: Path
     table_public_key: str
     set: str = "default"
-    locator: IPv6Address
     home_agent_address: IPv6Address
     aggregates: Annotated[tuple[Network, ...], Field(min_length=1)]
     acknowledge: Literal["local", "any", "all"] = "any"
-    lifetime_max_s: Annotated[int, Field(ge=10, le=86400)] = 300
     bids_max: Annotated[int, Field(ge=1, le=64)] = 8
     refresh_advice_s: Annotated[int, Field(ge=4, le=86400, multiple_of=4)] | None = None
     cookie_key_file: Path | None = None
@@ -131,9 +197,7 @@ class Config(_Section):
     forwarding: Forwarding = Forwarding()
     home_prefix: tuple[HomePrefixTimes, ...] = ()
     egress: Annotated[tuple[Egress, ...], Field(min_length=1)]
-    peer: tuple[PeerSite, ...] = ()
-    transport: Literal["tls", "plain"] = "tls"
-    tls: Tls | None = None
+    reflector: Literal["no", "also"] = "no"
     bgp: Bgp
 
     @model_validator(mode="after")
@@ -142,14 +206,10 @@ class Config(_Section):
             raise ValueError("home_agent_address lies in none of the aggregates")
         if any(self.locator in aggregate for aggregate in self.aggregates):
             raise ValueError("locator lies inside an aggregate: it must be the hosting ISP's address")
-        names = [peer.site for peer in self.peer]
-        if self.instance in names or len(set(names)) != len(names):
-            raise ValueError("peer: every site is named once and not this one")
-        if self.peer and self.transport == "tls" and self.tls is None:
-            remedy = f"run 'xsp site issue-certificate {self.instance}' and 'xsp render', or set transport = \"plain\""
-            raise ValueError(f"tls: home agents talk to each other in TLS, and no certificate is named; {remedy}")
-        if self.transport == "plain" and self.tls is not None:
-            raise ValueError("transport: it is plain, so nothing is proved by [tls]; remove one of them")
+        if any(peer.beyond for peer in self.peer) and not any(peer.reflector for peer in self.peer):
+            raise ValueError("peer: sites are beyond a reflector, and no peer is one")
+        if any(peer.beyond and (peer.reflector or self.reflects) for peer in self.peer):
+            raise ValueError("peer: reflectors have streams with all sites, so none of them is beyond another one")
         foreign = [str(one.prefix) for one in self.home_prefix if not self._is_inside(one.prefix)]
         if foreign:
             raise ValueError(f"home_prefix: {', '.join(foreign)} lies in none of the aggregates")
@@ -160,17 +220,17 @@ class Config(_Section):
             raise ValueError("table_public_key is not a raw Ed25519 key of 32 octets in base64")
         return self
 
+    @property
+    def reflects(self) -> bool:
+        """Whether it passes on what its peers say."""
+        return self.reflector == "also"
+
     def _is_inside(self, prefix: IPv6Network) -> bool:
         return any(prefix.subnet_of(one) for one in self.aggregates if isinstance(one, IPv6Network))
 
     def public_key_octets(self) -> bytes:
         """The office's raw Ed25519 public key."""
         return base64.b64decode(self.table_public_key, validate=True)
-
-    @property
-    def control_socket(self) -> Path:
-        """Where `xsp-ha status` finds the daemon."""
-        return self.run_directory / "control-ha.sock"
 
     def policy(self, cookie_key: bytes) -> Policy:
         """The part that the pure core judges by."""
@@ -198,8 +258,8 @@ class Config(_Section):
         )
 
 
-def load(path: Path) -> Config:
-    """Read and check a configuration file. Raises: ConfigRefused."""
+def load(path: Path) -> Config | Reflector:
+    """Read and check a configuration file: of a home agent, or of a reflector alone. Raises: ConfigRefused."""
     try:
         values = tomllib.loads(path.read_text())
     except OSError as error:
@@ -207,7 +267,7 @@ def load(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigRefused(path, f"is not TOML ({error})") from error
     try:
-        return Config(**values)
+        return Reflector(**values) if values.get("reflector") == "only" else Config(**values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ha import credentials
-from ha.config import Config
+from ha.config import Config, Member
 from ha.credentials import DAY_S, Credentials, CredentialsRefused
 from runtime import exits, log
 from runtime.counters import Counters
@@ -16,7 +16,7 @@ from runtime.counters import Counters
 class CredentialFiles:
     """By what this site proves its name, and how long it can. `now`: those in force; None in plain TCP."""
 
-    def __init__(self, config: Config, counters: Counters) -> None:
+    def __init__(self, config: Member, counters: Counters) -> None:
         self._config, self._counters = config, counters
         self._said_at: float | None = None
         self._seen = self._read = self._stamp()

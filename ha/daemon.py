@@ -23,20 +23,20 @@ from bgp.route import Route
 from dataplane.entry import ForwardingEntry
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
-from ha import customer_table, effects, events, journal, reception, snapshot, transmission, wish_file
+from ha import customer_table, effects, events, journal, reception, transmission, wish_file
 from ha.accounting_command import AccountingCommand
 from ha.config import Config
 from ha.credential_files import CredentialFiles, cookie_key
 from ha.customer_table import TableRefused
-from ha.frames import WireRecord
 from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
 from ha.kernel import TUNNELLED_IN, Kernel
 from ha.load import Meter
-from ha.peerlink import PORT, PeerLink
+from ha.peerlink import PeerLink
 from ha.readiness import Mode
 from ha.site_plan import site_plan
-from ha.snapshot import Snapshot, SnapshotRefused
+from ha.snapshot_file import SnapshotFile
+from ha.start import bind, control_taken, make_directories
 from ha.status import status_document
 from ha.table_file import TableFile
 from mip6.mhsocket import MobilitySocket
@@ -45,11 +45,8 @@ from runtime.counters import Counters
 from runtime.journal import Journal, Recorded
 from runtime.loop import Loop
 
-SNAPSHOT_EVERY_S = 1.0
-SNAPSHOT_SHARE = 0.05  # of the time at most is spent on taking snapshots
 LOOK_EVERY_S = 1.0
 DATAGRAMS_A_TURN = 64
-RECORDS_A_TURN = 2000  # of a snapshot: about 10 ms
 
 
 class Daemon:
@@ -59,11 +56,12 @@ class Daemon:
         self._config = config
         self._counters = Counters()
         self._table = TableFile(config, self._counters)
+        self._snapshot = SnapshotFile(config.state_directory, self._counters)
         self._asked_to_read = False
         incarnation, now, offset_s = time.time_ns(), time.monotonic(), time.time() - time.monotonic()
         self.agent = HomeAgent(
             policy=config.policy(cookie_key(config)),
-            sites=[peer.site for peer in config.peer],
+            topology=config.topology,
             table=customer_table.EMPTY,
             incarnation=incarnation,
             now=now,
@@ -78,7 +76,7 @@ class Daemon:
         self._loop: Loop[events.Event, effects.Effect] = Loop(
             core, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
         )
-        peers = {peer.site: peer.locator for peer in config.peer}
+        peers = {peer.site: peer.locator for peer in config.peer if not peer.beyond}
         self._credentials = CredentialFiles(config, self._counters)
         self._peerlink = PeerLink(
             config.instance,
@@ -117,7 +115,7 @@ class Daemon:
         The control socket and the port come first: a second instance must find out before it touches the kernel.
         """
         config = self._config
-        _make_directories(config)
+        make_directories(config)
         accounts = AccountingCommand(self._kernel.volumes, lambda: self.agent.table.customers)
         commands: dict[str, control.Command] = {
             "status": self._status,
@@ -130,7 +128,7 @@ class Daemon:
         }
         server = await control.serve(config.control_socket, commands)
         try:
-            await self._bind()
+            await bind(self._peerlink, config)
             gc.disable()  # nothing that is read now is garbage, and looking for some doubles the time
             await self._prepare()
             collector.quiet()
@@ -138,14 +136,6 @@ class Daemon:
         finally:
             notify.stopping()
             await self._close(server)
-
-    async def _bind(self) -> None:
-        try:
-            await self._peerlink.bind()
-        except OSError as error:
-            why = os.strerror(error.errno or 0)
-            what = f"TCP port {PORT} of the locator {self._config.locator} cannot be used ({why})"
-            exits.fail(what, "Give this machine that address, and see what listens there", exits.CONFLICT)
 
     async def _serve(self) -> None:
         self._mobility = MobilitySocket("home-agent")
@@ -180,12 +170,7 @@ class Daemon:
         if (asked := wish_file.load(config.state_directory)) is not None:
             self._loop.feed(asked)
         present = await self._kernel.prepare()
-        try:
-            records = snapshot.load(config.state_directory, time.time())
-        except SnapshotRefused as error:
-            log.get().error("snapshot refused, starting cold", why=error.why)
-            records = []
-        restarts = snapshot.count_losses(config.state_directory, lost=not records)
+        records, restarts = self._snapshot.load()
         self.agent.state.restarts, now = restarts, time.monotonic()
         wanted = self.agent.recover(records, present, now)
         results = await self._kernel.reconcile(wanted)
@@ -202,7 +187,8 @@ class Daemon:
         await self._lease.close()
         await self._peerlink.stop()
         server.close()
-        await self._save()
+        if self.agent.serving.reconciled:  # a start that failed must not replace a good snapshot by an empty one
+            await self._snapshot.save(self.agent)
         self._config.control_socket.unlink(missing_ok=True)
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -234,7 +220,6 @@ class Daemon:
 
     async def _look(self) -> None:
         """Once a second, and on the self-test's alarm: the kernel, the clock, the table; now and then a snapshot."""
-        save_at = time.monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kernel.alarm.wait(), LOOK_EVERY_S)
@@ -246,10 +231,8 @@ class Daemon:
             self._read_credentials()
             if self._table.has_changed() or self._asked_to_read:
                 await self._read_table()
-            if time.monotonic() > save_at:
-                began = time.monotonic()
-                await self._save()
-                save_at = time.monotonic() + max(SNAPSHOT_EVERY_S, (time.monotonic() - began) / SNAPSHOT_SHARE)
+            if self._snapshot.is_due():
+                await self._snapshot.save(self.agent)
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
@@ -257,18 +240,19 @@ class Daemon:
         match effect:
             case effects.SetForwarding(home_address, entry, generation):
                 self._kernel.order(home_address, entry, generation)
-            case effects.SendRecords(site, frame):
-                self._peerlink.records(site, frame)
-            case effects.AskForRecords(site, incarnation, since):
-                self._peerlink.ask(site, incarnation, since)
-            case effects.AcknowledgeRecords(site, ack):
-                self._peerlink.acknowledge(site, ack)
-            case effects.SendHello(hello):
-                self._peerlink.hello(hello)
             case effects.RenewLease(wanted, reason, linger_ms, prepend):
                 self._lease.renew(wanted, reason, linger_ms, self._longer if prepend else self._routes)
             case effects.Note(level, message, fields):
                 getattr(log.get(), level)(message, **fields)
+            case (
+                effects.SendHello()
+                | effects.SendRecords()
+                | effects.SendDigest()
+                | effects.AskForRecords()
+                | effects.AskForRepair()
+                | effects.AcknowledgeRecords()
+            ):
+                self._peerlink.perform(effect)
             case _:
                 self._send(transmission.octets(effect, self._source))
 
@@ -278,21 +262,7 @@ class Daemon:
         except OSError as error:
             self._counters.add("packets_not_sent", error.strerror or "unknown")
 
-    # --- disk and operator ------------------------------------------------------------------------------------------
-
-    async def _save(self) -> None:
-        if not self.agent.serving.reconciled:
-            return  # a start that failed must not replace a good snapshot by an empty one
-        saved_at, taken = time.time(), list[WireRecord]()
-        homes = list(self.agent.cache.records)
-        for start in range(0, len(homes), RECORDS_A_TURN):
-            taken.extend(self.agent.snapshot(time.monotonic(), homes[start : start + RECORDS_A_TURN]))
-            await asyncio.sleep(0)  # the lease must be renewed meanwhile
-        try:
-            await asyncio.to_thread(snapshot.save, self._config.state_directory, Snapshot(saved_at, taken))
-        except OSError as error:
-            self._counters.add("snapshots_failed")
-            log.get().error("snapshot not written", reason=str(error))
+    # --- operator ------------------------------------------------------------------------------------------
 
     async def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
         """`brief` asks for no dump of what the kernel forwards, which takes seconds with 100,000 customers."""
@@ -352,15 +322,6 @@ class Daemon:
         return {"revoked": len(bids or live)}
 
 
-def _make_directories(config: Config) -> None:
-    try:
-        config.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        config.run_directory.mkdir(parents=True, exist_ok=True, mode=0o755)
-    except OSError as error:
-        what = f"{error.filename} cannot be made ({error.strerror})"
-        exits.fail(what, "Name another directory in the configuration, or make room for it", exits.MISSING)
-
-
 def run(config: Config, config_path: Path, journal_path: Path | None = None) -> None:
     """Run the daemon in the foreground; leaves with an exit status and two sentences if it cannot start."""
     if os.geteuid() != 0:
@@ -373,8 +334,7 @@ def run(config: Config, config_path: Path, journal_path: Path | None = None) -> 
         remedy = "Correct the configuration or the machine; README.md names what is needed"
         exits.fail(f"the data plane cannot be set up: {error}", remedy, exits.MISSING)
     except control.Unreachable as error:
-        what = f"another xsp-ha serves this instance ({error})"
-        exits.fail(what, "Stop it first, or use another run_directory", exits.CONFLICT)
+        control_taken(error)
 
 
 async def _run(config: Config, journal_path: Path | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataplane.entry import ForwardingEntry
-from ha.frames import Hello, StateSyncAck, StateSyncReply
+from ha.frames import Hello, StateDigest, StateRepairRequest, StateSyncAck, StateSyncReply
 from mip6.auth import SecurityAssociation
 from mip6.messages import BindingAck, BindingRevocation, Heartbeat
 from mip6.numbers import BindingErrorStatus
@@ -100,6 +100,22 @@ class SendRecords:
 
 
 @dataclass(frozen=True, slots=True)
+class SendDigest:
+    """Show a peer what we hold, behind our changes."""
+
+    site: str
+    frame: StateDigest
+
+
+@dataclass(frozen=True, slots=True)
+class AskForRepair:
+    """Tell a peer in what its digest and our records differ."""
+
+    site: str
+    frame: StateRepairRequest
+
+
+@dataclass(frozen=True, slots=True)
 class AskForRecords:
     """Tell a peer where to resume its changes."""
 
@@ -143,6 +159,7 @@ class Note:
     fields: Mapping[str, Any]
 
 
+ToPeers = SendHello | SendRecords | SendDigest | AskForRecords | AskForRepair | AcknowledgeRecords
 Effect = (
     SetForwarding
     | SendBindingAck
@@ -151,10 +168,7 @@ Effect = (
     | SendPrefixes
     | SendBindingError
     | SendParameterProblem
-    | SendRecords
-    | AskForRecords
-    | AcknowledgeRecords
-    | SendHello
+    | ToPeers
     | RenewLease
     | Note
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dataplane.entry import ForwardingEntry
 from ha.customer_table import CustomerTable
-from ha.frames import Hello, StateSyncAck, StateSyncReply
+from ha.frames import Hello, StateDigest, StateRepairRequest, StateSyncAck, StateSyncReply
 from ha.readiness import Mode
 from mip6.messages import BindingRevocation, BindingUpdate, Heartbeat
 from mip6.quick import quick
@@ -180,8 +180,24 @@ class RecordsReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class DigestReceived:
+    """What a peer holds."""
+
+    site: str
+    frame: StateDigest
+
+
+@dataclass(frozen=True, slots=True)
+class RepairAsked:
+    """A peer found a difference between our digest and its records."""
+
+    site: str
+    frame: StateRepairRequest
+
+
+@dataclass(frozen=True, slots=True)
 class RecordsAcknowledged:
-    """A peer merged and installed one of our changes."""
+    """A peer, or a site that it names, merged and installed one of our changes."""
 
     site: str
     frame: StateSyncAck
@@ -259,6 +275,8 @@ Event = (
     | PeerIdentified
     | RecordsReceived
     | RecordsAcknowledged
+    | DigestReceived
+    | RepairAsked
     | HelloReceived
     | LeaseAnswered
     | SelfTested

@@ -8,55 +8,74 @@ from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
 from ha.record import Record, merge, same
 from ha.state import State
-from mip6 import ntp
 
 
 def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
-    """A peer's changes came in."""
-    effects: list[Effect] = []
+    """A peer's changes came in.
+
+    What is from the future by our clock is quarantined: not merged, and its change is not acknowledged. It is found
+    again by the digests, which differ as long as we lack it.
+    """
     site, index = event.site, event.frame.index
     records = [frames.from_wire(wire, now, state.longest_s()) for wire in event.frame.records]
-    future_s = state.unix(now) + state.policy.replay_window_s + state.policy.clock_skew_s
-    believed = [record for record in records if ntp.to_unix(record.newest().time) <= future_s]
+    believed = [record for record in records if state.believed_at(record) <= now]
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
-    promise = (site, index) if index and not quarantined else None
+    # The last frame of a full set only repeats the index of a change that is acknowledged on its own.
+    promise = (site, index) if index and not event.frame.complete and not quarantined else None
+    news: list[Record] = []
+    orders: list[Effect] = []
     for record in believed:
-        order = _merge(state, record, promise, future_s, now)
-        if order is not None:
-            effects.append(order)
+        _merge(state, record, promise, news, orders, now)
+    effects = state.replication.pass_on(news, site, index, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
-    if promise and effects:
-        state.replication.owe(site, index, len(effects), state.undo)
+    if promise and orders:
+        state.replication.owe(site, index, len(orders), state.undo)
     elif promise:
-        effects.append(AcknowledgeRecords(site, StateSyncAck(index)))
-    return effects
+        effects.append(acknowledgement(state, site, index))
+    return effects + orders
 
 
-def _merge(state: State, theirs: Record, promise: tuple[str, int] | None, future_s: float, now: float) -> Effect | None:
-    """Join a peer's record into ours; the order to the data plane if forwarding changes or is under way.
+def acknowledgement(state: State, site: str, index: int) -> AcknowledgeRecords:
+    """Tell a peer that its change is in."""
+    return AcknowledgeRecords(site, StateSyncAck(index, serves=state.serving.reconciled))
 
-    What is later than `future_s`, Unix seconds, is not believed. Ours may be so too, if this site's clock was ahead
-    when it heard the router. It would win over whatever the router says from now on, and nobody else believes it:
-    theirs replaces it.
+
+def _merge(
+    state: State, theirs: Record, promise: tuple[str, int] | None, news: list[Record], orders: list[Effect], now: float
+) -> None:
+    """Join a peer's record into ours. Added are the record to `news` if it said something new, and to `orders` the
+    order to the data plane if forwarding changes or is under way.
+
+    If ours is not to be believed, theirs replaces it.
     """
     cache, undo, home_address = state.cache, state.undo, theirs.home_address
-    ours, pending = cache.records.get(home_address), cache.pending.get(home_address)
-    if ours is not None and pending is None and same(ours, theirs):
-        return None
-    if ours is not None and ntp.to_unix(ours.newest().time) > future_s:
-        state.counters.add("records_quarantined")
-        ours = None
+    pending = cache.pending.get(home_address)
+    held = cache.records.get(home_address)
+    if held is not None and pending is None and same(held, theirs):
+        return
+    ours = state.believed(home_address, now)
     merged = theirs if ours is None else merge(ours, theirs)
     if ours is not None and same(ours, merged) and pending is None:
-        return None
+        return
     state.counters.add("records_merged")
     cache.put(merged, undo)
     if pending and pending.local:
         fallback = pending.local.fallback
         local = replace(pending.local, fallback=theirs if fallback is None else merge(fallback, theirs))
         undo.put(cache.pending, home_address, replace(pending, local=local))
+    if ours is None or not same(ours, merged):
+        news.append(cache.committed(home_address) or theirs)
     entry = state.entry(merged, now)
-    if pending is None and entry == cache.installed.get(home_address):
-        return None
-    return cache.begin(home_address, entry, None, (promise,) if promise else (), undo)
+    if cache.holds(home_address, entry):
+        return
+    orders.append(cache.begin(home_address, entry, None, (promise,) if promise else (), undo))
+
+
+def clock_read(state: State, clock_offset_s: float) -> list[Effect]:
+    """This site's clock was read; it may have been set."""
+    set_by_s = clock_offset_s - state.clock_offset_s
+    state.undo.assign(state, "clock_offset_s", clock_offset_s)
+    if abs(set_by_s) > state.policy.clock_skew_s:
+        state.serving.clock_set(set_by_s, state.undo)
+    return []

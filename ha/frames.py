@@ -2,9 +2,14 @@
 
 Owns the wire form of an MR record: times travel as remaining seconds, never as somebody's clock. Refuses frames it
 cannot decode with `BadFrame`. A frame on a stream is its length (4 octets, big endian) and its octets.
+
+A later release may add fields to any frame, which we do not read, kinds of frames, which we skip (`Unknown`), and parts
+of a record (`WireRecord.more`), which we keep and pass on.
 """
 
+import contextlib
 from collections.abc import Mapping
+from typing import get_args
 
 import msgspec
 
@@ -12,6 +17,7 @@ from ha.record import Binding, Network, Record, Register, Version
 
 LOWEST, HIGHEST = 1, 1  # the protocols we speak: this release's, and the one's before it
 MAX_FRAME_BYTES = 4 * 1024 * 1024
+MORE_MAX, MORE_MAX_BYTES = 16, 1024  # parts of a record that a later release may add, and the octets of each
 
 WireVersion = tuple[int, str]
 
@@ -44,6 +50,7 @@ class WireRecord(msgspec.Struct, frozen=True, array_like=True):
     network: tuple[WireVersion, bool, tuple[tuple[bytes, int], ...] | None]
     message_id: int
     kept_s: float
+    more: dict[str, tuple[WireVersion, bytes]] = {}
 
 
 class Identify(msgspec.Struct, frozen=True, tag=True):
@@ -75,15 +82,48 @@ class StateSyncReply(msgspec.Struct, frozen=True, tag=True):
 
 
 class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
-    """The change `index` is merged and installed here."""
+    """Your change `index` is merged and installed, at `site` if a reflector passes this on, else here.
+
+    `serves`: that site forwards; a reflector that is no home agent has only merged it.
+    """
 
     index: int
+    site: str = ""
+    serves: bool = True
+
+
+class StateDigest(msgspec.Struct, frozen=True, tag=True):
+    """What I hold, bucket by bucket (`ha/digest.py`): 4 octets each. `kind`: how it is made."""
+
+    kind: int
+    sums: bytes
+
+
+class StateRepairRequest(msgspec.Struct, frozen=True, tag=True):
+    """These buckets differ, and this is what I hold in them: bucket -> home address -> its digest.
+
+    Send me your records in them that are not just these.
+    """
+
+    buckets: dict[int, dict[bytes, int]]
+
+
+class Heard(msgspec.Struct, frozen=True, array_like=True):
+    """What a reflector heard of a site, `age_s` ago; `clock_ahead_s` of the reflector's clock."""
+
+    site: str
+    age_s: float
+    clock_ahead_s: float
+    announcing: str
+    serving: bool
+    load: float
+    prepending: bool
 
 
 class Hello(msgspec.Struct, frozen=True, tag=True):
     """I live. `clock` NTP timestamp; `announcing` the state of our announcement; `serving` we forward.
 
-    `load`: the share of our capacity in use; `prepending`: our path is longer for that.
+    `load`: the share of our capacity in use; `prepending`: our path is longer for that; `others`: from a reflector.
     """
 
     clock: int
@@ -93,12 +133,22 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     records: int
     load: float = 0.0
     prepending: bool = False
+    others: tuple[Heard, ...] = ()
 
 
-Frame = Identify | StateSyncRequest | StateSyncReply | StateSyncAck | Hello
+Frame = Identify | StateSyncRequest | StateSyncReply | StateSyncAck | StateDigest | StateRepairRequest | Hello
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """A frame of a kind that only a later release knows."""
+
+    type: str
+
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
+_kind_decoder = msgspec.msgpack.Decoder(Unknown)
+_KINDS = frozenset(kind.__name__ for kind in get_args(Frame))
 
 
 def encode(frame: Frame) -> bytes:
@@ -107,11 +157,14 @@ def encode(frame: Frame) -> bytes:
     return len(octets).to_bytes(4, "big") + octets
 
 
-def decode(octets: bytes) -> Frame:
+def decode(octets: bytes) -> Frame | Unknown:
     """One frame without its length. Raises: BadFrame."""
     try:
         return _decoder.decode(octets)
     except msgspec.MsgspecError as error:
+        with contextlib.suppress(msgspec.MsgspecError):
+            if (unknown := _kind_decoder.decode(octets)).type not in _KINDS:
+                return unknown
         raise BadFrame(str(error)) from error
 
 
@@ -134,6 +187,7 @@ def to_wire(record: Record, now: float) -> WireRecord:
         network=(record.network.version, record.network.value.mobile_router, record.network.value.prefixes),
         message_id=record.message_id,
         kept_s=record.kept_until - now,
+        more={name: (register.version, register.value) for name, register in record.more.items()},
     )
 
 
@@ -143,6 +197,9 @@ def from_wire(wire: WireRecord, now: float, longest_s: float) -> Record:
         cell.care_of is not None and len(cell.care_of) != 16 for cell in wire.cells.values()
     ):
         raise BadFrame("an address is not 16 octets")
+    parts = wire.more.values()
+    if parts and (len(parts) > MORE_MAX or max(len(octets) for _, octets in parts) > MORE_MAX_BYTES):
+        raise BadFrame("more parts of a record, or larger ones, than there may be")
     network_version, mobile_router, prefixes = wire.network
     return Record(
         home_address=wire.home_address,
@@ -152,6 +209,7 @@ def from_wire(wire: WireRecord, now: float, longest_s: float) -> Record:
         network=Register(Version(*network_version), Network(mobile_router, prefixes)),
         message_id=wire.message_id,
         kept_until=now + min(wire.kept_s, longest_s),
+        more={name: Register(Version(*version), octets) for name, (version, octets) in wire.more.items()},
     )
 
 

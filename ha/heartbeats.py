@@ -112,7 +112,7 @@ def _verify(state: State, record: Record, bids: list[int], now: float) -> list[E
     cells = {**record.cells, **{bid: record.cells[bid]._replace(verified=True) for bid in bids}}
     verified = replace(record, cells=cells)
     state.cache.put(verified, state.undo)
-    effects = state.replication.changed(verified, None, now, state.undo)
+    effects = state.changed(verified, None, now)
     entry = state.entry(verified, now)
     if entry != state.cache.wants(record.home_address):
         effects.append(state.cache.begin(record.home_address, entry, None, (), state.undo))

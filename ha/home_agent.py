@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dataplane.entry import ForwardingEntry
 from ha import aging, customer_table, discovery, exchange, frames, heartbeats, revoke, updates
+from ha.cache import BindingCache
 from ha.customer_table import CustomerTable
 from ha.effects import Effect, Note, SendHello
 from ha.events import (
     BindingUpdateReceived,
     ClockRead,
     DataPlaneChecked,
+    DigestReceived,
     Event,
     ForwardingRepaired,
     ForwardingReported,
@@ -38,6 +40,7 @@ from ha.events import (
     PrefixesAsked,
     RecordsAcknowledged,
     RecordsReceived,
+    RepairAsked,
     RevocationReceived,
     RevokeAsked,
     SelfTested,
@@ -48,7 +51,7 @@ from ha.frames import Hello, WireRecord
 from ha.readiness import Wish
 from ha.replication import Replication
 from ha.serving import Serving
-from ha.site import Policy
+from ha.site import Policy, Topology
 from ha.state import State
 from ha.strangers import Strangers
 from runtime.counters import Counters
@@ -60,7 +63,7 @@ class HomeAgent:
     """One site's home agent.
 
     Args:
-        policy: the rules of this site. sites: the peers' names. table: the customer table in force.
+        policy: the rules of this site. topology: the other sites. table: the customer table in force.
         incarnation: a number that no earlier start of this site had. restarts: how often it lost its bindings.
         now: monotonic seconds. clock_offset_s: Unix seconds minus monotonic seconds.
         mrai_s, orphan_hold_s: see `readiness`. counters: where everything is counted.
@@ -70,7 +73,7 @@ class HomeAgent:
         self,
         *,
         policy: Policy,
-        sites: Sequence[str],
+        topology: Topology,
         table: CustomerTable,
         incarnation: int,
         now: float,
@@ -80,11 +83,20 @@ class HomeAgent:
         counters: Counters,
         restarts: int = 0,
     ) -> None:
+        cache = BindingCache()
         self.state = State(
             policy=policy,
             table=table,
-            replication=Replication(sites, policy.acknowledge, policy.slice_records, incarnation, counters),
-            serving=Serving(policy.site, sites, now, mrai_s, orphan_hold_s, policy.lifetime_max_s),
+            cache=cache,
+            replication=Replication(
+                topology,
+                acknowledge=policy.acknowledge,
+                slice_records=policy.slice_records,
+                incarnation=incarnation,
+                cache=cache,
+                counters=counters,
+            ),
+            serving=Serving(policy.site, topology, now, mrai_s, orphan_hold_s, policy.lifetime_max_s),
             strangers=Strangers(now, counters),
             counters=counters,
             clock_offset_s=clock_offset_s,
@@ -130,6 +142,8 @@ class HomeAgent:
         for home_address, entry in wanted.items():
             if results.get(home_address) is None:
                 self.cache.confirm(home_address, entry, self._undo)
+            else:
+                self._undo.put(self.cache.unsettled, home_address, self._tick_at)
         self._undo.commit()
         self.serving.reconciled = True
 
@@ -169,11 +183,15 @@ class HomeAgent:
             case RecordsReceived():
                 return exchange.received(state, event, now)
             case RecordsAcknowledged(site, ack):
-                return state.replication.acknowledged(site, ack.index, now, undo)
+                return state.replication.acknowledged(site, ack, now, undo)
+            case DigestReceived(site, frame):
+                return state.replication.compared(site, frame, undo)
+            case RepairAsked(site, frame):
+                return state.replication.repair(site, frame, now, undo)
             case PeerIdentified(site, incarnation):
                 return state.replication.identified(site, incarnation, undo)
             case PeerAsked(site, incarnation, since):
-                return state.replication.asked(site, incarnation, since, state.cache.records, now, undo)
+                return state.replication.asked(site, incarnation, since, now, undo)
             case PeerUnreachable(site):
                 return state.replication.unreachable(site, undo)
             case HeaderMalformed() | MessageUnknown() | MessageIgnored() | HomeAddressUsed():
@@ -199,8 +217,7 @@ class HomeAgent:
             case ForwardingRepaired():
                 return updates.repaired(state, event, now)
             case ClockRead(offset_s):
-                undo.assign(state, "clock_offset_s", offset_s)
-                return []
+                return exchange.clock_read(state, offset_s)
             case OperatorAsked():
                 return self._operator_asked(event, now)
             case LoadMeasured(share):
@@ -211,10 +228,11 @@ class HomeAgent:
 
     def _time_reached(self, now: float) -> list[Effect]:
         state = self.state
-        effects = state.replication.time_reached(state.cache.records, now, self._undo)
+        effects = state.replication.time_reached(now, self._undo)
         if now < self._tick_at:
             return effects
         self._undo.assign(self, "_tick_at", now + TICK_S)
+        effects += state.replication.compare(now, self._undo)
         effects += aging.expire(state, now)
         effects += aging.try_again(state, now)
         effects += revoke.time_reached(state, now)
@@ -231,6 +249,7 @@ class HomeAgent:
             records=len(state.cache.records),
             load=round(state.serving.load, 3),
             prepending=state.serving.decision.prepend,
+            others=state.serving.heard(now),
         )
         return [*effects, SendHello(hello), *state.serving.renewals()]
 

@@ -5,27 +5,32 @@ from collections.abc import Iterator
 from ha.readiness import ANNOUNCE, DEPREFERENCE, WITHDRAW, Mode
 from runtime.gauge import Document, Gauge, one_of
 
-STATES = ("INIT", "SYNCING", "READY", "ANNOUNCED", "DEPREFERENCED", "WITHDRAWN")
+STATES = ("INIT", "SYNCING", "READY", "ANNOUNCED", "DEPREFERENCED", "WITHDRAWN", "REFLECTING")
 
 
 def gauges(document: Document) -> Iterator[Gauge]:
     """The gauges of one status document."""
     yield from one_of("state", "1 for the state of this site", "state", document["state"], STATES)
+    yield Gauge("records", "mobile routers of which something is known", document["cache"]["records"])
+    if "lease" in document:  # a reflector alone has none, nor customers
+        yield from _home_agent(document)
+    yield from certificate(document["credentials"])
+    for row in document["peers"]:
+        yield from _peer(row)
+
+
+def _home_agent(document: Document) -> Iterator[Gauge]:
     lease, wishes = document["lease"], (ANNOUNCE, DEPREFERENCE, WITHDRAW)
     yield from one_of("wanted", "1 for what is asked of xsp-bgp", "wanted", lease["wanted"], wishes)
     yield Gauge("bgp_sessions", "BGP sessions of xsp-bgp that are established", lease["sessions"])
     mode = document["operator"]["mode"]
     yield from one_of("operator_mode", "1 for what the operator wants of this site", "mode", mode, Mode)
-    table, cache = document["customer_table"], document["cache"]
+    table = document["customer_table"]
     yield Gauge("customer_table_version", "version of the customer table in force", table["version"])
     yield Gauge("customers", "customers in the table", table["customers"])
-    yield Gauge("records", "mobile routers of which something is known", cache["records"])
-    yield Gauge("forwarded", "customers whose forwarding the kernel has confirmed", cache["wanted"])
+    yield Gauge("forwarded", "customers whose forwarding the kernel has confirmed", document["cache"]["wanted"])
     yield Gauge("load_share", "share of the site's capacity in use, 0 if not measured", document["load"]["share"])
     yield Gauge("prepending", "1 if the path is made longer because of the load", document["load"]["prepending"])
-    yield from certificate(document["credentials"])
-    for row in document["peers"]:
-        yield from _peer(row)
 
 
 def certificate(section: Document) -> Iterator[Gauge]:
@@ -37,8 +42,11 @@ def certificate(section: Document) -> Iterator[Gauge]:
 
 def _peer(row: Document) -> Iterator[Gauge]:
     site = {"site": row["site"]}
-    yield Gauge("peer_connected", "1 if the peer takes our changes", row["connected"], site)
-    yield Gauge("peer_complete", "1 if we hold the peer's first full set of records", row["complete"], site)
+    if row["connected"] is not None:  # else it is heard by way of a reflector
+        yield Gauge("peer_connected", "1 if the peer takes our changes", row["connected"], site)
+        yield Gauge("peer_complete", "1 if we hold the peer's first full set of records", row["complete"], site)
+        meaning = "buckets of records that its last digest had otherwise"
+        yield Gauge("peer_buckets_differing", meaning, row["buckets_differing"], site)
     if row["heard_s_ago"] is not None:
         yield Gauge("peer_heard_seconds_ago", "how long ago the peer said HELLO", row["heard_s_ago"], site)
         yield Gauge("peer_announcing", "1 if the peer says it is announced", row["announcing"] == "announced", site)

@@ -17,7 +17,17 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 
 from ha.credentials import Credentials
+from ha.effects import (
+    AcknowledgeRecords,
+    AskForRecords,
+    AskForRepair,
+    SendDigest,
+    SendHello,
+    SendRecords,
+    ToPeers,
+)
 from ha.events import (
+    DigestReceived,
     Event,
     HelloReceived,
     PeerAsked,
@@ -25,8 +35,20 @@ from ha.events import (
     PeerUnreachable,
     RecordsAcknowledged,
     RecordsReceived,
+    RepairAsked,
 )
-from ha.frames import BadFrame, Frame, Hello, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
+from ha.frames import (
+    BadFrame,
+    Frame,
+    Hello,
+    Identify,
+    StateDigest,
+    StateRepairRequest,
+    StateSyncAck,
+    StateSyncReply,
+    StateSyncRequest,
+    Unknown,
+)
 from ha.pace import Complaints, Pace
 from ha.stream import Door, Refused, Stream
 from runtime import log
@@ -141,21 +163,29 @@ class PeerLink:
             if stream.serial in proof.revoked:
                 self._cut(site, stream, "revoked", "its certificate is revoked")
 
+    def perform(self, effect: ToPeers) -> None:
+        """Tell peers what the home agent wants them to know."""
+        match effect:
+            case SendHello(frame):
+                self.hello(frame)
+            case SendRecords(site, frame) | SendDigest(site, frame):
+                self.tell(site, frame)
+            case AskForRecords(site, incarnation, since):
+                self.answer(site, StateSyncRequest(incarnation, since))
+            case AskForRepair(site, frame) | AcknowledgeRecords(site, frame):
+                self.answer(site, frame)
+
     def hello(self, frame: Hello) -> None:
         """Send a HELLO to every peer that can be reached now."""
         for site in self._peers:
             self._send(site, self._dialed.get((site, "hello")), frame)
 
-    def records(self, site: str, frame: StateSyncReply) -> None:
-        """Send our changes to one peer."""
+    def tell(self, site: str, frame: StateSyncReply | StateDigest) -> None:
+        """Send our changes to one peer, or what we hold."""
         self._send(site, self._dialed.get((site, "changes")), frame)
 
-    def ask(self, site: str, incarnation: int, since: int) -> None:
-        """Tell a peer that opened its stream to us where to resume."""
-        self._send(site, self._accepted.get((site, "changes")), StateSyncRequest(incarnation, since))
-
-    def acknowledge(self, site: str, frame: StateSyncAck) -> None:
-        """Tell a peer that its change is merged and installed here."""
+    def answer(self, site: str, frame: StateSyncRequest | StateSyncAck | StateRepairRequest) -> None:
+        """On a peer's own stream: where it is to resume, what is installed here, what differs."""
         self._send(site, self._accepted.get((site, "changes")), frame)
 
     def connected(self) -> dict[str, bool]:
@@ -252,6 +282,10 @@ class PeerLink:
                         self._feed(PeerAsked(site, known, since))
                     case StateSyncAck() if carries == "changes":
                         self._feed(RecordsAcknowledged(site, frame))
+                    case StateRepairRequest() if carries == "changes":
+                        self._feed(RepairAsked(site, frame))
+                    case Unknown(kind):
+                        self._counters.add("frames_skipped", kind[:32])
                     case _:
                         raise BadFrame(f"unexpected {type(frame).__name__}")
         except (OSError, EOFError, BadFrame) as error:
@@ -327,6 +361,10 @@ class PeerLink:
                         self._feed(HelloReceived(site, frame))
                     case StateSyncReply() if carries == "changes":
                         self._feed(RecordsReceived(site, identify.incarnation, frame))
+                    case StateDigest() if carries == "changes":
+                        self._feed(DigestReceived(site, frame))
+                    case Unknown(kind):
+                        self._counters.add("frames_skipped", kind[:32])
                     case _:
                         raise BadFrame(f"unexpected {type(frame).__name__}")
         finally:

@@ -61,7 +61,8 @@ SERVE = Wish(Mode.SERVE, 0.0)
 class PeerSeen:
     """What a peer's last HELLO said, and when (monotonic seconds).
 
-    `clock_ahead_s`: its clock minus ours; `load`: the share of its capacity in use.
+    `clock_ahead_s`: its clock minus ours; `load`: the share of its capacity in use; `direct`: it said so to us, and not
+    by way of a reflector.
     """
 
     heard_at: float
@@ -70,6 +71,7 @@ class PeerSeen:
     clock_ahead_s: float = 0.0
     load: float = 0.0
     prepending: bool = False
+    direct: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,9 @@ class Facts:
     `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start;
     `self_test`: why it failed, empty if it passed, None before its first round; `wish`: the operator's; `drained`: it
     was decided that its drain is over; `synced`: the first synchronisation is done or was given up; `cold`: it was
-    given up and nothing was on disk; `peers`: every configured peer -> what was heard, or None; `load`: the share of
-    this site's capacity in use, `prepending`: what was decided about it last.
+    given up and nothing was on disk; `behind`: it was given up though a peer lived that had more to tell, and it still
+    has; `peers`: every configured peer -> what was heard, or None; `load`: the share of this site's capacity in use,
+    `prepending`: what was decided about it last.
     """
 
     site: str
@@ -91,6 +94,7 @@ class Facts:
     self_test: str | None
     synced: bool
     cold: bool
+    behind: bool
     wish: Wish
     drained: bool
     peers: Mapping[str, PeerSeen | None]
@@ -148,6 +152,17 @@ def hears_majority(facts: Facts, now: float) -> bool:
     return 2 * heard > 1 + len(facts.peers)
 
 
+def forwarding(peers: Mapping[str, PeerSeen | None], now: float) -> frozenset[str]:
+    """The sites whose last word is fresh and says that they forward."""
+    return frozenset(site for site, seen in peers.items() if seen and seen.serving and _alive(seen, now, FRESH_S))
+
+
+def clock_is_confirmed(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
+    """True if this site's clock is the time of most of the peers that are heard, and of one at least if it has any."""
+    ahead = [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    return sum(abs(one) <= CLOCK_OFF_S for one in ahead) * 2 > len(ahead) if ahead else not peers
+
+
 def _hard_reasons(facts: Facts) -> tuple[str, ...]:
     reasons = []
     if facts.looked and not facts.data_plane_intact:
@@ -165,6 +180,8 @@ def _soft_reasons(facts: Facts, now: float) -> tuple[str, ...]:
         reasons.append(str(facts.wish))
     if facts.cold:
         reasons.append("cold start: no peer and no snapshot to learn bindings from")
+    if facts.behind:
+        reasons.append("a peer that lives has not told all it knows yet")
     if facts.peers and not hears_majority(facts, now):
         reasons.append("isolated: no majority of the sites is heard")
     if _clock_is_off(facts, now):

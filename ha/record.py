@@ -8,6 +8,7 @@ result:
     floor: version                                            cells at or below it are dead
     sequence, prefixes: (version, value)                      the higher version wins, never the larger value
     message_id: timestamp                                     the largest; it only grows
+    more: name -> (version, octets)                           what a later release says: kept and passed on, not read
 
 `version` is the MR's own order: the Mesg-ID timestamp (RFC 4285 6) of the Binding Update that wrote the value,
 whichever site heard it; ties are broken by the site's name. A plain binding (no BID option) is the cell of BID 0. A
@@ -17,7 +18,7 @@ no tombstone. What is live is derived by `live`, never stored. Values only; no c
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Generic, NamedTuple, TypeVar
 
 from mip6.quick import quick
@@ -85,6 +86,7 @@ class Record:
     network: Register[Network]
     message_id: int
     kept_until: float
+    more: Mapping[str, Register[bytes]] = field(default_factory=dict)
 
     def live(self, now: float) -> dict[int, Binding]:
         """The bindings in force at `now`: the plain one or those with a BID, whichever kind was written later."""
@@ -132,6 +134,7 @@ def merge(ours: Record, theirs: Record) -> Record:
         network=max(ours.network, theirs.network, key=_register_version),
         message_id=max(ours.message_id, theirs.message_id),
         kept_until=max(ours.kept_until, theirs.kept_until),
+        more=_more(ours.more, theirs.more),
     )
 
 
@@ -147,6 +150,7 @@ def same(ours: Record, theirs: Record) -> bool:
             (other := theirs.cells[bid]).version == cell.version and other.verified == cell.verified
             for bid, cell in ours.cells.items()
         )
+        and ours.more == theirs.more
     )
 
 
@@ -158,6 +162,17 @@ def _winner(ours: Binding | None, theirs: Binding | None) -> Binding:
     if theirs.version == ours.version:
         return theirs if theirs.verified else ours  # one site saw the proof
     return theirs if theirs.version > ours.version else ours
+
+
+def _more(ours: Mapping[str, Register[bytes]], theirs: Mapping[str, Register[bytes]]) -> Mapping[str, Register[bytes]]:
+    if not theirs or ours == theirs:
+        return ours
+    newer = {name: one for name, one in theirs.items() if name not in ours or _is_newer(one, ours[name])}
+    return {**ours, **newer}
+
+
+def _is_newer(register: Register[bytes], than: Register[bytes]) -> bool:
+    return (register.version, register.value) > (than.version, than.value)
 
 
 def _register_version(register: Register[Value]) -> Version:

@@ -10,20 +10,20 @@ from ha.customer_table import EMPTY, CustomerTable
 from ha.effects import Effect
 from ha.home_agent import HomeAgent
 from ha.journal import JournalRefused, Made, Recovered
-from ha.site import Policy
+from ha.site import Policy, Topology
 from runtime.counters import Counters
 
 
 class Player:
     """A home agent made as a journal says.
 
-    Args: the rules and peers of the site, the customer table, seconds as `HomeAgent` has them.
+    Args: the rules of the site and how it reaches the others, the customer table, seconds as `HomeAgent` has them.
     """
 
     def __init__(
-        self, policy: Policy, sites: Sequence[str], table: CustomerTable, mrai_s: float, orphan_hold_s: float
+        self, policy: Policy, topology: Topology, table: CustomerTable, mrai_s: float, orphan_hold_s: float
     ) -> None:
-        self._policy, self._sites, self._table = policy, sites, table
+        self._policy, self._topology, self._table = policy, topology, table
         self._mrai_s, self._orphan_hold_s = mrai_s, orphan_hold_s
         self.agent: HomeAgent | None = None
 
@@ -44,7 +44,7 @@ class Player:
     def _made(self, made: Made) -> HomeAgent:
         return HomeAgent(
             policy=self._policy,
-            sites=self._sites,
+            topology=self._topology,
             table=EMPTY,
             incarnation=made.incarnation,
             now=made.now,

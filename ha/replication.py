@@ -1,197 +1,213 @@
-"""Which peer knows what: change indexes, resuming, and acknowledgements that wait for another site. Pure.
+"""Which peer knows what: change indexes, resuming, passing on, and repair. Pure.
 
 Theory of operation. Each site numbers its own changes (index 1, 2, ... of this start of the daemon, its incarnation).
 A peer that connects is asked nothing: it says what it has merged last of us (incarnation, index), and we send every
-record that changed since, or all records if it knows another incarnation; a slice at a time, because the lease must
-be renewed meanwhile. State is sent, not operations: a record that changed five times goes out once. Records travel in
+record that changed since, or all records if it knows another incarnation; a slice at a time, because the lease must be
+renewed meanwhile. State is sent, not operations: a record that changed five times goes out once. Records travel in
 order on one stream per direction, new changes between the slices; so once the last slice is there, the last index
-merged is a complete resume point. A Binding Acknowledgement with `acknowledge = "any"` waits here until one other
-site has merged and installed the change, or the timeout.
+merged is a complete resume point.
+
+In a full mesh each site tells what itself heard, and nobody passes on what a peer said. In a star it tells reflectors
+only, as clients do in IBGP (RFC 4456): a reflector sends on, as a change of its own, whatever of a peer's change was
+new to it, and passes back who has it (`ha/awaiting.py`). What comes twice or in a circle is not new and ends there.
+
+All this is quick and may fail: a site dies after it told one peer, a frame was quarantined, a reflector dies. So every
+few seconds each site sends what it holds, as sums (`ha/digest.py`), to each peer; who finds another sum asks for what
+differs. This finds every difference, whatever made it.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AnySet
 from dataclasses import dataclass, replace
 
-from ha import frames
-from ha.effects import (
-    AskForRecords,
-    Effect,
-    SendBindingAck,
-    SendRecords,
-)
-from ha.frames import StateSyncReply
+from ha import digest, frames
+from ha.awaiting import Awaiting, Origin
+from ha.cache import BindingCache
+from ha.digest import Digests
+from ha.effects import AskForRecords, AskForRepair, Effect, SendBindingAck, SendDigest, SendRecords
+from ha.frames import StateDigest, StateRepairRequest, StateSyncAck, StateSyncReply
 from ha.record import Record
+from ha.site import Topology
 from ha.undo import Undo
 from runtime.counters import Counters
 
-SYNC_TIMEOUT_MIN_S = 0.05
-SYNC_TIMEOUT_RTTS = 3
-AWAITED_MAX_S = 5.0  # after this an unanswered change no longer tells us a round trip time
+DIGEST_EVERY_S = 2.0
+SETTLED_A_TICK = 1000  # digests made up for at a time: some 10 ms
+BUCKETS_A_ROUND = 64  # asked for at a time: with 100,000 records that differ everywhere some 1,600 of them
 SLICE_EVERY_S = 0.01  # so often a peer that catches up is sent a frame: 20,000 records a second, a fifth of our time
-RTT_SHARE = 0.125  # weight of a new sample, as in RFC 6298 2
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
     """What we know of one peer.
 
-    `reachable`: it takes our changes; `acknowledged`: our last index it installed; `incarnation`, `merged`: resume
-    point of *its* changes; `behind`: we lack some of them from before it; `complete`: we hold its first full set;
-    `rtt_s`: from sending a change to its installation there.
+    `reflects`: it passes on to others what we send; `reachable`: it takes our changes; `acknowledged`: our last index
+    it installed; `incarnation`, `merged`: resume point of *its* changes; `asked`: it has not yet sent all that it was
+    asked for; `complete`: we hold its first full set; `differing`: buckets that its last digest had otherwise.
     """
 
     site: str
+    reflects: bool = False
     reachable: bool = False
     acknowledged: int = 0
     incarnation: int = 0
     merged: int = 0
-    behind: bool = True
+    asked: bool = False
     complete: bool = False
-    rtt_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Awaited:
-    """A change on its way to the peers, and the answer that waits for it (None: already given)."""
-
-    sent_at: float
-    answer: SendBindingAck | None
-    deadline: float
-    missing: frozenset[str]
+    differing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class CatchingUp:
-    """What a peer asked for: the home addresses of the records, `sent` of them so far, more of them at `next_at`."""
+    """Records that a peer lacks: their home addresses, `sent` of them so far, more of them at `next_at`.
+
+    `resumes`: they end what it asked for when it connected; else they are a repair.
+    """
 
     homes: Sequence[bytes]
     sent: int
     next_at: float
+    resumes: bool
 
 
 class Replication:
-    """Our side of the exchange with all peers. Every change of state goes through the `Undo` of the event."""
+    """Our side of the exchange with all peers. Every change of state goes through the `Undo` of the event.
+
+    Args:
+        topology: with whom we have streams. acknowledge: see `Awaiting`.
+        slice_records: so many at a time to one that catches up.
+        incarnation: of this start. cache: the records; only read.
+    """
 
     def __init__(
-        self, sites: Iterable[str], acknowledge: str, slice_records: int, incarnation: int, counters: Counters
+        self,
+        topology: Topology,
+        *,
+        acknowledge: str,
+        slice_records: int,
+        incarnation: int,
+        cache: BindingCache,
+        counters: Counters,
     ) -> None:
-        self.peers: dict[str, Peer] = {site: Peer(site) for site in sites}
+        self.peers = {site: Peer(site, reflects=site in topology.reflectors) for site in topology.peers}
         self.incarnation = incarnation
-        self._acknowledge, self._slice_records = acknowledge, slice_records
-        self._counters = counters
+        self.awaiting = Awaiting(acknowledge, counters)
+        self._reflects, self._slice_records = topology.reflects, slice_records
+        self._cache, self._counters = cache, counters
         self._index = 0
         self._changed_at: dict[bytes, int] = {}
-        self._awaited: dict[int, Awaited] = {}
         self._catching_up: dict[str, CatchingUp] = {}
         self._owed: dict[tuple[str, int], int] = {}  # peer, its index -> how many of its records the kernel has not yet
+        self._digests = Digests()
+        self._digest_at = 0.0
+
+    # --- peers come and go ------------------------------------------------------------------------------------------
 
     def identified(self, site: str, incarnation: int, undo: Undo) -> list[Effect]:
         """A peer opened its stream to us: tell it where to resume."""
         peer = self.peers[site]
         if peer.incarnation != incarnation:
             peer = replace(peer, incarnation=incarnation, merged=0)
-        undo.put(self.peers, site, replace(peer, behind=True))
+        undo.put(self.peers, site, replace(peer, asked=True))
         known = peer.incarnation if peer.merged else 0
         return [AskForRecords(site, known, peer.merged)]
 
-    def asked(
-        self, site: str, incarnation: int, since: int, records: Mapping[bytes, Record], now: float, undo: Undo
-    ) -> list[Effect]:
+    def asked(self, site: str, incarnation: int, since: int, now: float, undo: Undo) -> list[Effect]:
         """A peer takes our changes from `since` on: it counts as reachable, and is sent what it lacks by and by."""
         undo.put(self.peers, site, replace(self.peers[site], reachable=True))
         if incarnation == self.incarnation and since <= self._index:
             homes = [home for home, index in self._changed_at.items() if index > since]
         else:
-            homes = list(records)
-        undo.put(self._catching_up, site, CatchingUp(homes, 0, now))
-        return [self._slice(site, records, now, undo)]
+            homes = list(self._cache.records)
+        undo.put(self._catching_up, site, CatchingUp(homes, 0, now, resumes=True))
+        return [self._slice(site, now, undo)]
 
-    def _slice(self, site: str, records: Mapping[bytes, Record], now: float, undo: Undo) -> Effect:
+    def unreachable(self, site: str, undo: Undo) -> list[Effect]:
+        """A peer takes no changes any more."""
+        undo.put(self.peers, site, replace(self.peers[site], reachable=False))
+        undo.drop(self._catching_up, site)
+        return self.awaiting.unreachable(site, undo)
+
+    def _slice(self, site: str, now: float, undo: Undo) -> Effect:
         """The next records for a peer that catches up. What changed since it asked was sent at once, or is in here."""
         catching_up = self._catching_up[site]
         end = catching_up.sent + self._slice_records
-        chosen = (records[home] for home in catching_up.homes[catching_up.sent : end] if home in records)
-        wire = tuple(frames.to_wire(record, now) for record in chosen)
-        if end < len(catching_up.homes):
-            undo.put(self._catching_up, site, CatchingUp(catching_up.homes, end, now + SLICE_EVERY_S))
-            return SendRecords(site, StateSyncReply(0, wire, False))
-        undo.drop(self._catching_up, site)
-        return SendRecords(site, StateSyncReply(self._index, wire, True))
-
-    def unreachable(self, site: str, undo: Undo) -> list[Effect]:
-        """A peer takes no changes any more; answers wait for the others, or for nobody."""
-        undo.put(self.peers, site, replace(self.peers[site], reachable=False))
-        undo.drop(self._catching_up, site)
-        answers: list[Effect] = []
-        for index, awaited in list(self._awaited.items()):
-            missing = awaited.missing - {site}
-            undo.put(self._awaited, index, replace(awaited, missing=missing))
-            if not missing:
-                answers += self._give_up(index, undo)
-        return answers
-
-    def changed(self, record: Record, answer: SendBindingAck | None, now: float, undo: Undo) -> list[Effect]:
-        """Our own record changed and is installed: send it, and answer now or when the peers have it too."""
-        index = self._index + 1
-        undo.assign(self, "_index", index)
-        undo.put(self._changed_at, record.home_address, index)
-        sites = frozenset(site for site, peer in self.peers.items() if peer.reachable)
-        effects: list[Effect] = []
-        if sites:
-            frame = StateSyncReply(index, (frames.to_wire(record, now),), False)
-            effects += [SendRecords(site, frame) for site in sites]
-        if answer is not None and (self._acknowledge == "local" or not sites):
-            if self._acknowledge != "local":
-                self._counters.add("acknowledged_degraded", "no_peer")
-            effects.append(answer)
-            answer = None
-        if sites:
-            undo.put(self._awaited, index, Awaited(now, answer, now + self.sync_timeout_s(), sites))
-        return effects
-
-    def acknowledged(self, site: str, index: int, now: float, undo: Undo) -> list[Effect]:
-        """A peer merged and installed our change `index`."""
-        peer = self.peers[site]
-        awaited = self._awaited.get(index)
-        if awaited is None:
-            undo.put(self.peers, site, replace(peer, acknowledged=max(peer.acknowledged, index)))
-            return []
-        sample = now - awaited.sent_at
-        rtt_s = sample if peer.rtt_s is None else peer.rtt_s + RTT_SHARE * (sample - peer.rtt_s)
-        undo.put(self.peers, site, replace(peer, acknowledged=max(peer.acknowledged, index), rtt_s=rtt_s))
-        missing = awaited.missing - {site}
-        enough = not missing if self._acknowledge == "all" else True
-        answer = awaited.answer if enough else None
-        if missing:
-            undo.put(self._awaited, index, replace(awaited, missing=missing, answer=None if enough else awaited.answer))
+        is_last = end >= len(catching_up.homes)
+        records = self._told(catching_up.homes[catching_up.sent : end])
+        if is_last:
+            undo.drop(self._catching_up, site)
         else:
-            undo.drop(self._awaited, index)
-        return [answer] if answer is not None else []
+            undo.put(self._catching_up, site, replace(catching_up, sent=end, next_at=now + SLICE_EVERY_S))
+        resumed = is_last and catching_up.resumes
+        return SendRecords(site, _reply(self._index if resumed else 0, records, resumed, now))
 
-    def time_reached(self, records: Mapping[bytes, Record], now: float, undo: Undo) -> list[Effect]:
-        """Send the slices that are due, answer what has waited long enough, forget what nobody will acknowledge."""
-        due = [site for site, catching_up in self._catching_up.items() if catching_up.next_at <= now]
-        effects = [self._slice(site, records, now, undo) for site in due]
-        for index, awaited in list(self._awaited.items()):
-            if now >= awaited.sent_at + AWAITED_MAX_S:
-                undo.drop(self._awaited, index)
-            elif awaited.answer is not None and now >= awaited.deadline:
-                self._counters.add("acknowledged_degraded", "timeout")
-                undo.put(self._awaited, index, replace(awaited, answer=None))
-                effects.append(awaited.answer)
+    def _told(self, homes: Iterable[bytes]) -> list[Record]:
+        return [record for home in homes if (record := self._cache.committed(home)) is not None]
+
+    # --- our changes ------------------------------------------------------------------------------------------------
+
+    def changed(
+        self, record: Record, answer: SendBindingAck | None, serving: AnySet[str], now: float, undo: Undo
+    ) -> list[Effect]:
+        """Our own record changed and is installed: send it, and answer now or when others have it too.
+
+        `serving`: the sites that are heard and forward.
+        """
+        effects = self._send([record], None, now, undo)
+        expected = self._expected(serving)
+        return effects + self.awaiting.sent(self._index, answer, expected, serving, now, undo)
+
+    def pass_on(self, records: Sequence[Record], site: str, index: int, now: float, undo: Undo) -> list[Effect]:
+        """These records are new to us since a peer's change `index` (0: it caught up): send them to the others."""
+        if not records or not self._reflects:
+            return []
+        if not index and any(peer.incarnation and not peer.complete for peer in self.peers.values()):
+            return []  # we start: everybody sends us all, and what really differs is found by its digest
+        effects = self._send(records, site, now, undo)
+        if index and effects:
+            self.awaiting.passed_on(self._index, Origin(site, index, now), undo)
         return effects
+
+    def _send(self, records: Sequence[Record], but: str | None, now: float, undo: Undo) -> list[Effect]:
+        undo.assign(self, "_index", self._index + 1)
+        for record in records:
+            undo.put(self._changed_at, record.home_address, self._index)
+        sites = [site for site, peer in self.peers.items() if peer.reachable and site != but]
+        if not sites:
+            return []
+        frame = _reply(self._index, records, False, now)
+        return [SendRecords(site, frame) for site in sites]
+
+    def _expected(self, serving: AnySet[str]) -> set[str]:
+        """Who may acknowledge: the peers that we reach, and behind reflectors whoever is heard."""
+        reached = {site for site, peer in self.peers.items() if peer.reachable}
+        if any(self.peers[site].reflects for site in reached):
+            reached |= serving - self.peers.keys()
+        return reached
+
+    def acknowledged(self, site: str, ack: StateSyncAck, now: float, undo: Undo) -> list[Effect]:
+        """A peer, or a site that it names, merged and installed our change."""
+        if not ack.site or ack.site == site:
+            peer = self.peers[site]
+            undo.put(self.peers, site, replace(peer, acknowledged=max(peer.acknowledged, ack.index)))
+        return self.awaiting.acknowledged(ack.index, ack.site or site, ack.serves, now, undo)
+
+    def forget(self, home_address: bytes, undo: Undo) -> None:
+        """A record is gone; nobody needs its change any more."""
+        undo.drop(self._changed_at, home_address)
+
+    # --- their changes ----------------------------------------------------------------------------------------------
 
     def merged(self, site: str, incarnation: int, frame: StateSyncReply, undo: Undo) -> None:
-        """A peer's frame is merged here: move its resume point, unless something from before is still to come."""
+        """A peer's frame is merged here: move its resume point, if nothing that it was asked for is still to come."""
         peer = self.peers[site]
         if peer.incarnation != incarnation:
-            peer = replace(peer, incarnation=incarnation, merged=0, behind=True)
-        if frame.complete:
-            peer = replace(peer, behind=False, complete=True)
-        if not peer.behind:
-            peer = replace(peer, merged=max(peer.merged, frame.index))
-        undo.put(self.peers, site, peer)
+            peer = replace(peer, incarnation=incarnation, merged=0)
+        asked = peer.asked and not frame.complete
+        merged = peer.merged if asked else max(peer.merged, frame.index)
+        complete = peer.complete or frame.complete
+        undo.put(self.peers, site, replace(peer, merged=merged, complete=complete, asked=asked))
 
     def owe(self, site: str, index: int, records: int, undo: Undo) -> None:
         """So many records of a peer's frame wait for the kernel; when all are in, its index is acknowledged."""
@@ -210,28 +226,58 @@ class Replication:
         """The kernel refused one of them: this index is not acknowledged."""
         undo.drop(self._owed, (site, index))
 
-    def forget(self, home_address: bytes, undo: Undo) -> None:
-        """A record is gone; nobody needs its change any more."""
-        undo.drop(self._changed_at, home_address)
+    # --- repair -----------------------------------------------------------------------------------------------------
 
-    def sync_timeout_s(self) -> float:
-        """How long an answer waits for a peer: 3 round trips to the quickest peer, at least 50 ms."""
-        known = [peer.rtt_s for peer in self.peers.values() if peer.reachable and peer.rtt_s is not None]
-        return max(SYNC_TIMEOUT_MIN_S, SYNC_TIMEOUT_RTTS * min(known, default=0.0))
+    def compare(self, now: float, undo: Undo) -> list[Effect]:
+        """Every tick: keep the digests up, and send them when it is time to peers that are not catching up."""
+        settled = self._settle(undo)
+        if now < self._digest_at or not settled:
+            return []
+        undo.assign(self, "_digest_at", now + DIGEST_EVERY_S)
+        sites = [site for site, peer in self.peers.items() if peer.reachable and site not in self._catching_up]
+        if not sites:
+            return []
+        frame = StateDigest(digest.KIND, self._digests.sums())
+        return [SendDigest(site, frame) for site in sites]
+
+    def compared(self, site: str, theirs: StateDigest, undo: Undo) -> list[Effect]:
+        """A peer's digest came: ask for what differs, so many buckets at a time."""
+        peer = self.peers[site]
+        if peer.asked or theirs.kind != digest.KIND or not self._settle(undo):
+            return []
+        differing = self._digests.differing(theirs.sums)
+        undo.put(self.peers, site, replace(peer, differing=len(differing)))
+        if not differing:
+            return []
+        self._counters.add("digest_buckets_differed", amount=len(differing))
+        return [AskForRepair(site, StateRepairRequest(self._digests.held(differing[:BUCKETS_A_ROUND])))]
+
+    def repair(self, site: str, asked: StateRepairRequest, now: float, undo: Undo) -> list[Effect]:
+        """A peer shows what it holds of some buckets: send it what we hold otherwise, by and by."""
+        if site in self._catching_up or not self.peers[site].reachable:
+            return []  # it is sent all that anyway
+        homes = self._digests.others(asked.buckets)
+        if not homes:
+            return []
+        self._counters.add("records_repaired", amount=len(homes))
+        undo.put(self._catching_up, site, CatchingUp(homes, 0, now, resumes=False))
+        return [self._slice(site, now, undo)]
+
+    def _settle(self, undo: Undo) -> bool:
+        return self._digests.settle(self._cache.touched, self._cache.records, SETTLED_A_TICK, undo)
+
+    # --- time -------------------------------------------------------------------------------------------------------
+
+    def time_reached(self, now: float, undo: Undo) -> list[Effect]:
+        """Send the slices that are due, and the answers that waited long enough."""
+        due = [site for site, catching_up in self._catching_up.items() if catching_up.next_at <= now]
+        return [self._slice(site, now, undo) for site in due] + self.awaiting.time_reached(now, undo)
 
     def next_deadline(self) -> float:
-        """When the next slice is due, or the oldest waiting answer has waited long enough.
-
-        Timeouts hardly differ, so the oldest is the next.
-        """
-        oldest = next((a.deadline for a in self._awaited.values() if a.answer is not None), math.inf)
+        """When the next slice or answer is due."""
         slice_at = min((one.next_at for one in self._catching_up.values()), default=math.inf)
-        return min(oldest, slice_at)
+        return min(slice_at, self.awaiting.next_deadline())
 
-    def _give_up(self, index: int, undo: Undo) -> list[Effect]:
-        awaited = self._awaited[index]
-        undo.drop(self._awaited, index)
-        if awaited.answer is None:
-            return []
-        self._counters.add("acknowledged_degraded", "peer_lost")
-        return [awaited.answer]
+
+def _reply(index: int, records: Iterable[Record], complete: bool, now: float) -> StateSyncReply:
+    return StateSyncReply(index, tuple(frames.to_wire(record, now) for record in records), complete)

@@ -53,7 +53,7 @@ def revoke(
     state.counters.add("revocations")
     state.cache.put(changed, state.undo)
     entry = state.entry(changed, now)
-    effects: list[Effect] = state.replication.changed(changed, None, now, state.undo)
+    effects: list[Effect] = state.changed(changed, None, now)
     if entry != state.cache.wants(home_address):
         effects.append(state.cache.begin(home_address, entry, None, (), state.undo))
     told = Revocation(

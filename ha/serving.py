@@ -5,12 +5,13 @@ Owns the facts behind `readiness.decide` and the transition log; `HomeAgent` own
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ha import readiness
 from ha.effects import Effect, Note, RenewLease
-from ha.frames import Hello
+from ha.frames import Heard, Hello
 from ha.replication import Peer
+from ha.site import Topology
 from ha.undo import Undo
 from mip6 import ntp
 
@@ -34,13 +35,15 @@ class Transition:
 class Serving:
     """Facts, decision and lease of one site. Times are monotonic seconds.
 
-    `cold_s` bounds how long a cold start is doubted.
+    `cold_s` bounds how long a cold start is doubted. `forwarding`: the other sites that are heard and forward.
     """
 
     def __init__(
-        self, site: str, sites: Iterable[str], now: float, mrai_s: float, orphan_hold_s: float, cold_s: float
+        self, site: str, topology: Topology, now: float, mrai_s: float, orphan_hold_s: float, cold_s: float
     ) -> None:
         self.site = site
+        self.forwarding: frozenset[str] = frozenset()
+        self._topology = topology
         self.decision = readiness.Decision(readiness.WITHDRAW, "INIT", ("starting",), readiness.LINGER_MIN_S)
         self.decided_at = now
         self.lease_state = "unreachable"
@@ -48,7 +51,7 @@ class Serving:
         self._answered_at = -math.inf
         self.reconciled = False
         self.recovered = False
-        self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(sites)
+        self.seen: dict[str, readiness.PeerSeen | None] = dict.fromkeys(topology.sites)
         self.wish = readiness.SERVE
         self.self_test: str | None = None
         self.load = 0.0
@@ -57,6 +60,7 @@ class Serving:
         self._intact = True
         self._started_at = now
         self._able_since: float | None = None
+        self._given_up: frozenset[str] | None = None  # whom we waited for in vain; None: not decided yet
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -64,6 +68,44 @@ class Serving:
         ahead_s = ntp.difference_s(hello.clock, clock)
         seen = readiness.PeerSeen(now, hello.announcing, hello.serving, ahead_s, hello.load, hello.prepending)
         undo.put(self.seen, site, seen)
+        for one in hello.others:
+            known = self.seen.get(one.site)
+            heard_at = now - max(0.0, one.age_s)
+            if one.site in self.seen and (known is None or known.heard_at < heard_at):
+                by_way = readiness.PeerSeen(
+                    heard_at,
+                    one.announcing,
+                    one.serving,
+                    ahead_s + one.clock_ahead_s,
+                    one.load,
+                    one.prepending,
+                    direct=False,
+                )
+                undo.put(self.seen, one.site, by_way)
+
+    def heard(self, now: float) -> tuple[Heard, ...]:
+        """What a reflector tells its peers of each other; only what it heard itself, or news would go in circles."""
+        if not self._topology.reflects:
+            return ()
+        return tuple(
+            Heard(
+                site,
+                round(now - seen.heard_at, 3),
+                round(seen.clock_ahead_s, 4),
+                seen.announcing,
+                seen.serving,
+                seen.load,
+                seen.prepending,
+            )
+            for site, seen in self.seen.items()
+            if seen is not None and seen.direct and now - seen.heard_at < readiness.PEER_LOST_S
+        )
+
+    def clock_set(self, by_s: float, undo: Undo) -> None:
+        """Our clock was set: what the peers said of theirs is as much less ahead."""
+        for site, seen in self.seen.items():
+            if seen is not None:
+                undo.put(self.seen, site, replace(seen, clock_ahead_s=seen.clock_ahead_s - by_s))
 
     def lease_answered(self, state: str, sessions_up: int, now: float, undo: Undo) -> None:
         """What the bridge really announces, and to how many neighbours."""
@@ -94,7 +136,11 @@ class Serving:
         """Decide anew; a note if the wish or its reasons changed."""
         if self.reconciled and self._able_since is None:
             undo.assign(self, "_able_since", now)
-        decision = readiness.decide(self._facts(list(peers), now), now)
+        undo.assign(self, "forwarding", readiness.forwarding(self.seen, now))
+        peers = list(peers)
+        if self._given_up is None and self.synced(peers, now):
+            undo.assign(self, "_given_up", self._owing(peers, now))
+        decision = readiness.decide(self._facts(peers, now), now)
         before = self.decision
         undo.assign(self, "decision", decision)
         if _said(decision) == _said(before):
@@ -134,19 +180,25 @@ class Serving:
         return self.lease_state if self.sessions_up and now - self._answered_at < ANSWERED_S else "unheard"
 
     def synced(self, peers: Iterable[Peer], now: float) -> bool:
-        """The first synchronisation with every peer is done, or was given up.
+        """The first synchronisation with every peer is done, or to be given up. Asked until it is so for once: a peer
+        that comes back later has more to tell, and we serve meanwhile.
 
         The time counts from when we were able to hear them: reading a large table and comparing it with the kernel
-        takes longer than any peer is waited for.
+        takes longer than any peer is waited for. A peer of which we have all may not have said HELLO yet: until then
+        we would count as isolated.
         """
         if self._able_since is None:
             return False
         waited_s = now - self._able_since
-        missing = [self.seen[peer.site] for peer in peers if not peer.complete]
         if waited_s <= SYNC_GRACE_S:
-            return not missing
-        alive = any(seen is not None and now - seen.heard_at < readiness.PEER_LOST_S for seen in missing)
-        return not alive or waited_s > SYNC_MAX_S
+            return all(peer.complete and self.seen[peer.site] is not None for peer in peers)
+        return waited_s > SYNC_MAX_S or not self._owing(peers, now)
+
+    def _owing(self, peers: Iterable[Peer], now: float) -> frozenset[str]:
+        """The peers that live and of which we have not all yet."""
+        seen = {peer.site: self.seen[peer.site] for peer in peers if not peer.complete}
+        alive = {site for site, one in seen.items() if one and now - one.heard_at < readiness.PEER_LOST_S}
+        return frozenset(alive)
 
     def _facts(self, peers: list[Peer], now: float) -> readiness.Facts:
         young_s = now - self._started_at
@@ -158,8 +210,9 @@ class Serving:
             egress_present=self._egress_present,
             data_plane_intact=self._intact,
             self_test=self.self_test,
-            synced=self.synced(peers, now),
+            synced=self._given_up is not None,
             cold=cold and young_s < self._cold_s,
+            behind=bool(self._given_up and self._given_up & self._owing(peers, now)),
             wish=self.wish,
             drained=self.wish.mode is readiness.Mode.DRAIN and self.decision.wanted == readiness.WITHDRAW,
             peers=self.seen,

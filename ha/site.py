@@ -35,6 +35,26 @@ _for_ever = lru_cache(64)(HomePrefix)  # asked for every Binding Update; a site 
 
 
 @dataclass(frozen=True, slots=True)
+class Topology:
+    """How this site reaches the others of its set.
+
+    `peers`: those it has streams with; `reflectors`: those of them that pass on what it says, as route reflectors do
+    (RFC 4456); `beyond`: those that it hears by way of reflectors only; `reflects`: it is a reflector itself. A full
+    mesh is peers alone.
+    """
+
+    peers: tuple[str, ...] = ()
+    reflectors: frozenset[str] = frozenset()
+    beyond: tuple[str, ...] = ()
+    reflects: bool = False
+
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """All other sites."""
+        return (*self.peers, *self.beyond)
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The rules of this site, from its configuration.
 

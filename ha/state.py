@@ -7,9 +7,10 @@ through `undo`.
 from dataclasses import dataclass, field
 
 from dataplane.entry import ForwardingEntry
-from ha import forwarding
+from ha import forwarding, readiness
 from ha.cache import BindingCache
 from ha.customer_table import CustomerTable
+from ha.effects import Effect, SendBindingAck
 from ha.limits import RouterLimits
 from ha.record import Record
 from ha.replication import Replication
@@ -32,13 +33,13 @@ class State:
 
     policy: Policy
     table: CustomerTable
+    cache: BindingCache
     replication: Replication
     serving: Serving
     strangers: Strangers
     counters: Counters
     clock_offset_s: float
     restarts: int
-    cache: BindingCache = field(default_factory=BindingCache)
     limits: RouterLimits = field(default_factory=RouterLimits)
     revocations: dict[bytes, Revocation] = field(default_factory=dict)
     undo: Undo = field(default_factory=Undo)
@@ -56,6 +57,27 @@ class State:
         if record is None:
             return None
         return forwarding.entry(record, self.table.customers.get(record.home_address), self.policy, now)
+
+    def changed(self, record: Record, answer: SendBindingAck | None, now: float) -> list[Effect]:
+        """A record of our own making is installed: tell the other sites; the answer leaves when its time has come."""
+        return self.replication.changed(record, answer, self.serving.forwarding, now, self.undo)
+
+    def believed(self, home_address: bytes, now: float) -> Record | None:
+        """What this site holds of a router, unless it was written by a clock that was ahead: this site's own, then.
+
+        It would stand above whatever the router says now, for as long as the clock was ahead, and no other site
+        believes it: the next word of the router, heard here or by another site, takes its place. But it may be the
+        clock now that is wrong, and behind: what others know too is not given up for that, so they are asked.
+        """
+        record = self.cache.records.get(home_address)
+        if record is None or self.believed_at(record) <= now:
+            return record
+        return None if readiness.clock_is_confirmed(self.serving.seen, now) else record
+
+    def believed_at(self, record: Record) -> float:
+        """From when on, in monotonic seconds, no clock need have been wrong for a record that is so new."""
+        newest = ntp.to_unix(record.newest().time) - self.clock_offset_s
+        return newest - self.policy.replay_window_s - self.policy.clock_skew_s
 
     def longest_s(self) -> float:
         """Nothing in a record may matter to any site for longer."""

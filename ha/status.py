@@ -54,7 +54,7 @@ def status_document(
             "history": [_transition(one, now) for one in serving.history],
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
             "credentials": dict(credentials),
-            "peers": [_peer(site, agent, connected, now) for site in sorted(connected)],
+            "peers": peers(agent, connected, now),
             **({"bindings": _bindings(agent, present, now)} if present is not None else {}),
         },
     )
@@ -85,17 +85,24 @@ def _different(agent: HomeAgent, present: Mapping[bytes, ForwardingEntry]) -> in
     return sum(agent.cache.installed.get(home) != present.get(home) for home in homes)
 
 
+def peers(agent: HomeAgent, connected: dict[str, bool], now: float) -> list[dict[str, Any]]:
+    """What is known of the other sites."""
+    return [_peer(site, agent, connected, now) for site in sorted(agent.serving.seen)]
+
+
 def _peer(site: str, agent: HomeAgent, connected: dict[str, bool], now: float) -> dict[str, Any]:
-    peer, seen = agent.replication.peers[site], agent.serving.seen[site]
+    peer, seen = agent.replication.peers.get(site), agent.serving.seen[site]
+    rtt_s = agent.replication.awaiting.rtt_s(site)
     return {
         "site": site,
-        "connected": connected[site],
+        "connected": connected.get(site),  # None: heard by way of a reflector
         "heard_s_ago": None if seen is None else round(now - seen.heard_at, 3),
         "announcing": None if seen is None else seen.announcing,
         "clock_ahead_s": None if seen is None else round(seen.clock_ahead_s, 3),
         "load": None if seen is None else round(seen.load, 3),
-        "complete": peer.complete,
-        "rtt_ms": None if peer.rtt_s is None else round(peer.rtt_s * 1000, 1),
+        "complete": None if peer is None else peer.complete,
+        "buckets_differing": None if peer is None else peer.differing,
+        "rtt_ms": None if rtt_s is None else round(rtt_s * 1000, 1),
     }
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ha import credentials, frames
 from ha.credentials import Credentials
-from ha.frames import BadFrame, Frame, Identify, StateSyncReply, StateSyncRequest
+from ha.frames import BadFrame, Frame, Identify, StateRepairRequest, StateSyncReply, StateSyncRequest, Unknown
 from ha.pace import Pace
 from runtime.counters import Counters
 
@@ -58,7 +58,7 @@ class Stream:
         """What the peer has not taken yet, beyond the kernel's buffers."""
         return self.writer.transport.get_write_buffer_size()
 
-    async def read(self, max_bytes: int = frames.MAX_FRAME_BYTES) -> Frame:
+    async def read(self, max_bytes: int = frames.MAX_FRAME_BYTES) -> Frame | Unknown:
         """The next frame, as soon as this peer may say more. Raises: BadFrame, EOFError, OSError."""
         if wait_s := self.pace.wait_s(time.monotonic()):
             self.counters.add("peers_slowed")
@@ -149,11 +149,13 @@ class Door:
         return identify
 
 
-def _units(frame: Frame) -> int:
+def _units(frame: Frame | Unknown) -> int:
     match frame:
         case StateSyncReply():
             return 1 + len(frame.records)
         case StateSyncRequest():
             return REQUEST_UNITS
+        case StateRepairRequest(buckets):
+            return 1 + sum(map(len, buckets.values()))  # so many records may be the answer
         case _:
             return 1

@@ -6,11 +6,10 @@ of the peers if the policy says so. What the kernel refused is taken back and re
 skips the data plane.
 """
 
-from ha import acknowledgement, forwarding, registration
+from ha import acknowledgement, exchange, forwarding, registration
 from ha.cache import LocalChange, Pending
-from ha.effects import AcknowledgeRecords, Effect, Note
+from ha.effects import Effect, Note
 from ha.events import BindingUpdateReceived, ForwardingRepaired, ForwardingReported
-from ha.frames import StateSyncAck
 from ha.limits import Cost
 from ha.prefix import address_text
 from ha.state import State
@@ -29,7 +28,7 @@ def received(state: State, event: BindingUpdateReceived, now: float) -> list[Eff
         source=event.source,
         home_address=event.home_address,
         customer=state.table.customers.get(home),
-        record=state.cache.records.get(home),
+        record=state.believed(home, now),
         policy=state.policy,
         now=now,
         clock=state.clock(now),
@@ -72,14 +71,15 @@ def _accept(state: State, case: Case, verdict: Accepted, now: float) -> list[Eff
     state.undo.drop(state.revocations, case.home)  # it is back, by the same site's leave: nothing to insist on
     record, answer = verdict.record, acknowledgement.acknowledge(case, verdict)
     cache = state.cache
+    before = cache.records.get(case.home)  # not `case.record`, for a refusal must leave no trace
     cache.put(record, state.undo)
     if cache.is_settled(case.home) and forwarding.unchanged(case.record, record, now):
-        return state.replication.changed(record, answer, now, state.undo)
+        return state.changed(record, answer, now)
     entry = state.entry(record, now)
-    if entry == cache.wants(case.home) and case.home not in cache.pending:
-        return state.replication.changed(record, answer, now, state.undo)
+    if cache.holds(case.home, entry):
+        return state.changed(record, answer, now)
     kernel_refused = Refused(Status.INSUFFICIENT_RESOURCES, "forwarding_refused")
-    local = LocalChange(answer, acknowledgement.acknowledge(case, kernel_refused), case.record)
+    local = LocalChange(answer, acknowledgement.acknowledge(case, kernel_refused), before)
     return [cache.begin(case.home, entry, local, (), state.undo)]
 
 
@@ -111,7 +111,7 @@ def repaired(state: State, event: ForwardingRepaired, now: float) -> list[Effect
 
 def _installed(state: State, home_address: bytes, pending: Pending, now: float) -> list[Effect]:
     effects: list[Effect] = [
-        AcknowledgeRecords(site, StateSyncAck(index))
+        exchange.acknowledgement(state, site, index)
         for site, index in pending.promised
         if state.replication.paid(site, index, state.undo)
     ]
@@ -120,7 +120,7 @@ def _installed(state: State, home_address: bytes, pending: Pending, now: float) 
         # Meanwhile it may have expired, or the customer been suspended: then a status 0 would not be true.
         in_force = pending.entry is not None or not pending.local.accepted.ack.lifetime_s
         answer = pending.local.accepted if in_force else pending.local.refused
-        effects += state.replication.changed(record, answer, now, state.undo)
+        effects += state.changed(record, answer, now)
         effects.append(Note("info", "binding changed", forwarding.describe(home_address, pending.entry)))
     return effects
 

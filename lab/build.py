@@ -46,12 +46,14 @@ def raise_up(
     prerequisites.check_kernel(lab.network)
     say("the operator registers the aggregate, the sites and a customer with two lines")
     office.register(topology, lab.mrai_s)
-    office.render()
+    office.render((*SITES, *topology.hubs))
     office.publish(SITES)
     faults.before_start(fault, lab)
     prepare(lab)
     say("starting the ISPs (FRR), and at three of them a site: ExaBGP, BFD, home agent")
     lab.start_isps(lambda site: faults.neighbour_block(fault, site, office.neighbour_block(site)))
+    for hub in topology.hubs:
+        lab.start_program(hub, "xsp-ha")
     for site in SITES:
         lab.start_site(site, lambda site=site: faults.before_home_agent(fault, lab, site))  # type: ignore[misc]
     lab.wait_for_mesh()

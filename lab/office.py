@@ -32,6 +32,8 @@ class Office:
         for number, site in zip(ISPS, SITES, strict=True):
             where = ["--locator", locator(site), "--gateway", f"2001:db8:{number}:a::1"]
             self.xsp("site", "add", site, *where, "--neighbour-as", str(XSP_AS + number), "--mrai", str(mrai_s))
+        for hub in topology.hubs:
+            self.xsp("site", "add", hub, "--locator", locator(hub), "--role", "reflector")
         lines = [word for line in LINES for word in ("--uplink", f"{line}:allowed={topology.line_net(line)}::/64")]
         self.xsp("customer", "add", CUSTOMER, *lines)
 

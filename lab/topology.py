@@ -25,8 +25,11 @@ through it) and must be given one. `failover-mesh` adds these links: then it hol
        |      |  \\     \\
      site1 site2 line2  site3
 
+`star`: the reference, and at isp3 a reflector, hub1: the sites tell each other nothing but by way of it.
+
     ISP N        2001:db8:N::/48            a link between ISPs is 2001:db8:ff:NM::/64, ISP N being ::N there
     site N       2001:db8:N:a::10 (locator) link `siteN` at the ISP (::1), `isp` at the site
+    hub          2001:db8:N:b::10 (locator) link `hub1` at the ISP (::1), `isp` at the hub
     line         2001:db8:N:c::20 at the MR link `lineM` at both ends, ISP N being ::1
     cn N         2001:db8:N:e::99           link `cnN` at the ISP (::1), `eth0` at the host
     xSP          2001:db8:f000::/36 AS 64500, anycast home agent address 2001:db8:f000::1
@@ -45,6 +48,7 @@ ISPS = (1, 2, 3)  # those that host a site
 TRANSIT = 4
 SITES = tuple(f"site{n}" for n in ISPS)
 LINES = ("line1", "line2")
+HUB, HUB_ISP = "hub1", 3  # a reflector that is no home agent, where there is one
 CUSTOMER = "office1"
 ROUTER = "mr"
 LAN_HOST = "lan1"
@@ -128,6 +132,11 @@ class Topology:
     isps: tuple[Isp, ...]
 
     @property
+    def hubs(self) -> tuple[str, ...]:
+        """The reflectors."""
+        return tuple(node.name for node in self.nodes if node.name == HUB)
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """Where probes may start and end."""
         return (*(node.name for node in self.nodes if node.name.startswith("cn")), LAN_HOST)
@@ -142,7 +151,9 @@ class Topology:
 
 
 def locator(site: str) -> str:
-    """The address of a site at its hosting ISP."""
+    """The address of a site, or of the hub, at its hosting ISP."""
+    if site == HUB:
+        return f"2001:db8:{HUB_ISP}:b::10"
     return f"2001:db8:{site.removeprefix('site')}:a::10"
 
 
@@ -154,6 +165,11 @@ def host_address(node: str) -> str:
 def reference() -> Topology:
     """Three ISPs with a site each, all linked; a customer with two lines, two correspondents."""
     return _topology("reference", tuple(combinations(ISPS, 2)), correspondents=(1, 3), lines=(1, 2))
+
+
+def star() -> Topology:
+    """The same, the sites being joined by a reflector."""
+    return _topology("star", tuple(combinations(ISPS, 2)), correspondents=(1, 3), lines=(1, 2), hub=True)
 
 
 def failover() -> Topology:
@@ -168,12 +184,17 @@ def failover_mesh() -> Topology:
 
 
 def _topology(
-    name: str, peerings: tuple[tuple[int, int], ...], correspondents: tuple[int, ...], lines: tuple[int, int]
+    name: str,
+    peerings: tuple[tuple[int, int], ...],
+    correspondents: tuple[int, ...],
+    lines: tuple[int, int],
+    hub: bool = False,
 ) -> Topology:
     """`lines`: the ISPs that sell the customer's lines."""
     isps = sorted({*ISPS, *(isp for pair in peerings for isp in pair)})
     nodes = [Node(f"isp{n}", forwards=True) for n in isps]
     nodes += [Node(site, forwards=True, gateway=f"2001:db8:{n}:a::1") for n, site in zip(ISPS, SITES, strict=True)]
+    nodes += [Node(HUB, forwards=False, gateway=f"2001:db8:{HUB_ISP}:b::1")] if hub else []
     # The mobile router and its host get their routes later: from its own daemon, and from the allocated prefix.
     nodes += [Node(ROUTER, forwards=True), Node(LAN_HOST, forwards=False)]
     nodes += [Node(f"cn{n}", forwards=False, gateway=f"2001:db8:{n}:e::1") for n in correspondents]
@@ -185,6 +206,7 @@ def _topology(
         for a, b in peerings
     ]
     links += [_access(n, "a", f"site{n}", f"site{n}", "isp", 0x10) for n in ISPS]
+    links += [_access(HUB_ISP, "b", HUB, HUB, "isp", 0x10)] if hub else []
     links += [_access(n, "c", line, ROUTER, line, 0x20) for n, line in zip(lines, LINES, strict=True)]
     links += [_access(n, "e", f"cn{n}", f"cn{n}", "eth0", 0x99) for n in correspondents]
     links.append(Link(End(ROUTER, "lan", None), End(LAN_HOST, "eth0", None)))
@@ -193,6 +215,7 @@ def _topology(
         access = [Access(f"site{n}", (f"2001:db8:{n}:a::/64", AGGREGATE))] if n in ISPS else []
         sold = [line for line, isp in zip(LINES, lines, strict=True) if isp == n]
         access += [Access(line, (f"2001:db8:{n}:c::/64",)) for line in sold]
+        access += [Access(HUB, (f"2001:db8:{n}:b::/64",))] if hub and n == HUB_ISP else []
         access += [Access(f"cn{n}", (f"2001:db8:{n}:e::/64",))] if n in correspondents else []
         peers = {isp for pair in peerings if n in pair for isp in pair} - {n}
         providers.append(Isp(n, tuple(access), tuple(sorted(peers))))
@@ -210,4 +233,4 @@ def _access(number: int, letter: str, isp_interface: str, node: str, interface: 
     return Link(End(f"isp{number}", isp_interface, f"{net}1/64"), End(node, interface, f"{net}{host:x}/64"))
 
 
-TOPOLOGIES = {"reference": reference, "failover": failover, "failover-mesh": failover_mesh}
+TOPOLOGIES = {"reference": reference, "star": star, "failover": failover, "failover-mesh": failover_mesh}

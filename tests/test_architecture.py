@@ -73,7 +73,10 @@ EDGES: tuple[str, ...] = (
     "ha/purge.py",
     "ha/stream.py",
     "ha/self_test.py",
+    "ha/reflector.py",
     "ha/snapshot.py",
+    "ha/snapshot_file.py",
+    "ha/start.py",
     "ha/table_file.py",
     "ha/wish_file.py",
     "mip6/mhsocket.py",
@@ -94,6 +97,7 @@ EDGES: tuple[str, ...] = (
     "xsp/files.py",
     "xsp/neighbours.py",
     "xsp/registry.py",
+    "xsp/roles.py",
     "xsp/vault.py",
 )
 IMPURE = {"asyncio", "socket", "time", "random", "os", "subprocess", "threading", "logging", "pyroute2"} | {
@@ -114,6 +118,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "jinja2": ("xsp/render.py",),
     "msgspec": (
         "ha/customer_table.py",
+        "ha/digest.py",
         "ha/frames.py",
         "ha/journal.py",
         "ha/replay.py",

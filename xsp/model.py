@@ -40,17 +40,26 @@ class Neighbour:
     mrai_s: int = 0
 
 
+class Role(StrEnum):
+    """What a site is in its set; `BOTH` is a home agent that also reflects."""
+
+    HOME_AGENT = "home-agent"
+    BOTH = "both"
+    REFLECTOR = "reflector"
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A home agent's site, its neighbours in order of address."""
+    """A site, its neighbours in order of address; a reflector alone has neither neighbours nor a gateway."""
 
     name: str
     home_agent_set: str
     locator: IPv6Address
     interface: str
-    gateway: IPv6Address
+    gateway: IPv6Address | None
     router_id: str
     neighbours: tuple[Neighbour, ...] = ()
+    role: Role = Role.HOME_AGENT
 
     @property
     def mrai_s(self) -> int:

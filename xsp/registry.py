@@ -14,7 +14,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from xsp import addresses
+from xsp import addresses, roles
 from xsp.certificates import issue_in
 from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
@@ -137,8 +137,9 @@ class Registry:
                 home_agent_set=site.home_agent_set,
                 locator=str(site.locator),
                 interface=site.interface,
-                gateway=str(site.gateway),
+                gateway=str(site.gateway or ""),
                 router_id=router_id,
+                reflector=roles.new_row(site),
             )
             for neighbour in site.neighbours:
                 check_neighbour(neighbour, row, int(_setting(session, "local_as")))
@@ -310,9 +311,10 @@ def _site(row: SiteRow) -> Site:
         row.home_agent_set,
         IPv6Address(row.locator),
         row.interface,
-        IPv6Address(row.gateway),
+        IPv6Address(row.gateway) if row.gateway else None,
         row.router_id,
         tuple(sorted(map(to_neighbour, row.neighbours), key=lambda one: one.address)),
+        roles.of_row(row),
     )
 
 
@@ -336,7 +338,8 @@ def site_json(site: Site) -> Json:
         "set": site.home_agent_set,
         "locator": str(site.locator),
         "interface": site.interface,
-        "gateway": str(site.gateway),
+        "role": str(site.role),
+        "gateway": None if site.gateway is None else str(site.gateway),
         "router_id": site.router_id,
         "mrai_s": site.mrai_s,
         "neighbours": [neighbour_json(neighbour) for neighbour in site.neighbours],

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from xsp import topology
 from xsp.errors import Refused
-from xsp.model import Customer, File, Office, Site, SiteCertificates
+from xsp.model import Customer, File, Office, Role, Site, SiteCertificates
 
 SITE_FILES = ("ha.toml", "bgp.toml")
 NEIGHBOUR_FILES = ("frr", "bird")  # of each neighbour, in the language of either program
@@ -63,7 +64,8 @@ def site_files(
     values = {
         **_places(places, site.name),
         "site": site,
-        "peers": peers,
+        "peers": topology.peers(site, peers),
+        "fellows": [peer for peer in peers if peer.role is not Role.REFLECTOR],
         "certified": certificates is not None,
         "local_as": office.local_as,
         "home_agent_address": office.home_agent_address,
@@ -76,6 +78,8 @@ def site_files(
         "bfd_neighbours": [neighbour for neighbour in site.neighbours if neighbour.bfd],
         "passwords": passwords,
     }
+    if site.role is Role.REFLECTOR:
+        return {"ha.toml": File(_fill("reflector.toml.j2", values)), **_certificates(certificates)}
     files = {name: File(_fill(f"{name}.j2", values)) for name in SITE_FILES}
     # xsp-bgp gives the user of ExaBGP a copy.
     files["exabgp.conf"] = File(_fill("exabgp.conf.j2", values), secret=bool(passwords))
@@ -90,12 +94,18 @@ def site_files(
     files["roa.json"] = File(_roas(aggregates, office.local_as))
     files["irr.txt"] = File(_fill("irr.txt.j2", values))
     files["cookie.key"] = File(base64.b64encode(secrets.cookie_key).decode() + "\n", secret=True)
-    if certificates is not None:
-        files["ca.pem"] = File(certificates.authority)
-        files["site.pem"] = File(certificates.certificate)
-        files["site.key"] = File(certificates.key, secret=True)
-        files["revoked.pem"] = File(certificates.revoked)
-    return files
+    return files | _certificates(certificates)
+
+
+def _certificates(certificates: SiteCertificates | None) -> dict[str, File]:
+    if certificates is None:
+        return {}
+    return {
+        "ca.pem": File(certificates.authority),
+        "site.pem": File(certificates.certificate),
+        "site.key": File(certificates.key, secret=True),
+        "revoked.pem": File(certificates.revoked),
+    }
 
 
 def neighbour_file(address: IPv6Address, program: str) -> str:

@@ -3,8 +3,8 @@
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = 3  # raised with every change of these tables; another number in the database is refused
-ONLY_TABLES_MISSING = (2,)  # older schemas that lack nothing but whole tables: those are made when first opened
+SCHEMA = 4  # raised with every change of these tables; another number in the database is refused
+ONLY_TABLES_MISSING = (2, 3)  # older schemas that lack nothing but whole tables: those are made when first opened
 
 
 class Table(DeclarativeBase):
@@ -29,7 +29,7 @@ class AggregateRow(Table):
 
 
 class SiteRow(Table):
-    """A home agent's site."""
+    """A site; a reflector alone has no interface and no gateway."""
 
     __tablename__ = "site"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -39,6 +39,15 @@ class SiteRow(Table):
     gateway: Mapped[str] = mapped_column(String(64))
     router_id: Mapped[str] = mapped_column(String(15), unique=True)
     neighbours: Mapped[list["NeighbourRow"]] = relationship(order_by="NeighbourRow.address")
+    reflector: Mapped["ReflectorRow | None"] = relationship()
+
+
+class ReflectorRow(Table):
+    """A site that passes on what the others say; `serves`: it is a home agent as well."""
+
+    __tablename__ = "reflector"
+    site: Mapped[str] = mapped_column(ForeignKey("site.name"), primary_key=True)
+    serves: Mapped[bool]
 
 
 class NeighbourRow(Table):

@@ -125,7 +125,15 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("plain"),
     Setting(
         "healthcheck",
-        rows=("xsp-ha SIGKILL", "xsp-ha SIGSTOP", "ExaBGP SIGKILL", "site link down"),
+        rows=(
+            "data plane fails",
+            "xsp-ha SIGKILL",
+            "xsp-ha SIGSTOP",
+            "ExaBGP SIGKILL",
+            "ExaBGP SIGSTOP",
+            "site link down",
+            "site silent (no BFD)",
+        ),
         healthcheck=True,
     ),
     Setting(
@@ -160,7 +168,8 @@ def rows_of(setting: Setting) -> tuple[Row, ...]:
 def _in(setting: Setting, row: Row) -> Row:
     event = replace(row.event, window_s=max(row.event.window_s, setting.window_s))
     if setting.healthcheck:
-        back = tuple(_back("start", process="exabgp") if step.do == "wait" else step for step in row.back)
+        undo = "start" if row.event.do == "kill" else "cont"  # nobody else does it there
+        back = tuple(_back(undo, process="exabgp") if step.do == "wait" else step for step in row.back)
         event = replace(event, expect=replace(event.expect, serves=(f"!{NEAREST}",)))
         return replace(row, event=event, back=back, bound_ms=None, loss=float("inf"))
     # With an advertisement interval the shift is the ISPs' to decide; what must hold is that nothing is lost.

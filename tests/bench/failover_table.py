@@ -42,8 +42,8 @@ def markdown(kept: Path) -> None:
     """The rows of a file of results, as the README has them."""
     rows = [row for line in kept.read_text().splitlines() if (row := json.loads(line))["name"] == "failover"]
     baseline = {row["event"]: row for row in rows if row["setting"] == "healthcheck"}
-    print("| setting, event | shift, ms (bound) | lost probes (allowed) | met | healthcheck: shift, lost |")
-    print("|---|---|---|---|---|")
+    print("| setting, event | runs | shift, ms (bound) | lost probes (allowed) | met | healthcheck: shift, lost |")
+    print("|---|---|---|---|---|---|")
     for row in rows:
         if row["setting"] == "healthcheck":
             continue
@@ -51,6 +51,7 @@ def markdown(kept: Path) -> None:
         bound = f" ({row['target']:g})" if row["unit"] == "ms" and row["target"] is not None else ""
         words = [
             ("" if row["setting"] == "plain" else f"{row['setting']}: ") + row["event"],
+            str(row["n"]),
             f"{_shift(row)}{bound}",
             f"{_lost(row)} ({row['loss_allowed']})",
             "yes" if row["met"] else "**no**",

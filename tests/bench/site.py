@@ -9,6 +9,7 @@ from ha import customer_table, reception, transmission
 from ha.effects import Note, SetForwarding
 from ha.events import ForwardingReported, TableLoaded
 from ha.home_agent import HomeAgent
+from ha.site import Topology
 from mip6.mhsocket import Datagram
 from runtime.counters import Counters
 from tests.bench.population import OFFICE_PUBLIC, first_registrations, table_octets
@@ -25,7 +26,7 @@ class Site:
         self.plane = plane
         self.agent = HomeAgent(
             policy=POLICY,
-            sites=(),
+            topology=Topology(),
             table=customer_table.EMPTY,
             incarnation=1,
             now=0.0,

@@ -30,6 +30,7 @@ from bgp.states import State
 from ha.frames import Hello
 from ha.readiness import SERVE, Mode, Wish
 from ha.serving import Serving
+from ha.site import Topology
 from ha.undo import Undo
 from mip6 import ntp
 
@@ -53,11 +54,12 @@ class HomeAgent:
     ready_at: float
     next_tick: float
     clock_off_s: float = 0.0
+    hangs: bool = False  # stopped, its connections open
 
 
 @dataclass
 class Site:
-    """What stands at one site. `faults`: hard ones, of the machine."""
+    """What stands at one site."""
 
     name: str
     speaker: Speaker
@@ -69,6 +71,7 @@ class Site:
     number: int = 0
     told_at: float = 0.0
     renewed_at: float = float("-inf")
+    bridge_at: float = float("-inf")  # when its bridge was started
     hard_since: float | None = None
 
 
@@ -93,8 +96,11 @@ class World:
 
     def start(self, name: str) -> None:
         site = self.sites[name]
-        if site.agent is None:
-            serving = Serving(name, set(SITES) - {name}, self.now, 0.0, ORPHAN_HOLD_S, 300.0)
+        if site.agent is not None:
+            site.agent.hangs = False
+        else:
+            others = Topology(tuple(other for other in SITES if other != name))
+            serving = Serving(name, others, self.now, 0.0, ORPHAN_HOLD_S, 300.0)
             serving.recovered = True
             site.agent = HomeAgent(serving, self.now + START_S, self.now + self.random.random() * TICK_S)
             serving.operator_asked(site.wish, Undo())
@@ -105,10 +111,21 @@ class World:
             site.agent = None
             self.feed(site, HolderLost())
 
+    def hang(self, name: str) -> None:
+        """Nobody hears that it ended: only its lease does."""
+        agent = self.sites[name].agent
+        if agent is not None:
+            agent.hangs = True
+
+    def crash(self, name: str) -> None:
+        """Home agent and bridge at once: the new bridge finds routes, and never had a holder."""
+        self.sites[name].agent = None
+        self.kill_bridge(name)
+
     def kill_bridge(self, name: str) -> None:
         """ExaBGP starts a new one at once; what the old one announced stays for one lease."""
         site = self.sites[name]
-        site.speaker = self.speaker()
+        site.speaker, site.bridge_at = self.speaker(), self.now
         self.feed(site, TimeReached())
 
     def ask(self, name: str, mode: Mode) -> None:
@@ -129,7 +146,7 @@ class World:
 
     def _site_turn(self, site: Site) -> None:
         agent = site.agent
-        if agent is not None and self.now >= agent.next_tick:
+        if agent is not None and not agent.hangs and self.now >= agent.next_tick:
             agent.next_tick = self.now + TICK_S
             self._tick(site, agent)
         if self.now >= site.told_at + SAY_S:
@@ -169,7 +186,7 @@ class World:
                 continue
             if isinstance(what, Said):
                 site.fellows.take(what, UNIX + self.now, self.now)
-            elif isinstance(what, Hello) and site.agent is not None:
+            elif isinstance(what, Hello) and site.agent is not None and not site.agent.hangs:
                 clock = ntp.to_timestamp(UNIX + self.now + site.agent.clock_off_s)
                 site.agent.serving.hello(sender, what, clock, self.now, Undo())
 

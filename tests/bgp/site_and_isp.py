@@ -225,9 +225,9 @@ class Site:
 
     # -- looking
 
-    def heard(self, prefix: str = AGGREGATE) -> dict[str, Any] | None:
+    def heard(self, prefix: str = AGGREGATE, family: str = "ipv6") -> dict[str, Any] | None:
         """A prefix as it stands in the neighbour's RIB."""
-        question = f"show bgp ipv6 unicast {prefix} json"
+        question = f"show bgp {family} unicast {prefix} json"
         reply = run("vtysh", "--vty_socket", str(self.directory / "frr"), "-c", question, check=False)
         try:
             document = json.loads(reply)

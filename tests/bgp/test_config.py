@@ -117,7 +117,7 @@ def test_a_neighbours_own_attributes_are_read_and_shown() -> None:
             config.parse(TEXT + wrong, Path("/etc"))
 
 
-def test_a_prefix_of_the_other_family_needs_a_next_hop() -> None:
+def test_a_prefix_of_the_other_family_needs_a_next_hop_of_that_family() -> None:
     over_v4 = TEXT.replace('address = "2001:db8:1:a::1"', 'address = "192.0.2.1"')
     with pytest.raises(BgpError, match="next_hop") as refused:
         config.parse(over_v4, Path("/etc"))
@@ -126,3 +126,11 @@ def test_a_prefix_of_the_other_family_needs_a_next_hop() -> None:
         config.parse(over_v4 + 'next_hop = "192.0.2.9"\n', Path("/etc"))
     parsed = config.parse(over_v4 + 'next_hop = "2001:db8:1:a::10"\n', Path("/etc"))
     assert config.parse(config.show(parsed), Path("/etc")) == parsed
+
+
+def test_an_aggregate_that_no_neighbour_would_hear_is_refused() -> None:
+    both = TEXT.replace('aggregates = ["', 'aggregates = ["198.51.100.0/24", "')
+    with pytest.raises(BgpError, match=r"198\.51\.100\.0/24 would be announced to nobody"):
+        config.parse(both, Path("/etc"))
+    config.parse(both + '[[neighbour]]\naddress = "192.0.2.1"\nas = 64501\n', Path("/etc"))
+    config.parse(both + 'next_hop = "192.0.2.10"\n', Path("/etc"))

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -85,6 +86,20 @@ def test_bird_takes_the_aggregate_alone_and_obeys_graceful_shutdown(place: Path,
         wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP, "state": "up"}], 20, 0.1)
         site.wish(site.holder, "depreference")
         wait_for("it is preferred least", lambda: site.route(AGGREGATE).get("local_pref") == "0")
+
+
+def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> None:
+    """It stayed, and with it a site whose silence nobody would notice before the hold time."""
+    with built(BirdSite(place, replace(FIRST, bfd=True))) as site:
+        site.run_site()
+        up = [{"address": ISP, "state": "up"}]
+        wait_for("BFD is up", lambda: site.status()["bfd"] == up, 20, 0.1)
+        file = place / "run" / "bfd" / "bfdd.pid"
+        before = file.read_text()
+        os.kill(int(before), signal.SIGSTOP)
+        wait_for("another bfdd runs", lambda: file.read_text() not in ("", before), 20, 0.1)
+        wait_for("BFD is up again", lambda: site.status()["bfd"] == up, 20, 0.1)
+        wait_for("the aggregate is heard", lambda: site.route(AGGREGATE), 10, 0.1)
 
 
 def test_a_wrong_password_is_told_in_one_sentence(place: Path) -> None:

@@ -26,7 +26,10 @@ from bgp.route import (
 PREFIXES = [ip_network(text) for text in ("2001:db8:e000::/36", "2001:db8:f000::/36", "192.0.2.0/24")]
 ROUTES = st.builds(Route, st.sampled_from(PREFIXES), prepend=st.integers(0, 2), med=st.none() | st.integers(0, 1))
 NEIGHBOURS = ["2001:db8:1:a::1", "2001:db8:1:a::2"]
-TERMS = [Terms(NEIGHBOURS[0], 64501), Terms(NEIGHBOURS[1], 64502, ("64500:9",), 2, 7)]
+TERMS = [
+    Terms(NEIGHBOURS[0], 64501, next_hop="192.0.2.8"),
+    Terms(NEIGHBOURS[1], 64502, ("64500:9",), 2, 7, "192.0.2.8"),
+]
 PLACES = st.tuples(st.sampled_from(NEIGHBOURS), st.sampled_from(PREFIXES))
 WANTED = st.lists(ROUTES).map(lambda routes: for_neighbours({route.prefix: route for route in routes}.values(), TERMS))
 ADVERTISED: st.SearchStrategy[dict[Place, Advertised]] = st.dictionaries(PLACES, ROUTES | st.none() | st.just(UNKNOWN))
@@ -81,6 +84,19 @@ def test_a_neighbour_gets_the_routes_attributes_and_its_own() -> None:
     assert TERMS[0].applied(route) == route
     joined = Route(PREFIXES[0], (GRACEFUL_SHUTDOWN, "64500:1", "64500:9"), med=7, prepend=3)
     assert TERMS[1].applied(route) == joined
+
+
+def test_a_neighbour_hears_the_prefixes_of_its_sessions_family_and_with_a_next_hop_all() -> None:
+    routes = [Route(prefix) for prefix in PREFIXES]
+    neighbours = [
+        Terms("192.0.2.9", 64501),
+        Terms(NEIGHBOURS[0], 64501),
+        Terms(NEIGHBOURS[1], 64502, next_hop="192.0.2.1"),
+    ]
+    told = {terms.neighbour: [str(place[1]) for place in for_neighbours(routes, [terms])] for terms in neighbours}
+    assert told["192.0.2.9"] == ["192.0.2.0/24"]
+    assert told[NEIGHBOURS[0]] == ["2001:db8:e000::/36", "2001:db8:f000::/36"]
+    assert len(told[NEIGHBOURS[1]]) == 3
 
 
 def test_what_an_update_could_not_carry_is_left_out_but_never_the_shutdown() -> None:

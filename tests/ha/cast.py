@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 
 from dataplane.entry import Prefix
 from dataplane.memory import MemoryDataPlane
-from ha.customer_table import Customer, CustomerTable, UplinkRight
+from ha.customer_table import EMPTY, Customer, CustomerTable, UplinkRight
 from ha.effects import Effect, SendBindingAck, SetForwarding
 from ha.events import (
     BindingUpdateReceived,
@@ -15,7 +15,7 @@ from ha.events import (
     TableLoaded,
 )
 from ha.home_agent import HomeAgent
-from ha.site import Policy
+from ha.site import Policy, Topology
 from mip6 import auth, header, ntp
 from mip6.messages import BindingUpdate
 from mip6.numbers import BindingUpdateFlag
@@ -118,15 +118,17 @@ class Site:
 
     policy: Policy = POLICY
     sites: Sequence[str] = ()
+    topology: Topology | None = None
     counters: Counters = field(default_factory=Counters)
     plane: MemoryDataPlane = field(default_factory=MemoryDataPlane)
     hold_reports: bool = False
+    serves: bool = True
 
     def __post_init__(self) -> None:
         self.agent = HomeAgent(
             policy=self.policy,
-            sites=self.sites,
-            table=table(),
+            topology=self.topology or Topology(tuple(self.sites)),
+            table=table() if self.serves else EMPTY,
             incarnation=1,
             now=0.0,
             clock_offset_s=EPOCH,
@@ -134,7 +136,8 @@ class Site:
             orphan_hold_s=300,
             counters=self.counters,
         )
-        self.agent.reconciled({}, {})
+        if self.serves:
+            self.agent.reconciled({}, {})
         self.held: list[SetForwarding] = []
 
     def feed(self, event: Event, now: float) -> list[Effect]:

@@ -218,3 +218,18 @@ def test_a_peer_that_lives_is_waited_for_beyond_the_grace_and_one_that_is_silent
     assert site.agent.serving.state == "SYNCING"
     site.feed(TimeReached(), 13.5)
     assert site.agent.serving.state != "SYNCING"
+
+
+def test_what_the_kernel_refused_at_the_start_is_not_taken_for_nothing() -> None:
+    """A restarted site said that a binding was gone, while its kernel still forwarded to it."""
+    old, router = Site(), Router()
+    old.feed(router.update(NOW, both_lines()), NOW)
+    new = Site(plane=old.plane)
+    new.plane.refuse(HOME)
+    wanted = new.agent.recover(old.agent.snapshot(NOW), new.plane.read(), NOW)
+    new.agent.reconciled(wanted, dict.fromkeys(wanted, "refused"))
+    [ack] = new.acks(router.update(NOW + 1, lifetime_s=0), NOW + 1)
+    assert ack.ack.status == Status.INSUFFICIENT_RESOURCES
+    new.plane.refuse(None)
+    [ack] = new.acks(router.update(NOW + 2, lifetime_s=0), NOW + 2)
+    assert (ack.ack.status, new.plane.read()) == (Status.ACCEPTED, {})

@@ -8,12 +8,13 @@ from typing import get_args
 import pytest
 
 from dataplane.entry import ForwardingEntry, Path
-from ha import journal
+from ha import digest, journal
 from ha.customer_table import EMPTY
 from ha.effects import Effect
 from ha.events import (
     ClockRead,
     DataPlaneChecked,
+    DigestReceived,
     Event,
     ForwardingRepaired,
     HeaderMalformed,
@@ -31,16 +32,18 @@ from ha.events import (
     PrefixesAsked,
     RecordsAcknowledged,
     RecordsReceived,
+    RepairAsked,
     RevokeAsked,
     SelfTested,
     TableLoaded,
     TimeReached,
 )
-from ha.frames import Hello, StateSyncAck, StateSyncReply
+from ha.frames import Hello, StateDigest, StateRepairRequest, StateSyncAck, StateSyncReply
 from ha.home_agent import HomeAgent
 from ha.journal import JournalRefused, Made, Recovered
 from ha.readiness import Mode
 from ha.replay import Player, replay, to_text
+from ha.site import Topology
 from mip6.options import BindingIdentifier
 from runtime.counters import Counters
 from runtime.journal import Recorded
@@ -82,6 +85,8 @@ def everything() -> list[tuple[Event, float]]:
         (stranger.update(100.4, both_lines()), 100.4),
         (heartbeat(CARE_OF_2, now=100.5), 100.5),
         (RecordsAcknowledged("site2", StateSyncAck(1)), 100.6),
+        (DigestReceived("site2", StateDigest(digest.KIND, bytes(4 * digest.BUCKETS))), 100.65),
+        (RepairAsked("site2", StateRepairRequest({digest.bucket_of(HOME): {HOME: 1}})), 100.66),
         (HelloReceived("site2", Hello(1, "ANNOUNCED", "announced", True, 3)), 100.7),
         (LeaseAnswered("announced", 1), 100.8),
         (DataPlaneChecked(True), 100.9),
@@ -111,7 +116,7 @@ def recorded() -> tuple[list[str], list[str]]:
     lines.append(journal.to_line(made, 99.0))
     agent = HomeAgent(
         policy=RULES,
-        sites=["site2"],
+        topology=Topology(("site2",)),
         table=EMPTY,
         incarnation=5,
         now=99.0,
@@ -135,7 +140,7 @@ def recorded() -> tuple[list[str], list[str]]:
 
 
 def player() -> Player:
-    return Player(RULES, ["site2"], TABLE, 0, 300)
+    return Player(RULES, Topology(("site2",)), TABLE, 0, 300)
 
 
 def test_a_journal_plays_again_to_the_same_effects() -> None:

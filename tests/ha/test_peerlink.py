@@ -47,12 +47,12 @@ def test_two_sites_find_each_other_and_talk(ca: Authority, plain: bool) -> None:
         two = await End("site2", None if plain else ca.site("site2"), "site1").start(stage)
         await one.until(PeerIdentified("site2", 77))
         await talking(one, two)
-        one.link.ask("site2", 5, 9)
+        one.link.answer("site2", StateSyncRequest(5, 9))
         await two.until(PeerAsked("site1", 5, 9))
         reply = StateSyncReply(3, (), True)
-        two.link.records("site1", reply)
+        two.link.tell("site1", reply)
         await one.until(RecordsReceived("site2", 77, reply))
-        one.link.acknowledge("site2", StateSyncAck(3))
+        one.link.answer("site2", StateSyncAck(3))
         await two.until(RecordsAcknowledged("site1", StateSyncAck(3)))
         while HelloReceived("site1", HELLO) not in two.heard:
             one.link.hello(HELLO)
@@ -85,7 +85,7 @@ def test_a_peer_that_dials_again_replaces_its_old_stream(ca: Authority) -> None:
             await one.until(PeerIdentified("site2", incarnation))
             callers.append(caller)
         assert await callers[0].until_cut() == b""
-        one.link.ask("site2", 2, 0)
+        one.link.answer("site2", StateSyncRequest(2, 0))
         assert await callers[1].read() == StateSyncRequest(2, 0)
 
     play(scenario)
@@ -101,7 +101,7 @@ def test_new_credentials_are_used_and_no_stream_is_dropped_for_them(ca: Authorit
         await talking(one, two)
         renewed = ca.site("site1", days=100)
         one.link.renew(renewed)
-        one.link.records("site2", StateSyncReply(1, (), True))
+        one.link.tell("site2", StateSyncReply(1, (), True))
         await two.until(RecordsReceived("site1", 77, StateSyncReply(1, (), True)))
         caller = await call(stage, TWO, ca.load("site2").dialing)
         shown = caller.writer.get_extra_info("peercert")
@@ -158,12 +158,12 @@ def test_a_peer_that_never_reads_is_cut_off_and_the_others_get_everything(ca: Au
         size, sent = len(frames.encode(frame)), 0
         began = asyncio.get_running_loop().time()
         while PeerUnreachable("site2") not in one.heard:
-            one.link.records("site2", frame)
+            one.link.tell("site2", frame)
             sent += size
             await asyncio.sleep(0)
         assert sent < QUEUE_MAX_BYTES + 16 * 1024 * 1024  # the kernel's buffers included
         last = StateSyncReply(2, (), True)
-        one.link.records("site3", last)
+        one.link.tell("site3", last)
         await three.until(RecordsReceived("site1", 77, last))
         assert PeerUnreachable("site3") not in one.heard
         slow_machine = (

@@ -1,30 +1,14 @@
 """Several home agents over a bad network: lost, late, doubled streams, and in the end equal caches."""
 
 import random
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from dataplane.entry import Prefix
-from ha.effects import (
-    AcknowledgeRecords,
-    AskForRecords,
-    Effect,
-    SendBindingAck,
-    SendRecords,
-)
-from ha.events import (
-    ClockRead,
-    Event,
-    PeerAsked,
-    PeerIdentified,
-    PeerUnreachable,
-    RecordsAcknowledged,
-    RecordsReceived,
-    TimeReached,
-)
+from ha.effects import AcknowledgeRecords, AskForRecords, Effect, SendRecords
+from ha.events import PeerAsked, PeerIdentified, PeerUnreachable, RecordsReceived, TimeReached
 from ha.frames import StateSyncReply
 from ha.record import same
 from mip6.numbers import Status
@@ -32,7 +16,6 @@ from mip6.options import BindingIdentifier
 from tests.ha.cast import (
     CARE_OF_1,
     CARE_OF_2,
-    EPOCH,
     HOME,
     MNP,
     OVERWRITE,
@@ -43,63 +26,11 @@ from tests.ha.cast import (
     both_lines,
     customer,
 )
+from tests.ha.mesh import NAMES, Mesh
 
 NOW = 100.0
 OTHER_HOME = address("2001:db8:f000::52")
 DAY_S = 86400.0
-NAMES = ("site1", "site2", "site3")
-
-
-class Mesh:
-    """Sites joined by streams in memory: each is in order, any can be cut with what is under way lost."""
-
-    def __init__(self, acknowledge: str = "any") -> None:
-        policies = {name: replace(POLICY, site=name, acknowledge=acknowledge) for name in NAMES}
-        self.sites = {name: Site(policies[name], [n for n in NAMES if n != name]) for name in NAMES}
-        self.streams: dict[tuple[str, str], deque[Event]] = {}
-        self.acks: list[tuple[str, SendBindingAck]] = []
-
-    def join(self, sender: str, receiver: str, now: float) -> None:
-        """The stream for `sender`'s changes comes up; nothing of an earlier one arrives any more."""
-        self.streams[sender, receiver] = deque()
-        self.streams[receiver + "*", sender] = deque()
-        self.feed(receiver, PeerIdentified(sender, 1), now)
-
-    def cut(self, sender: str, receiver: str, now: float) -> None:
-        self.streams.pop((sender, receiver), None)
-        self.streams.pop((receiver + "*", sender), None)
-        self.feed(sender, PeerUnreachable(receiver), now)
-
-    def feed(self, name: str, event: Event, now: float) -> None:
-        for effect in self.sites[name].feed(event, now):
-            self._carry(name, effect)
-
-    def _carry(self, name: str, effect: Effect) -> None:
-        match effect:
-            case SendRecords(site, frame) if (name, site) in self.streams:
-                self.streams[name, site].append(RecordsReceived(name, 1, frame))
-            case AskForRecords(site, incarnation, since) if (name + "*", site) in self.streams:
-                self.streams[name + "*", site].append(PeerAsked(name, incarnation, since))
-            case AcknowledgeRecords(site, ack) if (name + "*", site) in self.streams:
-                self.streams[name + "*", site].append(RecordsAcknowledged(name, ack))
-            case SendBindingAck():
-                self.acks.append((name, effect))
-
-    def step(self, stream: tuple[str, str], now: float) -> None:
-        if self.streams.get(stream):
-            self.feed(stream[1], self.streams[stream].popleft(), now)
-
-    def settle(self, now: float) -> None:
-        while any(self.streams.values()):
-            for stream in list(self.streams):
-                self.step(stream, now)
-
-    def join_all(self, now: float) -> None:
-        for sender in NAMES:
-            for receiver in NAMES:
-                if sender != receiver:
-                    self.join(sender, receiver, now)
-        self.settle(now)
 
 
 def test_any_waits_until_one_other_site_has_merged_and_installed() -> None:
@@ -173,42 +104,6 @@ def test_a_replay_at_another_site_is_refused_there() -> None:
     assert (name, ack.ack.status) == ("site2", Status.ID_MISMATCH)
 
 
-def test_a_record_from_the_future_is_quarantined() -> None:
-    mesh, router = Mesh(), Router()
-    mesh.join_all(NOW)
-    mesh.feed("site1", router.update(NOW + 60, both_lines()), NOW + 60)  # site1's clock is a minute ahead
-    mesh.step(("site1", "site2"), NOW)
-    assert mesh.sites["site2"].counters.get("records_quarantined") == 1
-    assert mesh.sites["site2"].agent.cache.records == {}
-
-
-def test_a_quarantined_record_is_not_acknowledged_to_the_site_that_waits_for_it() -> None:
-    """A site whose clock was a day behind quarantined every record and said it had it: routers were told status 0."""
-    mesh, router = Mesh(), Router()
-    mesh.join_all(NOW)
-    mesh.feed("site1", router.update(NOW + 60, both_lines()), NOW + 60)
-    mesh.step(("site1", "site2"), NOW)
-    mesh.step(("site2*", "site1"), NOW + 60)
-    assert mesh.sites["site2"].counters.get("records_quarantined") == 1
-    assert mesh.acks == []
-
-
-def test_what_a_wrong_clock_wrote_gives_way_to_what_the_router_told_another_site() -> None:
-    """A site that was a day ahead for a second held on to what it had heard then for a day; the sites differed."""
-    mesh, router = Mesh(), Router()
-    mesh.join_all(NOW)
-    mesh.feed("site1", ClockRead(EPOCH + DAY_S), NOW)
-    mesh.feed("site1", router.update(NOW + DAY_S, both_lines(), flags=OVERWRITE), NOW)
-    mesh.settle(NOW)
-    mesh.feed("site1", ClockRead(EPOCH), NOW + 1)
-    right = Router(sequence=router.sequence)
-    mesh.feed("site2", right.update(NOW + 1, both_lines()[:1]), NOW + 1)
-    mesh.settle(NOW + 1)
-    records = [mesh.sites[name].agent.cache.records[HOME] for name in ("site1", "site2")]
-    assert same(*records)
-    assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_1]
-
-
 def two_customers(name: str, slice_records: int = 200) -> Site:
     site = Site(replace(POLICY, site=name, slice_records=slice_records), [other for other in NAMES if other != name])
     other = Prefix(MNP.network[:6] + b"\x77" + MNP.network[7:], MNP.length)
@@ -259,11 +154,24 @@ def test_a_frame_of_several_records_is_acknowledged_when_all_of_them_are_install
     sender, receiver = two_customers("site1"), two_customers("site2")
     sender.feed(Router().update(NOW, both_lines()), NOW)
     sender.feed(Router(home=OTHER_HOME).update(NOW, both_lines()), NOW)
-    [sent] = [one for one in sender.feed(PeerAsked("site2", 0, 0), NOW) if isinstance(one, SendRecords)]
+    [sent] = records_for("site2", sender.feed(PeerAsked("site2", 0, 0), NOW))
     receiver.plane.refuse(refused)
-    done = receiver.feed(RecordsReceived("site1", 1, sent.frame), NOW)
+    done = receiver.feed(RecordsReceived("site1", 1, StateSyncReply(2, sent.records, False)), NOW)
     acknowledged = [one.frame.index for one in done if isinstance(one, AcknowledgeRecords)]
     assert acknowledged == ([] if refused else [2])
+
+
+def test_the_end_of_a_full_set_acknowledges_no_change_that_is_not_yet_installed() -> None:
+    """A router was told status 0, and that another site had its binding, by the end of a set that was empty."""
+    sender, receiver = Site(replace(POLICY, site="site1", acknowledge="any"), ["site2"]), two_customers("site2")
+    sender.feed(PeerAsked("site2", 0, 0), NOW)
+    sent = records_for("site2", sender.feed(Router().update(NOW, both_lines()), NOW))
+    receiver.hold_reports = True
+    done = [one for frame in sent for one in receiver.feed(RecordsReceived("site1", 1, frame), NOW)]
+    done += receiver.feed(RecordsReceived("site1", 1, StateSyncReply(1, (), True)), NOW)
+    assert not [one for one in done if isinstance(one, AcknowledgeRecords)]
+    [ack] = [one for one in receiver.report(receiver.held, NOW) if isinstance(one, AcknowledgeRecords)]
+    assert ack.frame.index == 1
 
 
 @pytest.mark.parametrize("seed", range(40))

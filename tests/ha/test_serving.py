@@ -1,12 +1,15 @@
 """What a site says about itself to its peers."""
 
-from ha.serving import Serving
+from ha.frames import Hello
+from ha.replication import Peer
+from ha.serving import SYNC_GRACE_S, SYNC_MAX_S, Serving
+from ha.site import Topology
 from ha.undo import Undo
 
 
 def test_what_the_bridge_said_before_a_long_sleep_is_not_told_to_the_peers() -> None:
     """A process thawed after 4 s said "announced" in its first HELLO; a draining site believed it and withdrew last."""
-    serving, undo = Serving("site1", ("site2",), 0.0, 0.0, 300.0, 300.0), Undo()
+    serving, undo = Serving("site1", Topology(("site2",)), 0.0, 0.0, 300.0, 300.0), Undo()
     assert serving.announcing(0.0) == "unheard"
     serving.lease_answered("announced", 1, 10.0, undo)
     assert serving.announcing(10.2) == "announced"
@@ -16,6 +19,58 @@ def test_what_the_bridge_said_before_a_long_sleep_is_not_told_to_the_peers() -> 
 
 
 def test_an_announcement_that_no_session_carries_is_none() -> None:
-    serving, undo = Serving("site1", ("site2",), 0.0, 0.0, 300.0, 300.0), Undo()
+    serving, undo = Serving("site1", Topology(("site2",)), 0.0, 0.0, 300.0, 300.0), Undo()
     serving.lease_answered("announced", 0, 10.0, undo)
     assert serving.announcing(10.0) == "unheard"
+
+
+def able(now: float) -> Serving:
+    """A site that could serve, and has heard of nobody."""
+    serving = Serving("site1", Topology(("site2", "site3")), now, 0.0, 300.0, 300.0)
+    serving.recovered = serving.reconciled = True
+    serving.data_plane(True, True, Undo())
+    serving.self_tested(None, Undo())
+    return serving
+
+
+def wanted(serving: Serving, now: float, complete: tuple[str, ...], hello: tuple[str, ...]) -> str:
+    """What is asked of BGP while these peers have told all they know, and these are heard."""
+    for site in hello:
+        serving.hello(site, Hello(0, "announced", "announced", True, 0), 0, now, Undo())
+    serving.decide([Peer(site, complete=site in complete) for site in ("site2", "site3")], now, Undo())
+    return "nothing" if serving.decision.starting else serving.decision.wanted
+
+
+BOTH = ("site2", "site3")
+
+
+def test_a_start_that_hears_records_before_the_first_hello_is_not_isolated() -> None:
+    """A restarted site was depreferenced for its first 100 ms in one of ten restarts: two route changes for nothing."""
+    serving = able(0.0)
+    assert wanted(serving, 0.0, BOTH, ()) == "nothing"
+    assert wanted(serving, 0.1, BOTH, BOTH) == "announce"
+
+
+def test_a_start_that_hears_nobody_ends_by_itself() -> None:
+    serving = able(0.0)
+    assert wanted(serving, 0.0, (), ()) == "nothing"
+    assert wanted(serving, SYNC_GRACE_S + 0.1, (), ()) == "depreference"
+
+
+def test_who_waited_in_vain_for_a_living_peer_is_preferred_only_when_it_has_told_all() -> None:
+    """A rebooted site with 100,000 customers was announced after 60 s, when its peers had sent half of what it lacked:
+    whoever registered last lost every packet."""
+    serving = able(0.0)
+    assert wanted(serving, 0.0, (), ()) == "nothing"
+    assert wanted(serving, SYNC_MAX_S, ("site2",), BOTH) == "nothing"
+    assert wanted(serving, SYNC_MAX_S + 0.1, ("site2",), BOTH) == "depreference"
+    assert "not told all" in serving.decision.reasons[0]
+    assert wanted(serving, SYNC_MAX_S + 9.0, BOTH, BOTH) == "announce"
+
+
+def test_a_peer_that_comes_later_makes_nobody_else_less_preferred() -> None:
+    """A site let its lease lapse when a peer came back within a minute of its own start, until that had told all."""
+    serving = able(0.0)
+    wanted(serving, 0.0, (), ())
+    assert wanted(serving, SYNC_GRACE_S + 0.1, ("site2",), ("site2",)) == "announce"
+    assert wanted(serving, SYNC_GRACE_S + 9.0, ("site2",), BOTH) == "announce"

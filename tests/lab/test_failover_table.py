@@ -61,4 +61,4 @@ def test_the_table_is_shown_and_kept_with_what_was_missed(capsys: pytest.Capture
     kept = tmp_path / "results.jsonl"
     kept.write_text("".join(json.dumps(row) + "\n" for row in rows))
     markdown(kept)
-    assert "| site link down | 160/160/160 (150) |" in capsys.readouterr().out
+    assert "| site link down | 1 | 160/160/160 (150) |" in capsys.readouterr().out

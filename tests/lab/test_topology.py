@@ -61,7 +61,7 @@ def test_an_isp_peers_with_the_others_and_not_with_itself() -> None:
 @EVERY
 def test_every_site_and_line_is_sold_by_one_isp_and_isps_agree_on_their_links(topology: Topology) -> None:
     sold = [access.interface for isp in topology.isps for access in isp.access]
-    assert sorted(name for name in sold if not name.startswith("cn")) == sorted((*SITES, *LINES))
+    assert sorted(name for name in sold if not name.startswith("cn")) == sorted((*SITES, *LINES, *topology.hubs))
     assert {isp.site for isp in topology.isps if isp.number in ISPS} == set(SITES)
     by_number = {isp.number: isp for isp in topology.isps}
     assert all(isp.number in by_number[other].peers for isp in topology.isps for other in isp.peers)

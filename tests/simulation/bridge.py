@@ -39,8 +39,8 @@ HOLD_DOWN_MAX_S = 8.0
 class Bridge:
     """ExaBGP and its child. `rib`: what the neighbours are told; `has_announced`: since its last start."""
 
-    def __init__(self, machine: "Machine", sites: tuple[str, ...]) -> None:
-        self._machine, self._sites = machine, sites
+    def __init__(self, machine: "Machine") -> None:
+        self._machine = machine
         self._schedule = machine.world.schedule
         self._random = random.Random(f"{machine.world.seed} {machine.name} bridge")
         self.rib: dict[Prefix, Route] = {}
@@ -52,7 +52,7 @@ class Bridge:
         self.stop()
         now = self._machine.now()
         self.speaker = Speaker((AGGREGATE,), (Terms(ISP, 64501),), now, ORPHAN_HOLD_S, HoldDown(HOLD_DOWN_MAX_S))
-        self._fellows = Fellows(self._sites)
+        self._fellows = Fellows(self._machine.topology.sites)
         self._timer_at, self._beat_owed = NEVER, False
         self._renewal: LeaseRenewed | None = None
         self.feed(TimeReached())
@@ -138,13 +138,14 @@ class Bridge:
         self._schedule.after(SAY_S, self._say, life)
         self._said = max(self._said + 1, int(self._schedule.now * 1000))
         said = Said(machine.name, self._said, machine.unix(), self.speaker.state is State.ANNOUNCED and bool(self.rib))
-        for stream in machine.streams:
-            if stream.carries == "hello" and stream.wire.carries():
-                self._schedule.after(stream.wire.delay_s, stream.listener.bridge.hear, said)
+        for wire in machine.world.wires.values():
+            if machine in wire.ends and wire.carries():
+                [other] = [end for end in wire.ends if end is not machine]
+                self._schedule.after(wire.delay_s, other.bridge.hear, said)
         if not self.speaker.lease_lives(machine.now()):  # of no use before
             self.feed(OthersHeard(self._fellows.said_s_ago(machine.now())))
 
     def hear(self, said: Said) -> None:
         """Another site's speaker says something."""
-        if self._machine.powered:
+        if self._machine.powered and self._machine.serves:
             self._fellows.take(said, self._machine.unix(), self._machine.now())

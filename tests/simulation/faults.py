@@ -130,7 +130,6 @@ class Faults:
     def _clock(self, deed: Deed) -> None:
         machine = self._machine(deed)
         machine.skew_s = deed.amount
-        self._world.watch.wrong_until = self._schedule.now + deed.for_s
         self._hold("clock", machine.number)
         self._world.watch.excused_s += deed.for_s
         self._schedule.after(deed.for_s, self._clock_right, machine)
@@ -138,7 +137,6 @@ class Faults:
     def _clock_right(self, machine: "Machine") -> None:
         if self._free("clock", machine.number):
             machine.skew_s = 0.0
-        self._world.watch.wrong_until = self._schedule.now
 
     # -- operators and office
 

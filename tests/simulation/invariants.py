@@ -12,7 +12,10 @@ The rules, and where their numbers come from:
   `DARK_S`: 3 s until a silent peer counts as lost (`readiness.PEER_LOST_S`), the linger of 1 s, and the way there.
 * A site whose process does not work is not preferred once the lease of `speaker.LEASE_S` has run out.
 * Sites that have all worked, been connected and known the right time for `CALM_S` hold the same of every router of
-  whom nobody said anything meanwhile: 1 s until a broken stream is dialed again, a full set, the kernels, and some.
+  whom nobody said anything meanwhile: 1 s until a broken stream is dialed again, a full set, and three times the
+  `replication.DIGEST_EVERY_S` in which a difference is found, once for each site that it has to pass.
+  What a site heard while its own clock was ahead is the exception: no other site can believe it, so the sites differ
+  about that router until its next word, or until the clocks have caught up with it.
 * Memory: see `finished`.
 """
 
@@ -33,6 +36,7 @@ from ha.events import (
     TableLoaded,
 )
 from ha.record import Record, Version
+from ha.replication import DIGEST_EVERY_S
 from mip6 import ntp
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier, MessageIdentification
@@ -48,10 +52,11 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.5
 TICK_S = 0.1
 DARK_S = 6.0
-CALM_S = 4.0
+CALM_S = 8.0
 BELIEF_S = 1.5  # what another site said of its announcement is believed so long at most (`speaker.OTHERS_FRESH_S`), ...
 REPLAY_WINDOW_S = 7.0  # RFC 4285 6
 BELIEVED_AHEAD_S = REPLAY_WINDOW_S + 2.0  # the skew bound on top
+ASKED_AGAIN_S = 3 * DIGEST_EVERY_S
 HELD_S = 6.0  # a frame waits in TCP for 3 s at most before the connection is given up; twice, by way of a third site
 TICKS_S = 2.0  # expiry is looked for every 100 ms, and the kernel may refuse once
 MEMORY_FIXED, MEMORY_PER_ROUTER = 4000, 1000  # objects reachable from a quiet home agent, measured, times two
@@ -110,7 +115,6 @@ class Watch:
         self._last_death = -1.0
         self._last_change: dict[bytes, float] = {}
         self._calm_since = 0.0
-        self.wrong_until = 0.0  # until when a site's clock was wrong: what it quarantined is not sent again
         self._hard_at = -BELIEF_S
         self._dark_since: float | None = 0.0
         self._serving_since: dict[str, float] = {}
@@ -232,6 +236,8 @@ class Watch:
         if not self._knows(machine, (home, bid), version):
             return False
         assert machine.agent is not None
+        if not machine.serves:
+            return True  # a reflector; enough if no other home agent is heard
         cell = machine.agent.cache.records[home].cells.get(bid)
         if cell is None or cell.version != version or not machine.agent.table.customers[home].active:
             return True
@@ -304,7 +310,7 @@ class Watch:
         trouble_s, stale_s = self._trouble_s(), self.stale_s()
         self._check_equality()
         for machine in self._world.machines:
-            able = machine.runs() and machine.egress
+            able = machine.runs() and machine.egress and machine.serves
             if not able:
                 self._serving_since.pop(machine.name, None)
                 since = now
@@ -341,11 +347,11 @@ class Watch:
         elif now - self._calm_since >= CALM_S:
             for router in self._world.routers:
                 last = self._last_change.get(router.home, now)
-                if not self.wrong_until + 2 * TICKS_S < last < now - CALM_S:
+                if last >= now - CALM_S:
                     continue
                 records = [(one, one.agent.cache.records.get(router.home)) for one in machines if one.agent]
-                if any(record is not None and _is_of_tomorrow(one, record) for one, record in records):
-                    continue  # until it is forgotten or another site hears the router, that site refuses it
+                if any(record is not None and _is_of_tomorrow(one, record, ASKED_AGAIN_S) for one, record in records):
+                    continue
                 for machine in machines[1:]:
                     if what := apart(machines[0], machine, router.home):
                         who = f"{machines[0].name} and {machine.name}"
@@ -372,6 +378,8 @@ class Watch:
         return self._router(home).name
 
 
-def _is_of_tomorrow(machine: "Machine", record: Record) -> bool:
-    """Was it written while the clock here was ahead?"""
-    return ntp.to_unix(record.newest().time) - machine.unix() > BELIEVED_AHEAD_S
+def _is_of_tomorrow(machine: "Machine", record: Record, lately_s: float = 0.0) -> bool:
+    """Is it of the future by the clock that the process here knows, or was it until `lately_s` ago?"""
+    assert machine.agent is not None
+    ahead_s = ntp.to_unix(record.newest().time) - machine.agent.state.unix(machine.now())
+    return ahead_s > BELIEVED_AHEAD_S - lately_s

@@ -28,7 +28,7 @@ from ha.events import (
 )
 from ha.home_agent import HomeAgent
 from ha.record import Record
-from ha.site import Policy
+from ha.site import Policy, Topology
 from ha.snapshot import Snapshot
 from mip6 import packet
 from mip6.mhsocket import Datagram
@@ -59,11 +59,14 @@ class Disk:
 
 
 class Machine:
-    """One site. `powered`: the machine runs; `agent`: the home agent's process, None while there is none."""
+    """One site. `powered`: the machine runs; `agent`: the home agent's process, None while there is none.
 
-    def __init__(self, world: "World", number: int, policy: Policy, sites: tuple[str, ...]) -> None:
+    `serves`: False for a reflector that is no home agent: no customers, no kernel, no bridge.
+    """
+
+    def __init__(self, world: "World", number: int, policy: Policy, topology: Topology, serves: bool) -> None:
         self.world, self.number, self.name = world, number, policy.site
-        self.policy, self._sites = policy, sites
+        self.policy, self.topology, self.serves = policy, topology, serves
         self._schedule = world.schedule
         self._random = random.Random(f"{world.seed} {self.name}")
         self.powered = True
@@ -74,7 +77,7 @@ class Machine:
         self.slow_s = 0.0  # how long the kernel takes more
         self._refused: bytes | None = None
         self.disk = Disk()
-        self.bridge = Bridge(self, sites)
+        self.bridge = Bridge(self)
         self.streams: list[Stream] = []  # those dialed here
         self.heard: list[Stream] = []  # those that others dial
         self.counters = Counters()
@@ -99,8 +102,10 @@ class Machine:
         return self.agent is not None and not self.frozen
 
     def is_calm(self) -> bool:
-        """Does everything here work, and are the other sites connected?"""
-        if not self.runs() or self.skew_s or self.slow_s or self._refused is not None:
+        """Does everything here work, does it know the time, and are the other sites connected?"""
+        if self.agent is None or self.frozen or self.slow_s or self._refused is not None:
+            return False
+        if abs(self.agent.state.clock_offset_s - (UNIX - self._base)) > ROUNDING_S:
             return False
         return all(stream.is_open and stream.wire.carries() for stream in self.streams)
 
@@ -116,7 +121,8 @@ class Machine:
         self._base = self._random.uniform(1.0, 100_000.0)
         self.plane = MemoryDataPlane()
         self.plane.refuse(self._refused)
-        self.bridge.start()
+        if self.serves:
+            self.bridge.start()
 
     def lose_power(self, disk: bool) -> None:
         """Everything stops; neighbours notice by their own clocks. Without `disk` nothing is found afterwards."""
@@ -145,8 +151,8 @@ class Machine:
         now, life = self.now(), self._lives
         agent = self.agent = HomeAgent(
             policy=self.policy,
-            sites=self._sites,
-            table=self.world.table_before,
+            topology=self.topology,
+            table=self.world.table_before,  # which is empty
             incarnation=int(self._schedule.now * 1e6) + 1,
             now=now,
             clock_offset_s=self.unix() - now,
@@ -161,16 +167,18 @@ class Machine:
         self.frozen = False
         self._count_down(False)
         self.world.watch.born(self)
-        self.feed(TableLoaded(self.world.table))
+        if self.serves:
+            self.feed(TableLoaded(self.world.table))
         if self.disk.wish is not None:
             self.feed(self.disk.wish)
         records = self._load_snapshot()
         self.disk.losses += not records
         agent.state.restarts = self.disk.losses
         wanted = agent.recover(records, self.plane.read(), now)
-        agent.reconciled(wanted, self.plane.reconcile(wanted))
-        self.feed(DataPlaneChecked(self.egress))
-        self._schedule.after(SELF_TEST_S, self._self_tested, life)
+        if self.serves:
+            agent.reconciled(wanted, self.plane.reconcile(wanted))
+            self.feed(DataPlaneChecked(self.egress))
+            self._schedule.after(SELF_TEST_S, self._self_tested, life)
         self._schedule.after(self._random.random() * LOOK_EVERY_S, self._look, life)
         for stream in (*self.streams, *self.heard):
             stream.dial()
@@ -187,7 +195,8 @@ class Machine:
         if not quiet:
             for stream in (*self.streams, *self.heard):
                 stream.break_()
-            self.bridge.feed(HolderLost())
+            if self.serves:
+                self.bridge.feed(HolderLost())
         self.world.watch.died(self)
 
     def freeze(self) -> None:
@@ -236,7 +245,7 @@ class Machine:
         if offset_s != self._offset_s:
             self._offset_s = offset_s
             self.feed(ClockRead(offset_s))
-        if self.agent.table.version != self.world.table.version:
+        if self.serves and self.agent.table.version != self.world.table.version:
             self.feed(TableLoaded(self.world.table))
         self.disk.saved_at, self.disk.saved_unix = self.now(), self.unix()
         self.disk.records = dict(self.agent.cache.records)
@@ -310,12 +319,12 @@ class Machine:
                     late_s = self._random.random() * 0.004 + self.slow_s * self._random.random()
                     self._schedule.after(late_s, self._apply, self._lives)
                 self._waiting[home_address] = (generation, entry)
-            case effects.SendRecords(site, frame):
+            case effects.SendRecords(site, frame) | effects.SendDigest(site, frame):
                 self._to(site).send(0, frames.encode(frame))
             case effects.AskForRecords(site, incarnation, since):
                 self._from(site).send(1, frames.encode(frames.StateSyncRequest(incarnation, since)))
-            case effects.AcknowledgeRecords(site, ack):
-                self._from(site).send(1, frames.encode(ack))
+            case effects.AcknowledgeRecords(site, frame) | effects.AskForRepair(site, frame):
+                self._from(site).send(1, frames.encode(frame))
             case _:
                 self.world.internet.to_router(transmission.octets(effect, HOME_AGENT))
 

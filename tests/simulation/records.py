@@ -35,8 +35,8 @@ def apart(one: "Machine", other: "Machine", home: bytes) -> str:
     if ours is None or theirs is None:
         machine, left = (one, ours) if theirs is None else (other, theirs)
         return "everything" if left is not None and _lasting(machine, left) else ""
-    if ours.message_id != theirs.message_id:
-        return "the Mesg-ID"  # not the floor: whoever quarantined a wipe learns of it with the next one
+    if (ours.floor, ours.message_id) != (theirs.floor, theirs.message_id):
+        return "floor or Mesg-ID"
     if (ours.sequence.version, ours.network.version) != (theirs.sequence.version, theirs.network.version):
         return "registers"
     mine, other_ones = _lasting(one, ours), _lasting(other, theirs)

@@ -59,16 +59,25 @@ FAULTS: dict[str, tuple[float, float, float]] = {
     "vanish": (0.3, 0.0, 0.0),
     "amnesia": (1, 0.1, 4.0),
 }
+OF_ROUTERS = ("watch", "revoke", "suspend", "crash", "amnesia", "vanish")
+OF_MACHINES = ("cut", "part", "reset", "kill", "power", "wipe", "freeze", "clock")  # reflectors too
 SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, -86400.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Sizes and deeds. Deeds begin before `trouble_s`; `lifetime_s`: what routers ask for."""
+    """Sizes and deeds. Deeds begin before `trouble_s`; `lifetime_s`: what routers ask for.
+
+    `sites`: home agents; `hubs`: reflectors that are none; `reflecting`: so many home agents reflect as well. With
+    neither, a full mesh. `across`: pairs of clients that have streams all the same.
+    """
 
     seed: int
     trouble_s: float
     sites: int
+    hubs: int
+    reflecting: int
+    across: frozenset[frozenset[int]]
     routers: int
     lines: tuple[int, ...]
     isps: int
@@ -91,10 +100,17 @@ def scenario(seed: int) -> Scenario:
         105.0 if routers >= 6 else 140.0 if routers > 3 else 180.0
     )  # a router says three things a second at most
     lines = tuple(draw.choice((1, 2, 2, 2, 3)) for _ in range(routers))
+    hubs, reflecting = draw.choice(((0, 0), (0, 0), (0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1)))
+    across = frozenset()
+    if draw.random() < 0.2:
+        across = frozenset({frozenset(draw.sample(range(sites), 2))})
     return Scenario(
         seed=seed,
         trouble_s=trouble_s,
         sites=sites,
+        hubs=hubs,
+        reflecting=reflecting,
+        across=across,
         routers=routers,
         lines=lines,
         isps=draw.choice((2, 3, 4)),
@@ -105,7 +121,10 @@ def scenario(seed: int) -> Scenario:
         convergence_s=draw.choice((0.05, 0.5, 2.0)),
         loss=draw.choice((0.0, 0.01, 0.05)),
         deeds=tuple(
-            sorted((*_faults(draw, sites, routers, trouble_s), *_lives(draw, lines, lifetime_s, trouble_s)), key=_when)
+            sorted(
+                (*_faults(draw, sites, hubs, routers, trouble_s), *_lives(draw, lines, lifetime_s, trouble_s)),
+                key=_when,
+            )
         ),
     )
 
@@ -114,7 +133,7 @@ def _when(deed: Deed) -> float:
     return deed.at
 
 
-def _faults(draw: random.Random, sites: int, routers: int, trouble_s: float) -> list[Deed]:
+def _faults(draw: random.Random, sites: int, hubs: int, routers: int, trouble_s: float) -> list[Deed]:
     kinds = list(FAULTS)
     weights = [FAULTS[kind][0] for kind in kinds]
     found = []
@@ -123,8 +142,9 @@ def _faults(draw: random.Random, sites: int, routers: int, trouble_s: float) -> 
         _, least_s, most_s = FAULTS[kind]
         for_s = least_s + (most_s - least_s) * draw.random() ** 2
         at = draw.uniform(WARM_UP_S, trouble_s)
-        who = draw.randrange(routers if kind in ("watch", "revoke", "suspend", "crash", "amnesia", "vanish") else sites)
-        other = draw.randrange(routers if kind == "refuse" else sites)
+        whose = routers if kind in OF_ROUTERS else sites + hubs if kind in OF_MACHINES else sites
+        who = draw.randrange(whose)
+        other = draw.randrange(routers if kind == "refuse" else sites + hubs if kind in OF_MACHINES else sites)
         amount = draw.choice(SKEWS_S) if kind in ("clock", "watch") else draw.random()
         found.append(Deed(at, kind, who, other, for_s, amount))
     return found

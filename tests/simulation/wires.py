@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from ha import frames
 from ha.events import (
+    DigestReceived,
     HelloReceived,
     PeerAsked,
     PeerIdentified,
     PeerUnreachable,
     RecordsAcknowledged,
     RecordsReceived,
+    RepairAsked,
 )
-from ha.frames import Hello, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
+from ha.frames import Hello, Identify, StateDigest, StateRepairRequest, StateSyncAck, StateSyncReply, StateSyncRequest
 from tests.simulation.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -145,3 +147,7 @@ class Stream:
                 self.dialer.feed(PeerAsked(peer, incarnation, since))
             case StateSyncAck():
                 self.dialer.feed(RecordsAcknowledged(peer, frame))
+            case StateDigest():
+                self.listener.feed(DigestReceived(peer, frame))
+            case StateRepairRequest():
+                self.dialer.feed(RepairAsked(peer, frame))

@@ -6,7 +6,7 @@ from ipaddress import IPv6Address
 from dataplane.entry import Prefix
 from ha.customer_table import Customer, CustomerTable, UplinkRight
 from ha.record import same
-from ha.site import Policy
+from ha.site import Policy, Topology
 from mip6.auth import SecurityAssociation
 from tests.simulation.faults import Faults
 from tests.simulation.internet import HOME_AGENT, Internet
@@ -63,9 +63,9 @@ class World:
         )
 
     def _machines(self) -> list[Machine]:
-        names = [f"site{number + 1}" for number in range(self.scenario.sites)]
         machines = []
-        for number, name in enumerate(names):
+        for number, topology in enumerate(self._topologies()):
+            name = self._names()[number]
             policy = Policy(
                 site=name,
                 home_agent_address=HOME_AGENT,
@@ -76,8 +76,36 @@ class World:
                 cookie_key=b"c" * 32,
                 slice_records=3,  # few, so that some twenty routers already come in several
             )
-            machines.append(Machine(self, number, policy, tuple(one for one in names if one != name)))
+            machines.append(Machine(self, number, policy, topology, serves=number < self.scenario.sites))
         return machines
+
+    def _names(self) -> list[str]:
+        scenario = self.scenario
+        return [f"site{number + 1}" for number in range(scenario.sites)] + [
+            f"hub{number + 1}" for number in range(scenario.hubs)
+        ]
+
+    def _topologies(self) -> list[Topology]:
+        """Of each site and hub. Reflectors know all; without any, all know all."""
+        scenario, names = self.scenario, self._names()
+        reflecting = {*range(scenario.reflecting), *range(scenario.sites, len(names))}
+        made = []
+        for number in range(len(names)):
+            others = [other for other in range(len(names)) if other != number]
+            near = [
+                other
+                for other in others
+                if not reflecting or {number, other} & reflecting or frozenset((number, other)) in scenario.across
+            ]
+            made.append(
+                Topology(
+                    peers=tuple(names[other] for other in near),
+                    reflectors=frozenset(names[other] for other in near if other in reflecting),
+                    beyond=tuple(names[other] for other in others if other not in near),
+                    reflects=number in reflecting,
+                )
+            )
+        return made
 
     def _wires(self) -> dict[frozenset[int], Wire]:
         wires = {}
@@ -86,6 +114,8 @@ class World:
             for other in self.machines[one.number + 1 :]:
                 wire = Wire((one, other), scenario.wire_s, scenario.jitter_s)
                 wires[frozenset((one.number, other.number))] = wire
+                if other.name not in one.topology.peers:
+                    continue
                 for dialer, listener in ((one, other), (other, one)):
                     for carries in ("hello", "changes"):
                         stream = Stream(dialer, listener, carries, wire, self.schedule, str(self.seed))
@@ -150,7 +180,7 @@ class World:
         """What is not yet as it should be in the end; empty when all is."""
         first = self.machines[0]
         for machine in self.machines:
-            if machine.agent is None or not machine.bridge.rib:
+            if machine.agent is None or (machine.serves and not machine.bridge.rib):
                 return f"{machine.name} does not serve"
             if machine.agent.cache.pending or machine.agent.cache.unsettled:
                 return f"{machine.name} still waits for its kernel"
@@ -162,6 +192,10 @@ class World:
                 assert machine.agent is not None and first.agent is not None
                 record, other = machine.agent.cache.records.get(router.home), first.agent.cache.records.get(router.home)
                 entry = machine.plane.read().get(router.home)
+                if not machine.serves:
+                    if not router.vanished and (record is None or other is None or not same(record, other)):
+                        return f"{machine.name} and {first.name} differ about {router.name}"
+                    continue
                 if router.vanished:
                     if entry is not None:
                         return f"{machine.name} still forwards for {router.name}, which is no more"

@@ -6,6 +6,9 @@ import typer
 
 from xsp.cli import context, values
 from xsp.cli.context import DryRun, IdempotencyKey, Json, Quiet, Reason, refusing
+from xsp.errors import Refused
+from xsp.exits import Exit
+from xsp.model import Role
 
 if TYPE_CHECKING:
     from xsp.certificates import Certificates
@@ -19,8 +22,11 @@ def add(
     ctx: typer.Context,
     name: str,
     locator: Annotated[str, typer.Option(help="The site's own address, from its ISP.")],
-    gateway: Annotated[str, typer.Option(help="The site's default gateway.")],
-    neighbour_as: Annotated[int, typer.Option(min=1, max=2**32 - 1, help="The ISP's AS number.")],
+    gateway: Annotated[str | None, typer.Option(help="The site's default gateway.")] = None,
+    neighbour_as: Annotated[int | None, typer.Option(min=1, max=2**32 - 1, help="The ISP's AS number.")] = None,
+    role: Annotated[
+        Role, typer.Option(help="A home agent, a reflector of what the others say, or both.")
+    ] = Role.HOME_AGENT,
     neighbour: Annotated[str | None, typer.Option(help="The ISP's BGP address; the gateway if not given.")] = None,
     interface: Annotated[str, typer.Option(help="The interface towards the ISP.")] = "isp",
     home_agent_set: Annotated[str, typer.Option("--set", help="The set of home agents it belongs to.")] = "default",
@@ -36,12 +42,39 @@ def add(
     """Add a site with its first BGP neighbour; then render its files and those of the other sites again."""
     from xsp.model import Neighbour, Site
 
-    next_hop = values.address(gateway)
-    first = Neighbour(values.address(neighbour) if neighbour else next_hop, neighbour_as, mrai_s=mrai_s)
-    site = Site(name, home_agent_set, values.address(locator), interface, next_hop, "", (first,))
+    if role is Role.REFLECTOR:
+        if gateway or neighbour_as or neighbour:
+            raise Refused("a reflector alone has no gateway and no neighbours", "Leave them out", Exit.USAGE)
+        site = Site(name, home_agent_set, values.address(locator), "", None, "", (), role)
+    elif gateway is None or neighbour_as is None:
+        raise Refused("a home agent needs --gateway and --neighbour-as", "Give them, or --role reflector", Exit.USAGE)
+    else:
+        next_hop = values.address(gateway)
+        first = Neighbour(values.address(neighbour) if neighbour else next_hop, neighbour_as, mrai_s=mrai_s)
+        site = Site(name, home_agent_set, values.address(locator), interface, next_hop, "", (first,), role)
     options = context.change_options(dry_run, reason, idempotency_key)
     result = context.registry(ctx).add_site(site, options)
     context.show(result, f"site {name} added: {result['locator']}", as_json=as_json, quiet=quiet)
+
+
+@app.command("role")
+@refusing
+def role_(
+    ctx: typer.Context,
+    name: str,
+    role: Role,
+    dry_run: DryRun = False,
+    reason: Reason = "",
+    idempotency_key: IdempotencyKey = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a home agent a reflector as well (both), or no longer (home-agent); then render all sites of the set."""
+    from xsp import roles
+
+    options = context.change_options(dry_run, reason, idempotency_key)
+    result = roles.change(context.registry(ctx).database, name, role, options)
+    context.show(result, f"site {name} is {role} now", as_json=as_json, quiet=quiet)
 
 
 @app.command("issue-certificate")

@@ -1,0 +1,141 @@
+"""Changes on their way to other sites, and what waits until enough of these have them. Pure.
+
+What waits is the answer to a mobile router, or, at a reflector, a peer that passed the change on to us and wants to
+know who has it. "Has it" means merged and installed. How many are enough says the policy: with `any` one other home
+agent that forwards, or a mere reflector if no such site is heard; with `all` each site that is heard; with `local`
+none. After the timeout the answer leaves anyway and is counted as degraded.
+"""
+
+import math
+from collections.abc import Set
+from dataclasses import dataclass, replace
+
+from ha.effects import AcknowledgeRecords, Effect, SendBindingAck
+from ha.frames import StateSyncAck
+from ha.undo import Undo
+from runtime.counters import Counters
+
+SYNC_TIMEOUT_MIN_S = 0.05
+SYNC_TIMEOUT_RTTS = 3
+AWAITED_MAX_S = 5.0  # after this an unanswered change no longer tells us a round trip time
+RTT_SHARE = 0.125  # weight of a new sample, as in RFC 6298 2
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose change it was that we passed on: the peer, its index of it, and when we did."""
+
+    site: str
+    index: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A change under way, and the answer that waits for it (None: none, or given).
+
+    `missing`: the sites that do not have it yet; `hoped`: those of them whose word alone is enough for `any`.
+    """
+
+    sent_at: float
+    deadline: float
+    answer: SendBindingAck | None
+    missing: frozenset[str]
+    hoped: frozenset[str]
+
+
+class Awaiting:
+    """All changes under way, by our index of them. State changes only through the `Undo` of the event."""
+
+    def __init__(self, acknowledge: str, counters: Counters) -> None:
+        self._acknowledge, self._counters = acknowledge, counters
+        self._awaited: dict[int, Awaited] = {}
+        self._origins: dict[int, Origin] = {}
+        self._rtts: dict[str, float] = {}
+
+    def rtt_s(self, site: str) -> float | None:
+        """From sending a change until that site says that it is installed there, smoothed; None: not known yet."""
+        return self._rtts.get(site)
+
+    def sync_timeout_s(self, sites: Set[str]) -> float:
+        """How long an answer waits for these sites: 3 round trips to the quickest, at least 50 ms."""
+        known = [rtt_s for site, rtt_s in self._rtts.items() if site in sites]
+        return max(SYNC_TIMEOUT_MIN_S, SYNC_TIMEOUT_RTTS * min(known, default=0.0))
+
+    def sent(
+        self, index: int, answer: SendBindingAck | None, missing: Set[str], hoped: Set[str], now: float, undo: Undo
+    ) -> list[Effect]:
+        """Our change was sent: its answer, now if it is not to wait or if there is nobody to wait for."""
+        effects: list[Effect] = []
+        if answer is not None and (self._acknowledge == "local" or not missing):
+            if self._acknowledge != "local":
+                self._counters.add("acknowledged_degraded", "no_peer")
+            effects.append(answer)
+            answer = None
+        if missing:
+            deadline = now + self.sync_timeout_s(missing)
+            awaited = Awaited(now, deadline, answer, frozenset(missing), frozenset(hoped & missing))
+            undo.put(self._awaited, index, awaited)
+        return effects
+
+    def passed_on(self, index: int, origin: Origin, undo: Undo) -> None:
+        """A peer's change was passed on as our `index`: who has it is told to that peer."""
+        undo.put(self._origins, index, origin)
+
+    def acknowledged(self, index: int, site: str, serves: bool, now: float, undo: Undo) -> list[Effect]:
+        """A site has our change: the answer if that is enough, and the word passed on."""
+        if (origin := self._origins.get(index)) is not None:
+            return [AcknowledgeRecords(origin.site, StateSyncAck(origin.index, site, serves))]
+        awaited = self._awaited.get(index)
+        if awaited is None:
+            return []
+        self._measure(site, now - awaited.sent_at, undo)
+        missing, answer = awaited.missing - {site}, awaited.answer
+        enough = not missing or (self._acknowledge == "any" and (serves or not awaited.hoped))
+        if missing:
+            left = replace(awaited, missing=missing, answer=None if enough else answer)
+            undo.put(self._awaited, index, left)
+        else:
+            undo.drop(self._awaited, index)
+        return [answer] if enough and answer is not None else []
+
+    def unreachable(self, site: str, undo: Undo) -> list[Effect]:
+        """A peer takes no changes any more; answers wait for the others, or for nobody."""
+        answers: list[Effect] = []
+        for index, awaited in list(self._awaited.items()):
+            missing = awaited.missing - {site}
+            if missing:
+                undo.put(self._awaited, index, replace(awaited, missing=missing, hoped=awaited.hoped - {site}))
+                continue
+            undo.drop(self._awaited, index)
+            if awaited.answer is not None:
+                self._counters.add("acknowledged_degraded", "peer_lost")
+                answers.append(awaited.answer)
+        return answers
+
+    def time_reached(self, now: float, undo: Undo) -> list[Effect]:
+        """Answer what has waited long enough, forget what nobody will acknowledge."""
+        answers: list[Effect] = []
+        for index, origin in list(self._origins.items()):
+            if now < origin.at + AWAITED_MAX_S:
+                break
+            undo.drop(self._origins, index)
+        for index, awaited in list(self._awaited.items()):
+            if now >= awaited.sent_at + AWAITED_MAX_S:
+                undo.drop(self._awaited, index)
+            elif awaited.answer is not None and now >= awaited.deadline:
+                undo.put(self._awaited, index, replace(awaited, answer=None))
+            else:
+                continue
+            if awaited.answer is not None:
+                self._counters.add("acknowledged_degraded", "timeout")
+                answers.append(awaited.answer)
+        return answers
+
+    def next_deadline(self) -> float:
+        """When the oldest waiting answer has waited long enough. Timeouts hardly differ, so the oldest is the next."""
+        return next((one.deadline for one in self._awaited.values() if one.answer is not None), math.inf)
+
+    def _measure(self, site: str, sample_s: float, undo: Undo) -> None:
+        before = self._rtts.get(site)
+        undo.put(self._rtts, site, sample_s if before is None else before + RTT_SHARE * (sample_s - before))

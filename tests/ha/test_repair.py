@@ -1,0 +1,128 @@
+"""Digests: whatever made two sites differ, they find it and are equal again, and nothing else is sent."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ha import digest
+from ha.digest import Digests
+from ha.effects import SendDigest, SendRecords
+from ha.events import DigestReceived, PeerAsked, PeerIdentified, RepairAsked, TimeReached
+from ha.frames import StateDigest, StateRepairRequest
+from ha.record import Record, Register, Version, same
+from ha.replication import DIGEST_EVERY_S
+from ha.undo import Undo
+from mip6.options import BindingIdentifier
+from tests.ha.cast import CARE_OF_1, HOME, Router, address, both_lines
+from tests.ha.mesh import Mesh
+from tests.ha.test_record import records
+
+NOW = 100.0
+
+
+def digests(*held: Record) -> Digests:
+    made = Digests()
+    by_home = {record.home_address: record for record in held}
+    assert made.settle(set(by_home), by_home, len(held), Undo())
+    return made
+
+
+@given(records(), records())
+def test_digests_are_equal_exactly_when_the_shared_state_is(one: Record, other: Record) -> None:
+    assert (digest.of(one) == digest.of(other)) == same(one, other)
+
+
+@given(records(), st.integers(1, 4))
+def test_a_part_of_a_later_release_is_part_of_the_digest(one: Record, time: int) -> None:
+    more = replace(one, more={"flows": Register(Version(time, "site2"), b"x")})
+    assert digest.of(more) != digest.of(one)
+    assert digests(one).differing(digests(more).sums()) == [digest.bucket_of(HOME)]
+
+
+@given(records(), records())
+def test_what_comes_and_goes_leaves_no_trace_in_the_sums(one: Record, other: Record) -> None:
+    made, held, undo = Digests(), {HOME: one}, Undo()
+    empty = made.sums()
+    for now in (held, {HOME: other}, held, {}):
+        made.settle({HOME}, now, 1, undo)
+    assert made.sums() == empty
+    assert made.held([digest.bucket_of(HOME)]) == {digest.bucket_of(HOME): {}}
+
+
+def test_an_event_that_fails_leaves_what_it_looked_at_to_be_looked_at_again() -> None:
+    made, touched, undo = Digests(), {HOME}, Undo()
+    made.settle(touched, {}, 5, undo)
+    assert touched == set()
+    undo.roll_back()
+    assert touched == {HOME}
+
+
+def test_a_site_that_was_told_nothing_by_one_that_died_is_equal_within_two_periods() -> None:
+    """It learnt of the change from the router's next refresh, and forwarded to an address of before until then."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", router.update(NOW, both_lines()), NOW)
+    mesh.settle(NOW)
+    mesh.tick(NOW)
+    mesh.settle(NOW)
+    mesh.feed("site1", router.update(NOW + 1, (BindingIdentifier(2),), lifetime_s=0), NOW + 1)
+    mesh.step(("site1", "site2"), NOW + 1)
+    mesh.gone("site1", NOW + 1)
+    assert mesh.sites["site3"].plane.read() != mesh.sites["site2"].plane.read()
+    for late_s in (DIGEST_EVERY_S, 2 * DIGEST_EVERY_S):
+        for name in ("site2", "site3"):
+            mesh.feed(name, TimeReached(), NOW + late_s)
+        mesh.settle(NOW + late_s)
+    assert mesh.sites["site3"].plane.read() == mesh.sites["site2"].plane.read()
+    assert [path.care_of for path in mesh.sites["site3"].plane.read()[HOME].paths] == [CARE_OF_1]
+    assert mesh.sites["site2"].counters.get("records_repaired") == 1
+
+
+def test_sites_that_are_equal_send_each_other_no_records() -> None:
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    mesh.settle(NOW)
+    for period in range(1, 4):
+        mesh.tick(NOW + DIGEST_EVERY_S * period)
+        assert {type(event) for stream in mesh.streams.values() for event in stream} == {DigestReceived}
+        mesh.settle(NOW + DIGEST_EVERY_S * period)
+    counts = [site.counters.get("digest_buckets_differed") for site in mesh.sites.values()]
+    assert counts == [0, 0, 0]
+
+
+def test_what_the_kernel_may_yet_refuse_is_shown_to_nobody() -> None:
+    """A peer that caught up or repaired was sent a change that was then refused here, and kept it."""
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    site = mesh.sites["site1"]
+    site.hold_reports = True
+    site.feed(Router().update(NOW, both_lines()), NOW)
+    site.feed(TimeReached(), NOW)
+    nothing = StateRepairRequest({digest.bucket_of(HOME): {}})
+    sent = [*site.feed(PeerAsked("site2", 0, 0), NOW), *site.feed(RepairAsked("site3", nothing), NOW)]
+    frames = [one.frame for one in sent if isinstance(one, SendRecords)]
+    assert len(frames) == 2
+    assert [frame.records for frame in frames] == [(), ()]
+
+
+def test_a_peer_that_still_catches_up_is_not_compared() -> None:
+    mesh = Mesh()
+    site = mesh.sites["site1"]
+    site.feed(PeerIdentified("site2", 1), NOW)
+    site.feed(Router().update(NOW, both_lines()), NOW)
+    theirs = StateDigest(digest.KIND, digests().sums())
+    assert site.feed(DigestReceived("site2", theirs), NOW) == []
+    assert not [one for one in site.feed(TimeReached(), NOW) if isinstance(one, SendDigest)]  # nobody is reachable
+
+
+def test_digests_of_another_kind_are_left_alone() -> None:
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    assert mesh.sites["site1"].feed(DigestReceived("site2", StateDigest(digest.KIND + 1, b"")), NOW) == []
+
+
+def test_buckets_that_there_are_not_are_nothing() -> None:
+    held = digests()
+    assert held.others({digest.BUCKETS + 5: {HOME: 3}, -1: {}, 0: {address("2001:db8::1"): 1}}) == []

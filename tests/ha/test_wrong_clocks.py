@@ -1,0 +1,107 @@
+"""A site whose clock is wrong for a while: what it heard and what it refused then, before and after it is set."""
+
+from ha.events import ClockRead
+from ha.record import same
+from mip6.numbers import Status
+from tests.ha.cast import CARE_OF_1, EPOCH, HOME, OVERWRITE, Router, both_lines
+from tests.ha.mesh import Mesh
+
+NOW = 100.0
+DAY_S = 86400.0
+
+
+def test_a_record_from_the_future_is_quarantined() -> None:
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", router.update(NOW + 60, both_lines()), NOW + 60)  # site1's clock is a minute ahead
+    mesh.step(("site1", "site2"), NOW)
+    assert mesh.sites["site2"].counters.get("records_quarantined") == 1
+    assert mesh.sites["site2"].agent.cache.records == {}
+
+
+def test_a_quarantined_record_is_not_acknowledged_to_the_site_that_waits_for_it() -> None:
+    """A site whose clock was a day behind quarantined every record and said it had it: routers were told status 0."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", router.update(NOW + 60, both_lines()), NOW + 60)
+    mesh.step(("site1", "site2"), NOW)
+    mesh.step(("site2*", "site1"), NOW + 60)
+    assert mesh.sites["site2"].counters.get("records_quarantined") == 1
+    assert mesh.acks == []
+
+
+def test_what_a_wrong_clock_wrote_gives_way_to_what_the_router_told_another_site() -> None:
+    """A site that was a day ahead for a second held on to what it had heard then for a day; the sites differed."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", ClockRead(EPOCH + DAY_S), NOW)
+    mesh.feed("site1", router.update(NOW + DAY_S, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.feed("site1", ClockRead(EPOCH), NOW + 1)
+    mesh.say_hello(NOW + 1)
+    right = Router(sequence=router.sequence)
+    mesh.feed("site2", right.update(NOW + 1, both_lines()[:1]), NOW + 1)
+    mesh.settle(NOW + 1)
+    records = [mesh.sites[name].agent.cache.records[HOME] for name in ("site1", "site2")]
+    assert same(*records)
+    assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_1]
+
+
+def test_what_a_clock_that_was_behind_quarantined_is_found_when_it_is_set() -> None:
+    """The frame counted as merged, so nobody sent it again: the site differed until the router's next refresh."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site2", ClockRead(EPOCH - DAY_S), NOW)
+    mesh.feed("site1", router.update(NOW, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    assert mesh.sites["site2"].agent.cache.records == {}
+    mesh.feed("site2", ClockRead(EPOCH), NOW + 1)
+    mesh.tick(NOW + 1)
+    mesh.settle(NOW + 1)
+    assert same(*(mesh.sites[name].agent.cache.records[HOME] for name in ("site1", "site2")))
+
+
+def test_what_was_quarantined_is_found_when_it_is_no_longer_of_the_future() -> None:
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", ClockRead(EPOCH + 6), NOW)
+    mesh.feed("site1", router.update(NOW + 12, both_lines()), NOW)
+    for now in (NOW, NOW + 2.9):
+        mesh.tick(now)
+        mesh.settle(now)
+        assert mesh.sites["site2"].agent.cache.records == {}
+    mesh.tick(NOW + 5)
+    mesh.settle(NOW + 5)
+    assert HOME in mesh.sites["site2"].agent.cache.records
+
+
+def test_a_router_is_not_refused_for_what_a_clock_of_tomorrow_had_accepted() -> None:
+    """Its timestamps of today were answered 144 until the record was forgotten, five minutes later."""
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    mesh.feed("site1", ClockRead(EPOCH + DAY_S), NOW)
+    mesh.feed("site1", Router().update(NOW + DAY_S, both_lines()), NOW)
+    mesh.feed("site1", ClockRead(EPOCH), NOW + 1)
+    mesh.say_hello(NOW + 1)
+    mesh.acks.clear()
+    mesh.feed("site1", Router(sequence=1).update(NOW + 1, both_lines()[:1]), NOW + 1)
+    mesh.settle(NOW + 1)
+    [(_, ack)] = mesh.acks
+    assert ack.ack.status == Status.ACCEPTED
+    assert [path.care_of for path in mesh.sites["site2"].plane.read()[HOME].paths] == [CARE_OF_1]
+
+
+def test_a_site_that_fell_behind_its_peers_does_not_give_up_what_they_know_too() -> None:
+    """Nobody would know it after the death of the one who heard it, although the router was told that two sites do."""
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    mesh.settle(NOW)
+    mesh.say_hello(NOW)
+    before = mesh.sites["site2"].agent.cache.records[HOME]
+    mesh.feed("site2", ClockRead(EPOCH - DAY_S), NOW + 1)
+    mesh.acks.clear()
+    mesh.feed("site2", Router(sequence=1).update(NOW + 1 - DAY_S, both_lines()[:1]), NOW + 1)
+    [(_, ack)] = mesh.acks
+    assert ack.ack.status == Status.ID_MISMATCH
+    assert mesh.sites["site2"].agent.cache.records[HOME] is before

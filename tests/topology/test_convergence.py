@@ -1,0 +1,90 @@
+"""Real sites that were told different things are equal again, in a full mesh and in a star with a reflector."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ha.replication import DIGEST_EVERY_S
+from lab import build
+from lab.build import Ready
+from lab.lab import Lab
+from lab.poll import wait_until
+from lab.topology import HUB, SITES, locator
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+DEADLINE_S = 20.0
+CONVERGED_S = 3 * 2 * DIGEST_EVERY_S  # two periods are promised; three times as long on a busy machine
+TABLE = "lab_silence"
+SILENT_TO = f"""
+table inet {TABLE} {{
+  chain out {{ type filter hook output priority -400; ip6 daddr {{ %s }} tcp dport 6275 drop; }}
+}}
+"""
+
+
+@pytest.fixture
+def ready(request: pytest.FixtureRequest) -> Iterator[Ready]:
+    with Lab(request.param) as lab:
+        yield build.raise_up(lab, lambda text: None, lambda text: None)
+
+
+def status(ready: Ready, name: str) -> dict[str, Any]:
+    config = str(ready.lab.layout.etc(name) / "ha.toml")
+    words = [ready.lab.programs.path("xsp-ha"), "--config", config, "status", "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def lines(ready: Ready, site: str) -> list[int]:
+    """The BIDs of the customer that a site's kernel forwards to."""
+    return [one["bid"] for row in status(ready, site)["bindings"] for one in row["care_of"] if one["in_kernel"]]
+
+
+def until(condition: Callable[[], bool], what: str, within_s: float = DEADLINE_S) -> None:
+    wait_until(lambda: None if condition() else what, within_s)
+
+
+def all_forward(ready: Ready, sites: tuple[str, ...], bids: list[int]) -> Callable[[], bool]:
+    return lambda: all(lines(ready, site) == bids for site in sites)
+
+
+def cut(ready: Ready, line: str, state: str) -> None:
+    ready.lab.network.configure(ready.lab.network.topology.isp_of(line).name, [f"link set {line} {state}"])
+
+
+@pytest.mark.parametrize("ready", ["reference"], indirect=True)
+def test_what_a_site_told_only_one_other_before_it_died_reaches_the_third(ready: Ready) -> None:
+    until(all_forward(ready, SITES, [1, 2]), "not every site forwards to both lines")
+    ready.lab.network.run("site1", "nft", "-f", "-", stdin=SILENT_TO % locator("site3"))
+    cut(ready, "line2", "down")
+    until(all_forward(ready, ("site1", "site2"), [1]), "site2 was not told that line 2 is gone")
+    ready.lab.processes.kill("site1-xsp-ha")
+    until(all_forward(ready, ("site2", "site3"), [1]), "site3 does not know that line 2 is gone", CONVERGED_S)
+    assert status(ready, "site2")["counters"]["records_repaired"] >= 1
+
+
+@pytest.mark.parametrize("ready", ["star"], indirect=True)
+def test_sites_that_know_only_a_reflector_are_equal_also_when_it_dies_in_the_middle_of_a_change(ready: Ready) -> None:
+    until(all_forward(ready, SITES, [1, 2]), "not every site forwards to both lines")
+    before = status(ready, "site1")
+    assert {row["site"]: row["connected"] for row in before["peers"]} == {HUB: True, "site2": None, "site3": None}
+    assert not [name for name in before["counters"] if name.startswith("acknowledged_degraded{timeout")]
+
+    ready.lab.network.run(HUB, "nft", "-f", "-", stdin=SILENT_TO % ", ".join(map(locator, ("site2", "site3"))))
+    cut(ready, "line2", "down")
+    until(all_forward(ready, ("site1",), [1]), "site1 still forwards to line 2")
+    ready.lab.processes.kill(f"{HUB}-xsp-ha")
+    assert lines(ready, "site3") == [1, 2]
+    assert all(ready.lab.directly_reachable(site) for site in SITES)  # whoever hears nobody stays announced
+
+    ready.lab.network.run(HUB, "nft", "delete", "table", "inet", TABLE)
+    ready.lab.start_program(HUB, "xsp-ha")
+    until(all_forward(ready, SITES, [1]), "not all sites know that line 2 is gone", CONVERGED_S)
+    assert status(ready, HUB)["healthy"]
+
+    cut(ready, "line2", "up")
+    until(all_forward(ready, SITES, [1, 2]), "line 2 is not back at all sites")
