@@ -22,7 +22,7 @@ help:
 	echo 'make bench   measure all rows of bench/results.jsonl, or NAME=one; KEEP=1 keeps what was measured there'
 	echo 'make lab-bench  the failover table (root): RUNS=10 of every event, or ROWS=name,name SETTINGS=name,name; KEEP=1'
 	echo 'make mutants take each rule out in turn and see a test fail'
-	echo 'make soak    every pair of processes killed or stopped, a million changes of the kernel (both root), then seeds of the simulation and fuzzing, other ones each time: SOAK=minutes'
+	echo 'make soak    every pair of processes killed or stopped, any site failed at MOMENTS=100, a million changes of the kernel (root), then seeds of the simulation and fuzzing, other ones each time: SOAK=minutes'
 	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
 	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
 
@@ -84,6 +84,10 @@ soak:
 		"$$python" -m tests.dataplane.soak 1000000
 	fi
 	first=$$(( $$(date +%s) % 100000 * 1000 ))
+	if [ "$$(id -u)" = 0 ]; then
+		echo "== any site killed, stopped or cut off at $(or $(MOMENTS),100) moments, seed $$first"
+		"$$python" -m pytest -q -s tests/topology/test_any_site_any_moment.py --moments $(or $(MOMENTS),100) --moments-seed "$$first" --lab-lock $(LAB_LOCK)
+	fi
 	"$$python" -m tests.simulation --seeds "$$first-$$(( first + $(or $(SOAK),10) * 30 ))" --jobs "$$(nproc)"
 	for target in decode handle; do "$$python" -m tests.fuzz "$$target" "$$(( $(or $(SOAK),10) * 30 ))"; done
 

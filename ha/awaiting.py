@@ -52,6 +52,7 @@ class Awaiting:
         self._awaited: dict[int, Awaited] = {}
         self._origins: dict[int, Origin] = {}
         self._rtts: dict[str, float] = {}
+        self._due = math.inf  # no answer has to leave earlier
 
     def rtt_s(self, site: str) -> float | None:
         """From sending a change until that site says that it is installed there, smoothed; None: not known yet."""
@@ -76,6 +77,8 @@ class Awaiting:
             deadline = now + self.sync_timeout_s(missing)
             awaited = Awaited(now, deadline, answer, frozenset(missing), frozenset(hoped & missing))
             undo.put(self._awaited, index, awaited)
+            if answer is not None and deadline < self._due:
+                undo.assign(self, "_due", deadline)
         return effects
 
     def passed_on(self, index: int, origin: Origin, undo: Undo) -> None:
@@ -116,6 +119,7 @@ class Awaiting:
     def time_reached(self, now: float, undo: Undo) -> list[Effect]:
         """Answer what has waited long enough, forget what nobody will acknowledge."""
         answers: list[Effect] = []
+        due = math.inf
         for index, origin in list(self._origins.items()):
             if now < origin.at + AWAITED_MAX_S:
                 break
@@ -126,15 +130,21 @@ class Awaiting:
             elif awaited.answer is not None and now >= awaited.deadline:
                 undo.put(self._awaited, index, replace(awaited, answer=None))
             else:
+                if awaited.answer is not None and awaited.deadline < due:
+                    due = awaited.deadline
                 continue
             if awaited.answer is not None:
                 self._counters.add("acknowledged_degraded", "timeout")
                 answers.append(awaited.answer)
+        undo.assign(self, "_due", due)
         return answers
 
     def next_deadline(self) -> float:
-        """When the oldest waiting answer has waited long enough. Timeouts hardly differ, so the oldest is the next."""
-        return next((one.deadline for one in self._awaited.values() if one.answer is not None), math.inf)
+        """No answer has waited long enough before. Asked after each event, so it does not look through what waits.
+
+        It may be early, for an answer that left meanwhile: `time_reached` finds the right one again.
+        """
+        return self._due
 
     def _measure(self, site: str, sample_s: float, undo: Undo) -> None:
         before = self._rtts.get(site)

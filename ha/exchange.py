@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from ha import frames
+from ha import forwarding, frames
 from ha.effects import AcknowledgeRecords, Effect
 from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
@@ -16,13 +16,13 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     What is from the future by our clock is quarantined: not merged, and its change is not acknowledged. It is found
     again by the digests, which differ as long as we lack it.
     """
-    site, index = event.site, event.frame.index
+    # The last frame of a full set only repeats the index of a change that came, or comes, on its own.
+    site, index = event.site, 0 if event.frame.complete else event.frame.index
     records = [frames.from_wire(wire, now, state.longest_s()) for wire in event.frame.records]
     believed = [record for record in records if state.believed_at(record) <= now]
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
-    # The last frame of a full set only repeats the index of a change that is acknowledged on its own.
-    promise = (site, index) if index and not event.frame.complete and not quarantined else None
+    promise = (site, index) if index and not quarantined else None
     news: list[Record] = []
     orders: list[Effect] = []
     for record in believed:
@@ -66,6 +66,8 @@ def _merge(
         undo.put(cache.pending, home_address, replace(pending, local=local))
     if ours is None or not same(ours, merged):
         news.append(cache.committed(home_address) or theirs)
+    if cache.is_settled(home_address) and forwarding.unchanged(ours, merged, now):
+        return
     entry = state.entry(merged, now)
     if cache.holds(home_address, entry):
         return

@@ -9,17 +9,28 @@ of a record (`WireRecord.more`), which we keep and pass on.
 
 import contextlib
 from collections.abc import Mapping
-from typing import get_args
+from typing import Annotated, get_args
 
 import msgspec
+from msgspec import Meta
 
 from ha.record import Binding, Network, Record, Register, Version
 
 LOWEST, HIGHEST = 1, 1  # the protocols we speak: this release's, and the one's before it
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 MORE_MAX, MORE_MAX_BYTES = 16, 1024  # parts of a record that a later release may add, and the octets of each
+CELLS_MAX = 256  # more than any limit of BIDs and tombstones allows
+SUMS_MAX_BYTES = 65536
+SITES_MAX = 1000
 
-WireVersion = tuple[int, str]
+# What a decoder believes; anything else is a `BadFrame`. The bounds also keep out what is no number.
+Octets16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
+Text = Annotated[str, Meta(max_length=64)]
+Seconds = Annotated[float, Meta(ge=-1e9, le=1e9)]
+Share = Annotated[float, Meta(ge=0, le=1e6)]
+Bid = Annotated[int, Meta(ge=0, le=0xFFFF)]
+WireVersion = tuple[Annotated[int, Meta(ge=0)], Text]
+WirePrefix = tuple[Octets16, Annotated[int, Meta(ge=0, le=128)]]
 
 
 class BadFrame(Exception):
@@ -34,8 +45,8 @@ class WireCell(msgspec.Struct, frozen=True, array_like=True):
     """A cell; `remaining_s` until it dies; `care_of` None is a tombstone."""
 
     version: WireVersion
-    care_of: bytes | None
-    remaining_s: float
+    care_of: Octets16 | None
+    remaining_s: Seconds
     priority: int
     verified: bool = True
 
@@ -43,14 +54,16 @@ class WireCell(msgspec.Struct, frozen=True, array_like=True):
 class WireRecord(msgspec.Struct, frozen=True, array_like=True):
     """An MR record on its way to another site, or to disk."""
 
-    home_address: bytes
-    cells: dict[int, WireCell]
+    home_address: Octets16
+    cells: Annotated[dict[Bid, WireCell], Meta(max_length=CELLS_MAX)]
     floor: WireVersion
     sequence: tuple[WireVersion, int]
-    network: tuple[WireVersion, bool, tuple[tuple[bytes, int], ...] | None]
-    message_id: int
-    kept_s: float
-    more: dict[str, tuple[WireVersion, bytes]] = {}
+    network: tuple[WireVersion, bool, tuple[WirePrefix, ...] | None]
+    message_id: Annotated[int, Meta(ge=0)]
+    kept_s: Seconds
+    more: Annotated[
+        dict[Text, tuple[WireVersion, Annotated[bytes, Meta(max_length=MORE_MAX_BYTES)]]], Meta(max_length=MORE_MAX)
+    ] = {}
 
 
 class Identify(msgspec.Struct, frozen=True, tag=True):
@@ -88,7 +101,7 @@ class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
     """
 
     index: int
-    site: str = ""
+    site: Text = ""
     serves: bool = True
 
 
@@ -96,7 +109,7 @@ class StateDigest(msgspec.Struct, frozen=True, tag=True):
     """What I hold, bucket by bucket (`ha/digest.py`): 4 octets each. `kind`: how it is made."""
 
     kind: int
-    sums: bytes
+    sums: Annotated[bytes, Meta(max_length=SUMS_MAX_BYTES)]
 
 
 class StateRepairRequest(msgspec.Struct, frozen=True, tag=True):
@@ -111,12 +124,12 @@ class StateRepairRequest(msgspec.Struct, frozen=True, tag=True):
 class Heard(msgspec.Struct, frozen=True, array_like=True):
     """What a reflector heard of a site, `age_s` ago; `clock_ahead_s` of the reflector's clock."""
 
-    site: str
-    age_s: float
-    clock_ahead_s: float
-    announcing: str
+    site: Text
+    age_s: Seconds
+    clock_ahead_s: Seconds
+    announcing: Text
     serving: bool
-    load: float
+    load: Share
     prepending: bool
 
 
@@ -126,14 +139,14 @@ class Hello(msgspec.Struct, frozen=True, tag=True):
     `load`: the share of our capacity in use; `prepending`: our path is longer for that; `others`: from a reflector.
     """
 
-    clock: int
-    state: str
-    announcing: str
+    clock: Annotated[int, Meta(ge=0)]
+    state: Text
+    announcing: Text
     serving: bool
     records: int
-    load: float = 0.0
+    load: Share = 0.0
     prepending: bool = False
-    others: tuple[Heard, ...] = ()
+    others: Annotated[tuple[Heard, ...], Meta(max_length=SITES_MAX)] = ()
 
 
 Frame = Identify | StateSyncRequest | StateSyncReply | StateSyncAck | StateDigest | StateRepairRequest | Hello
@@ -192,14 +205,7 @@ def to_wire(record: Record, now: float) -> WireRecord:
 
 
 def from_wire(wire: WireRecord, now: float, longest_s: float) -> Record:
-    """A peer's record with times on our clock; no time is believed beyond `longest_s`. Raises: BadFrame."""
-    if len(wire.home_address) != 16 or any(
-        cell.care_of is not None and len(cell.care_of) != 16 for cell in wire.cells.values()
-    ):
-        raise BadFrame("an address is not 16 octets")
-    parts = wire.more.values()
-    if parts and (len(parts) > MORE_MAX or max(len(octets) for _, octets in parts) > MORE_MAX_BYTES):
-        raise BadFrame("more parts of a record, or larger ones, than there may be")
+    """A peer's record with times on our clock; no time is believed beyond `longest_s`."""
     network_version, mobile_router, prefixes = wire.network
     return Record(
         home_address=wire.home_address,

@@ -13,7 +13,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv6Address
 
 from ha.credentials import Credentials
@@ -340,7 +340,8 @@ class PeerLink:
             asyncio.get_running_loop().call_later(HELD_S, self._greeting.subtract, (site,))
             raise
         self._greeting[site] -= 1
-        return identify, replace(stream, pace=self._paces[site, identify.carries])
+        stream.pace = self._paces[site, identify.carries]
+        return identify, stream
 
     async def _listen(self, site: str, identify: Identify, stream: Stream) -> None:
         carries = identify.carries

@@ -4,14 +4,15 @@ Theory of operation. Both ends prove themselves in TLS 1.3 with certificates of 
 (`ha/credentials.py`), then both send `Identify`. A stream counts only if certificate, locator and `Identify` name the
 same site, and if there is a protocol that both speak. `proof` None: plain TCP, for those who asked for it in their
 configuration; then the locator is all there is. Every read is bounded: in octets, in records, and by the pace at which
-this peer is listened to, which is remembered from one stream to the next.
+this peer is listened to, which is remembered from one stream to the next. Frames are small and many, and what one
+costs is mostly TLS and the kernel: so all that are sent in one turn of the loop go out together, and all that came in
+together are taken apart without waiting.
 """
 
 import asyncio
 import socket
 import ssl
 import time
-from dataclasses import dataclass
 
 from ha import credentials, frames
 from ha.credentials import Credentials
@@ -23,6 +24,8 @@ HANDSHAKE_S = 2.0
 GREETING_MAX_BYTES = 4096
 RECORDS_MAX = 1000  # in a frame: a fifth of them is usual, and many more would hold our loop
 OCTETS_PER_UNIT = 256  # of pace: a record with two bindings has about 200, so it costs about two units
+READ_BYTES = 256 * 1024  # at once; asyncio holds no more of a stream that nobody reads
+LENGTH_BYTES = 4
 REQUEST_UNITS = 15_000  # of pace: the answer may be all records
 
 _TLS_HANDSHAKE = 0x16  # RFC 8446 5.1
@@ -36,44 +39,78 @@ class Refused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
 class Stream:
-    """A connection whose other end has proved its name. `serial`: of its certificate, 0 in plain TCP."""
+    """A connection whose other end has proved its name.
 
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-    serial: int
-    pace: Pace
-    counters: Counters
+    `serial`: of its certificate, 0 in plain TCP; `pace`: how fast this peer is listened to from now on.
+    """
+
+    __slots__ = ("_counters", "_leaving", "_leaving_bytes", "_read", "_received", "pace", "reader", "serial", "writer")
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, serial: int, pace: Pace, counters: Counters
+    ) -> None:
+        self.reader, self.writer, self.serial, self.pace = reader, writer, serial, pace
+        self._counters = counters
+        self._leaving: list[bytes] = []
+        self._leaving_bytes = 0
+        self._received = b""
+        self._read = 0  # so many of them were taken
 
     def cut(self) -> None:
         """End it now, whatever waits to be sent."""
+        self._leaving.clear()
         self.writer.transport.abort()
 
     def send(self, frame: Frame) -> None:
-        """Put a frame behind those that wait."""
-        self.writer.write(frames.encode(frame))
+        """Put a frame behind those that wait; it leaves with all that are sent in this turn of the loop."""
+        octets = frames.encode(frame)
+        if not self._leaving:
+            asyncio.get_running_loop().call_soon(self._leave)
+        self._leaving.append(octets)
+        self._leaving_bytes += len(octets)
+
+    def _leave(self) -> None:
+        octets, self._leaving_bytes = b"".join(self._leaving), 0
+        self._leaving.clear()
+        if octets and not self.writer.is_closing():
+            self.writer.write(octets)
 
     def waiting_bytes(self) -> int:
         """What the peer has not taken yet, beyond the kernel's buffers."""
-        return self.writer.transport.get_write_buffer_size()
+        return self._leaving_bytes + self.writer.transport.get_write_buffer_size()
 
     async def read(self, max_bytes: int = frames.MAX_FRAME_BYTES) -> Frame | Unknown:
         """The next frame, as soon as this peer may say more. Raises: BadFrame, EOFError, OSError."""
         if wait_s := self.pace.wait_s(time.monotonic()):
-            self.counters.add("peers_slowed")
+            self._counters.add("peers_slowed")
             await asyncio.sleep(wait_s)
-        prefix = await self.reader.readexactly(4)
+        while (octets := self._taken(max_bytes)) is None:
+            more = await self.reader.read(READ_BYTES)
+            if not more:
+                raise EOFError("it hung up")
+            self._received, self._read = self._received[self._read :] + more, 0
+        frame = frames.decode(octets)
+        self.pace.take(_units(frame) + len(octets) / OCTETS_PER_UNIT, time.monotonic())
+        if isinstance(frame, StateSyncReply) and len(frame.records) > RECORDS_MAX:
+            raise BadFrame(f"{len(frame.records)} records in a frame are more than {RECORDS_MAX}")
+        return frame
+
+    def _taken(self, max_bytes: int) -> bytes | None:
+        """A frame without its length, if all of it is here. Raises: BadFrame."""
+        begins = self._read + LENGTH_BYTES
+        prefix = self._received[self._read : begins]
+        if len(prefix) < LENGTH_BYTES:
+            return None
         length = int.from_bytes(prefix, "big")
         if length > max_bytes:
             if prefix[0] == _TLS_HANDSHAKE:
                 raise BadFrame("it speaks TLS, and we are told to speak plain TCP")
             raise BadFrame(f"a frame of {length} octets is more than {max_bytes}")
-        frame = frames.decode(await self.reader.readexactly(length))
-        self.pace.take(_units(frame) + length / OCTETS_PER_UNIT, time.monotonic())
-        if isinstance(frame, StateSyncReply) and len(frame.records) > RECORDS_MAX:
-            raise BadFrame(f"{len(frame.records)} records in a frame are more than {RECORDS_MAX}")
-        return frame
+        if len(self._received) < begins + length:
+            return None
+        self._read = begins + length
+        return self._received[begins : self._read]
 
 
 class Door:

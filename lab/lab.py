@@ -31,7 +31,8 @@ class Lab:
     """A running lab. Use it as a context; `keep()` leaves it up when the block ends."""
 
     def __init__(self, topology: str = "reference", place: Path = PLACE, mrai_s: int = 0) -> None:
-        self.patience_s = PATIENCE_S  # for what was started to be there
+        # For what was started to be there; a route travels over three ISPs, each of which may hold it back so long.
+        self.patience_s = PATIENCE_S + 3 * mrai_s
         self.mrai_s = mrai_s  # the ISPs' advertisement interval, which the office is told, too
         self.folder = RunFolder.create(place)
         self.layout = Layout(self.folder.path)

@@ -7,6 +7,7 @@ same queue.
 """
 
 import asyncio
+import math
 import time
 import traceback
 from collections import deque
@@ -62,7 +63,7 @@ class Loop(Generic[AnyEvent, AnyEffect]):
         self._queue: deque[AnyEvent] = deque()
         self._busy = False
         self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at: float | None = None
+        self._alarm_at = math.inf
 
     @staticmethod
     def now() -> float:
@@ -102,20 +103,24 @@ class Loop(Generic[AnyEvent, AnyEffect]):
                 log.get().error("effect failed", kind=type(effect).__name__, trace=traceback.format_exc())
 
     def _arm(self) -> None:
+        """An alarm that would ring too early stays: thousands of deadlines a second are put off, few ever come."""
         deadline = self._core.next_deadline()
+        if deadline is None:
+            return
         if self._alarm is not None:
-            if deadline == self._alarm_at:
+            if deadline >= self._alarm_at:
                 return
             self._alarm.cancel()
-            self._alarm = None
-        if deadline is not None:
-            self._alarm_at = deadline
-            delay = max(0.0, deadline - self.now())
-            self._alarm = asyncio.get_running_loop().call_later(delay, self._ring)
+        self._alarm_at = deadline
+        self._alarm = asyncio.get_running_loop().call_later(max(0.0, deadline - self.now()), self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
-        self.feed(self._time_reached)
+        deadline = self._core.next_deadline()
+        if deadline is not None and deadline <= self.now():
+            self.feed(self._time_reached)
+        else:
+            self._arm()
 
     def _keep_poison(self, event: AnyEvent, trace: str) -> None:
         self._counters.add("poison_events", type(event).__name__)

@@ -39,10 +39,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-combination", action="store_true", help="kill and stop every pair of processes, not a few"
     )
-
     parser.addoption(
         "--crowd", type=int, default=0, metavar="N", help="run the home agents of these tests beside so many customers"
     )
+    parser.addoption("--moments", type=int, default=3, help="so often any site is killed, stopped or cut off")
+    parser.addoption("--moments-seed", type=int, default=1, help="which moments, and which losses between the sites")
     parser.addoption("--driver", choices=list(Driver), help="make tunnels with this driver, not with the first offered")
 
 

@@ -21,6 +21,10 @@ ROWS = {
     "churn-loss": "tests.bench.churn_loss",
     "lease-gap": "tests.bench.lease_under_load",
     "loop-turn": "tests.bench.loop_turn",
+    "merge": "tests.bench.merge",
+    "takeover": "tests.bench.takeover",
+    "propagation": "tests.bench.propagation",
+    "ack-any": "tests.bench.ack_any",
     "simulation": "tests.bench.simulation",
 }
 

@@ -16,7 +16,7 @@ from dataplane.entry import Egress, ForwardingEntry, Path, Prefix, SitePlan
 from dataplane.linux import LinuxHomeAgent
 from ha.kernel import ORDERS_A_TURN
 from runtime import collector
-from tests.bench.population import care_of, home, prefix
+from tests.bench.population import care_of, home, moved_care_of, prefix
 from tests.bench.process import LAB_LOCK
 from tests.ha.cast import HOME_AGENT, address
 from tests.netns import Net, namespaces
@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 
 def entry(customer: int, move: int = 0) -> ForwardingEntry:
     """What is forwarded for a customer whose first line moved that often."""
-    first = care_of(customer + (move << 24), 1)
+    first = moved_care_of(customer, move)
     return ForwardingEntry(
         home(customer), (Prefix(*prefix(customer)),), (Path(1, first), Path(2, care_of(customer, 2)))
     )

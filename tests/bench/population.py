@@ -55,6 +55,11 @@ def key(customer: int) -> bytes:
     return hashlib.sha256(customer.to_bytes(4, "big")).digest()
 
 
+def public_key_text() -> str:
+    """The key that the table is signed with, as a configuration names it."""
+    return base64.b64encode(OFFICE_PUBLIC).decode()
+
+
 def table_octets(customers: int, version: int = 1) -> bytes:
     """The table of the first `customers`, as the office publishes it."""
     rest = b"".join(rows(customers))
@@ -88,8 +93,8 @@ def _row(customer: int) -> bytes:
     return json.dumps(row).encode() + b"\n"
 
 
-def moved(customer: int, move: int) -> bytes:
-    """The address of its first line after so many changes."""
+def moved_care_of(customer: int, move: int) -> bytes:
+    """The address of its first line after that many moves."""
     return care_of(customer + (move << 24), 1)
 
 
@@ -102,8 +107,9 @@ def mobility_header(
     move: int = 0,
 ) -> bytes:
     """A bulk Binding Update for both lines, from the first, said at `unix_s`; signed with `secret` or the right key."""
+    source = moved_care_of(customer, move)
     options = (
-        BindingIdentifier(1, care_of=moved(customer, move)),
+        BindingIdentifier(1, care_of=source),
         BindingIdentifier(2, care_of=care_of(customer, 2)),
         MobileNodeIdentifier(1, f"office{customer}@xsp.example".encode()),
         MessageIdentification(ntp.to_timestamp(unix_s)),
@@ -111,7 +117,7 @@ def mobility_header(
     association = auth.SecurityAssociation(SPI, ALGORITHM, secret or key(customer))
     message = BindingUpdate(sequence, flags, LIFETIME_S, options)
     at_home = home(customer)
-    return auth.encode_signed(message, association, moved(customer, move), at_home, at_home, HOME_AGENT)
+    return auth.encode_signed(message, association, source, at_home, at_home, HOME_AGENT)
 
 
 def received(customer: int, octets: bytes) -> Datagram:

@@ -22,7 +22,7 @@ from typing import Any
 from mip6 import packet
 from mip6.mhsocket import SO_RCVBUFFORCE, MobilitySocket
 from mip6.numbers import ROUTING_HEADER, BindingUpdateFlag
-from tests.bench.population import FIRST, OFFICE_PUBLIC, REFRESH, home, mobility_header, moved, table_octets
+from tests.bench.population import FIRST, OFFICE_PUBLIC, REFRESH, home, mobility_header, moved_care_of, table_octets
 from tests.bench.result import ROOT
 from tests.ha.cast import HOME_AGENT
 from tests.netns import Net, namespaces
@@ -168,7 +168,7 @@ def updates(customers: Sequence[int], sequence: int, flags: BindingUpdateFlag = 
     """Whole packets, said now: they are good for some seconds (RFC 4285 6)."""
     return [
         packet.update_packet(
-            moved(one, move),
+            moved_care_of(one, move),
             HOME_AGENT,
             home(one),
             mobility_header(one, sequence, time.time() + 1, flags, move=move),

@@ -1,16 +1,18 @@
 """A home agent without sockets, with everybody registered: what the benchmarks inside one process measure on."""
 
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from dataplane.port import DataPlane
 from ha import customer_table, reception, transmission
 from ha.effects import Note, SetForwarding
 from ha.events import ForwardingReported, TableLoaded
+from ha.frames import WireRecord
 from ha.home_agent import HomeAgent
 from ha.site import Topology
 from mip6.mhsocket import Datagram
+from runtime import collector
 from runtime.counters import Counters
 from tests.bench.population import OFFICE_PUBLIC, first_registrations, table_octets
 from tests.ha.cast import EPOCH, HOME_AGENT, POLICY
@@ -21,12 +23,12 @@ BATCH = 64  # as many datagrams as the daemon takes in one turn
 class Site:
     """One home agent on the given data plane. Time is given with each call, in monotonic seconds."""
 
-    def __init__(self, plane: DataPlane) -> None:
+    def __init__(self, plane: DataPlane, peers: tuple[str, ...] = ()) -> None:
         self.counters = Counters()
         self.plane = plane
         self.agent = HomeAgent(
             policy=POLICY,
-            topology=Topology(),
+            topology=Topology(peers),
             table=customer_table.EMPTY,
             incarnation=1,
             now=0.0,
@@ -52,7 +54,14 @@ class Site:
             reported = {order.home_address: (order.generation, results[order.home_address]) for order in wanted}
             self.agent.handle(ForwardingReported(reported), 0.0)
         gc.collect()
-        gc.freeze()  # what stays need not be looked at again
+        collector.quiet()  # as in the daemon
+
+    def recover(self, records: Sequence[WireRecord]) -> None:
+        """Everybody is bound and installed, as if found in a snapshot."""
+        wanted = self.agent.recover(records, {}, 0.0)
+        self.agent.reconciled(wanted, self.plane.reconcile(wanted))
+        gc.collect()
+        collector.quiet()
 
     def answers(self, datagrams: Iterable[Datagram], now: float, step_s: float) -> Iterator[bytes]:
         """The packets that these datagrams are answered with, one datagram each `step_s`."""

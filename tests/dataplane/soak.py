@@ -69,8 +69,8 @@ class Soak:
                 require(self._plane.reconcile(self._model))
             if done % ROB_EVERY == ROB_EVERY - BATCH and (wrong := self._rob()):
                 return wrong
-            if done % CHECK_EVERY == CHECK_EVERY - BATCH and self._plane.read() != self._model:
-                return f"after {done + BATCH:,} changes the dump differs"
+            if done % CHECK_EVERY == CHECK_EVERY - BATCH and (wrong := self._differs()):
+                return f"after {done + BATCH:,} changes {wrong}"
             if done % TOLD_EVERY == TOLD_EVERY - BATCH:
                 rate = done / (time.monotonic() - began)
                 print(f"  {done + BATCH:,}: {len(self._model)} customers, {rate:,.0f} changes/s", flush=True)
@@ -110,6 +110,14 @@ class Soak:
         """Of few, so that several customers and lines share one now and then."""
         return _plus("2001:db8:1:c::", (number // 3 << 4) + self._chance.randrange(1, 9))
 
+    def _differs(self) -> str:
+        """The first customer of whom the kernel holds something else."""
+        found = self._plane.read()
+        for home in sorted(found.keys() | self._model.keys()):
+            if found.get(home) != self._model.get(home):
+                return f"{IPv6Address(home)} has {found.get(home)} instead of {self._model.get(home)}"
+        return ""
+
     def _rob(self) -> str:
         home = IPv6Address(self._chance.choice(sorted(self._model)))
         robbery = self._chance.choice(ROBBERIES).format(home=home)
@@ -127,8 +135,8 @@ class Soak:
             self._now += 10.0
             if self._plane.expire(self._now) is None:
                 break
-        if self._plane.read() != self._model:
-            return "the dump differs at the end"
+        if wrong := self._differs():
+            return wrong
         found, wanted = self._objects(), _expected(self._model)
         if found != wanted:
             return f"the kernel holds {found}, wanted are {wanted}"

@@ -10,13 +10,13 @@ from ha.digest import Digests
 from ha.effects import SendDigest, SendRecords
 from ha.events import DigestReceived, PeerAsked, PeerIdentified, RepairAsked, TimeReached
 from ha.frames import StateDigest, StateRepairRequest
-from ha.record import Record, Register, Version, same
+from ha.record import Binding, Record, Register, Version, same
 from ha.replication import DIGEST_EVERY_S
 from ha.undo import Undo
 from mip6.options import BindingIdentifier
 from tests.ha.cast import CARE_OF_1, HOME, Router, address, both_lines
 from tests.ha.mesh import Mesh
-from tests.ha.test_record import records
+from tests.ha.test_record import record, records
 
 NOW = 100.0
 
@@ -38,6 +38,12 @@ def test_a_part_of_a_later_release_is_part_of_the_digest(one: Record, time: int)
     more = replace(one, more={"flows": Register(Version(time, "site2"), b"x")})
     assert digest.of(more) != digest.of(one)
     assert digests(one).differing(digests(more).sums()) == [digest.bucket_of(HOME)]
+
+
+def test_what_one_site_saw_proved_differs_from_what_is_only_claimed() -> None:
+    version = Version(4, "a")
+    claimed, proved = (record({1: Binding(version, CARE_OF_1, 10.0, verified=verified)}) for verified in (False, True))
+    assert digest.of(claimed) != digest.of(proved)
 
 
 @given(records(), records())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from ha.events import PeerAsked, TimeReached
+from ha.events import TimeReached
 from ha.record import same
 from ha.replication import DIGEST_EVERY_S
 from mip6.numbers import Status
@@ -144,13 +144,26 @@ def test_two_reflectors_do_not_keep_a_dead_site_alive_by_telling_each_other() ->
         assert seen.heard_at == NOW
 
 
+def test_what_a_reflector_knows_from_another_one_it_keeps_to_itself() -> None:
+    """Else two of them would tell each other of a dead site for ever, each time a round trip younger than it is."""
+    mesh = joined(Mesh(topologies=TWO, idle=["hub1", "hub2"]))
+    mesh.cut("site2", "hub1", NOW)
+    mesh.say_hello(NOW + 1)
+    serving = mesh.sites["hub1"].agent.serving
+    seen = serving.seen["site2"]
+    assert seen is not None
+    assert (seen.heard_at, seen.direct) == (NOW + 1, False)
+    assert "site2" not in {one.site for one in serving.heard(NOW + 1)}
+
+
 def test_a_reflector_that_starts_passes_on_no_full_sets() -> None:
     """Each client's full set would go to every other client, who has it already."""
     mesh = Mesh(topologies=ONE, idle=["hub"])
     for name in ("site1", "site2"):
         mesh.sites[name].feed(Router().update(NOW, both_lines()), NOW)
     for name in ("site1", "site2", "site3"):
-        mesh.feed("hub", PeerAsked(name, 0, 0), NOW)
+        mesh.join("hub", name, NOW)
+    mesh.settle(NOW)
     for name in ("site1", "site2"):
         mesh.join(name, "hub", NOW)
     for stream in (("hub*", "site1"), ("site1", "hub"), ("hub*", "site2"), ("site2", "hub")):

@@ -113,3 +113,32 @@ def test_the_core_is_woken_at_its_deadline() -> None:
 
     asyncio.run(inside())
     assert echo.heard == ["a", "time"]
+
+
+def test_the_core_is_not_woken_before_a_deadline_that_was_put_off_and_is_at_one_that_came_nearer() -> None:
+    counters, echo, moments = Counters(), Echo(), list[float]()
+
+    async def inside() -> None:
+        woken = asyncio.Event()
+
+        def perform(effect: str) -> None:
+            if effect == "time 1":
+                moments.append(loop.now())
+                put_off = loop.now() + 60 if len(moments) == 2 else loop.now() + 0.02
+                echo.deadline = put_off
+                woken.set()
+
+        loop: Loop[str, str] = Loop(echo, perform, "time", counters)
+        first = loop.now()
+        for after_s in (0.01, 60.0, 0.03):  # put off, then nearer again, but later than at first
+            echo.deadline = first + after_s
+            loop.feed("a")
+        await asyncio.wait_for(woken.wait(), 5)
+        woken.clear()
+        await asyncio.wait_for(woken.wait(), 5)
+        loop.stop()
+        assert moments[0] >= first + 0.03
+        assert moments[1] >= moments[0] + 0.02
+
+    asyncio.run(inside())
+    assert echo.heard == ["a", "a", "a", "time", "time"]

@@ -1,0 +1,38 @@
+"""Answers that wait for another site: when one has to leave without, however many others wait or waited."""
+
+import math
+
+from ha.awaiting import SYNC_TIMEOUT_MIN_S, Awaiting
+from ha.effects import SendBindingAck
+from ha.undo import Undo
+from mip6.messages import BindingAck
+from runtime.counters import Counters
+
+SITES = frozenset({"site2", "site3"})
+STEP_S = 0.01
+
+
+def answer(sequence: int) -> SendBindingAck:
+    return SendBindingAck(BindingAck(0, sequence, 60, ()), bytes(16), None, bytes(16), None)
+
+
+def test_the_deadline_is_found_again_when_the_answers_before_it_have_left() -> None:
+    """Symptom: with one peer stopped, every event looked through all changes of seconds, and the site stood still."""
+    awaiting, undo = Awaiting("any", Counters()), Undo()
+    for index in range(100):
+        assert awaiting.sent(index, answer(index), SITES, SITES, index * STEP_S / 100, undo) == []
+    for index in range(99):
+        assert awaiting.acknowledged(index, "site2", True, STEP_S, undo) == [answer(index)]
+    last = 99 * STEP_S / 100 + max(SYNC_TIMEOUT_MIN_S, awaiting.sync_timeout_s(frozenset()))
+    assert awaiting.next_deadline() <= last
+    assert awaiting.time_reached(awaiting.next_deadline(), undo) == []
+    assert awaiting.next_deadline() == last
+    assert awaiting.time_reached(last, undo) == [answer(99)]
+    assert awaiting.next_deadline() == math.inf
+
+
+def test_an_event_that_fails_leaves_the_deadline_as_it_was() -> None:
+    awaiting, undo = Awaiting("any", Counters()), Undo()
+    awaiting.sent(1, answer(1), SITES, SITES, 0.0, undo)
+    undo.roll_back()
+    assert awaiting.next_deadline() == math.inf
