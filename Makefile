@@ -7,7 +7,10 @@ SHELL := /bin/bash
 .PHONY: help demo test test-ip6tnl check bench lab-bench soak mutants lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
-IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py
+PROGRAMS := tests/topology/test_home_agent_process.py
+IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py \
+	tests/dataplane/test_changes.py $(PROGRAMS)::test_killing_and_restarting_loses_no_packet_and_no_binding \
+	$(PROGRAMS)::test_two_lines_carry_traffic_to_the_office_when_its_router_answers
 LAB_LOCK := /run/anycast-xsp-lab.lock
 prepare = tree=$$(./bootstrap.sh); python=$$tree/bin/python
 
@@ -19,7 +22,7 @@ help:
 	echo 'make bench   measure all rows of bench/results.jsonl, or NAME=one; KEEP=1 keeps what was measured there'
 	echo 'make lab-bench  the failover table (root): RUNS=10 of every event, or ROWS=name,name SETTINGS=name,name; KEEP=1'
 	echo 'make mutants take each rule out in turn and see a test fail'
-	echo 'make soak    every pair of processes killed or stopped, any site failed at MOMENTS=100 (root), then seeds of the simulation and fuzzing, other ones each time: SOAK=minutes'
+	echo 'make soak    every pair of processes killed or stopped, any site failed at MOMENTS=100, a million changes of the kernel (root), then seeds of the simulation and fuzzing, other ones each time: SOAK=minutes'
 	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
 	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
 
@@ -78,6 +81,7 @@ soak:
 	$(prepare)
 	if [ "$$(id -u)" = 0 ]; then
 		"$$python" -m pytest -q tests/topology/test_stuck_announcements.py --every-combination --lab-lock $(LAB_LOCK)
+		"$$python" -m tests.dataplane.soak 1000000
 	fi
 	first=$$(( $$(date +%s) % 100000 * 1000 ))
 	if [ "$$(id -u)" = 0 ]; then

@@ -16,18 +16,21 @@ from dataplane.ruleset import HOME_AGENT_TABLE, ROUTER_TABLE, elements
 _FAMILIES = {"ip6": 6, "ip": 4}
 _HEADERS = {"ip6": 40 + 40 + 20, "ip": 40 + 20 + 20}  # the tunnel's, the packet's, TCP's; octets
 
-_CHAINS = """
+# The home agent's chains for IPv6 are its table's own (`ruleset.py`), entered by TCP: a hook more costs each packet.
+_HOOKS = """
 table {family} {table} {{
     chain clamp_in {{ type filter hook prerouting priority mangle; policy accept; }}
     chain clamp_out {{ type filter hook postrouting priority mangle; policy accept; }}
 }}
+"""
+_EMPTY = """
 flush chain {family} {table} clamp_in
 flush chain {family} {table} clamp_out
 """
 _RULES = """
 table {family} {table} {{
-    chain clamp_in {{ {incoming} tcp flags & (syn|rst) == syn tcp option maxseg size set {mss}; }}
-    chain clamp_out {{ {outgoing} tcp flags & (syn|rst) == syn tcp option maxseg size set {mss}; }}
+    chain clamp_in {{ tcp flags & (syn|rst) == syn {incoming} tcp option maxseg size set {mss}; }}
+    chain clamp_out {{ tcp flags & (syn|rst) == syn {outgoing} tcp option maxseg size set {mss}; }}
 }}
 """
 
@@ -47,7 +50,9 @@ def _script(table: str, networks: Sequence[Prefix], mtu: int, into: str, out: st
     script = ""
     for family, version in _FAMILIES.items():
         own = elements(version, networks)
-        script += _CHAINS.format(family=family, table=table)
+        if (table, family) != (HOME_AGENT_TABLE, "ip6"):
+            script += _HOOKS.format(family=family, table=table)
+        script += _EMPTY.format(family=family, table=table)
         if mtu and own:
             matches = [f"{family} {one} {{ {own} }}" for one in (into, out)]
             mss = mtu - _HEADERS[family]

@@ -50,16 +50,21 @@ from dataplane.rtnetlink import (
 _SYSCTLS = {
     "net/ipv6/conf/all/forwarding": "1",
     "net/ipv6/fib_multipath_hash_policy": "1",  # by ports: flows spread over the lines
-    "net/ipv6/max_dst_opts_number": "-8",  # the kernel leaves the Home Address option to us, without an ICMP error
+}
+# The kernel leaves the Home Address option to us, without an ICMP error. With ip6tnl it must not: it would drop the
+# Tunnel Encapsulation Limit option (RFC 2473 4.1.1) as well, before the tunnel's end; an nftables rule drops the error.
+_SYSCTLS_OF = {
+    Driver.SEG6: {"net/ipv6/max_dst_opts_number": "-8"},
+    Driver.IP6TNL: {"net/ipv6/max_dst_opts_number": "8"},
 }
 _SYSCTLS_OF_IPV4 = {"net/ipv4/ip_forward": "1", "net/ipv4/fib_multipath_hash_policy": "1"}
 ROUTE_KINDS = (RTN_UNREACHABLE, RTN_LOCAL)  # of the fixed routes in table main; a customer's is neither
 KERNEL_LOCAL_RULE = Rule(0, LOCAL_TABLE, 0)
 
 
-def sysctls(plan: SitePlan) -> dict[str, str]:
+def sysctls(plan: SitePlan, driver: Driver) -> dict[str, str]:
     """The kernel settings that forwarding needs, by path below /proc/sys."""
-    return {**_SYSCTLS, **(_SYSCTLS_OF_IPV4 if serves_ipv4(plan) else {})}
+    return {**_SYSCTLS, **_SYSCTLS_OF[driver], **(_SYSCTLS_OF_IPV4 if serves_ipv4(plan) else {})}
 
 
 def serves_ipv4(plan: SitePlan) -> bool:

@@ -81,7 +81,7 @@ class LinuxHomeAgent:
         """See the port. What is right already is replaced by itself, which loses nothing; the source check is first."""
         self._plan = plan
         driver = self._driver = self._driver or probe(self._wanted)
-        for name, value in foundation.sysctls(plan).items():
+        for name, value in foundation.sysctls(plan, driver).items():
             set_sysctl(name, value)
         self._check.prepare(plan)
         if self._watch is None:
@@ -330,6 +330,7 @@ class LinuxHomeAgent:
             "nexthops_installed": self._nexthops,
             "routes_installed": self._routes_in,
             "kernel_changes_sent": sent,
+            "kernel_changes_repeated": self._netlink.changes_repeated,
             "memory_available_bytes": capacity.available_octets(),
         }
 

@@ -69,6 +69,7 @@ class NetlinkSocket:
         self._buffer = memoryview(bytearray(_RECEIVE_OCTETS))
         self._sequence = 0
         self.changes_sent = 0  # messages, those that had to be repeated each time
+        self.changes_repeated = 0  # because the kernel was short of memory for a moment
 
     @property
     def port(self) -> int:
@@ -99,6 +100,7 @@ class NetlinkSocket:
             pause_s *= 2
             # From the first failure on: what follows may have failed because it stood on the first.
             again = [at for at in range(short[0], len(requests)) if results[at] is not None]
+            self.changes_repeated += len(again)
             for at, refused in zip(again, self._send_batch([requests[at] for at in again]), strict=True):
                 results[at] = refused
         return results

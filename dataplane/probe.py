@@ -17,8 +17,8 @@ from dataplane.tunnels import close_tunnels, device, is_there
 
 _FAR_END = bytes.fromhex("20010db8000000000000000000000001")  # 2001:db8::1
 _LACKS = {
-    Driver.SEG6: "no seg6 tunnels by nexthop objects (CONFIG_IPV6_SEG6_LWTUNNEL, Linux 5.3 or newer)",
-    Driver.IP6TNL: "no external ip6tnl device (CONFIG_IPV6_TUNNEL, Linux 5.3 or newer)",
+    Driver.SEG6: "no seg6 tunnels by nexthop objects (CONFIG_IPV6_SEG6_LWTUNNEL, Linux 5.13 or newer)",
+    Driver.IP6TNL: "no external ip6tnl device (CONFIG_IPV6_TUNNEL, Linux 5.13 or newer)",
 }
 
 

@@ -43,12 +43,16 @@ def dismantle(mapping: dict[Any, Any]) -> None:
 
 
 def dump(nexthops: Iterable[Nexthop], routes: Iterable[Route], by: Tunnels) -> Dump:
-    """Sort a dump of all nexthops and of the home agent's routes into slots. A tunnel made otherwise leads nowhere."""
+    """Sort a dump of all nexthops and of the home agent's routes into slots. A tunnel made otherwise leads nowhere.
+
+    A slot whose group is of another type is nobody's: the kernel turns none into the other, so it is made anew.
+    """
     tunnels: dict[int, dict[int, bytes]] = {}
     members: dict[int, tuple[tuple[int, int], ...]] = {}
     keys: dict[int, set[RouteKey]] = {}
     owners: dict[RouteKey, int] = {}
     occupied: set[int] = set()
+    outdated: set[int] = set()
     first, end = HOME_AGENT_IDS.start, HOME_AGENT_IDS.stop
     for nexthop in nexthops:
         if not first <= nexthop.id < end:
@@ -61,6 +65,8 @@ def dump(nexthops: Iterable[Nexthop], routes: Iterable[Route], by: Tunnels) -> D
             ours = (nexthop.interface, nexthop.entry) == by
             tunnels.setdefault(slot, {})[place] = nexthop.exit if ours and nexthop.exit else b""
         else:
+            if nexthop.members and not nexthop.resilient:
+                outdated.add(slot)
             members[slot] = tuple(sorted(_place(slot, id_, weight) for id_, weight in nexthop.members))
     for route in routes:
         if not first <= route.nexthop_id < end or route.table != MAIN_TABLE or route.kind != RTN_UNICAST:
@@ -68,7 +74,8 @@ def dump(nexthops: Iterable[Nexthop], routes: Iterable[Route], by: Tunnels) -> D
         key = (Prefix(*route.prefix), route.metric)
         slot, _ = slot_and_place(route.nexthop_id)
         keys.setdefault(slot, set()).add(key)
-        owners[key] = slot
+        if slot not in outdated:
+            owners[key] = slot
         occupied.add(slot)
     slots = {
         slot: Objects(slot, tunnels.pop(slot, {}), members.pop(slot, ()), frozenset(keys.pop(slot, ())))

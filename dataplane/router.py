@@ -236,6 +236,9 @@ class LinuxRouter:
             Route(anywhere, ROUTER_PROTOCOL, ROUTER_TUNNELS, metric=EGRESS_METRIC, nexthop_id=GROUP_ID)
             for anywhere in _anywhere(self._plan)
         ]
+        if group and not group.resilient:
+            messages.append(delete_nexthop(GROUP_ID))  # the kernel makes no plain group a resilient one
+            group, routes = None, []
         if members:
             if group is None or tuple(sorted(group.members)) != members:
                 messages.append(put_group(GROUP_ID, ROUTER_PROTOCOL, members))

@@ -37,7 +37,9 @@ _NEWNEXTHOP, _DELNEXTHOP, _GETNEXTHOP = 104, 105, 106
 
 _NHMSG = struct.Struct("=BBBxI")
 _NEXTHOP_HEAD, _NEXTHOP_ID_SIZE = struct.Struct("=BBBxIHHI"), 8  # with the id, which all have
-_NHA_ID, _NHA_GROUP, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 2, 5, 6, 7, 8
+_NHA_ID, _NHA_GROUP, _NHA_GROUP_TYPE, _NHA_OIF, _NHA_GATEWAY, _NHA_ENCAP_TYPE, _NHA_ENCAP = 1, 2, 3, 5, 6, 7, 8
+_NHA_RES_GROUP, _NHA_RES_GROUP_BUCKETS, _NHA_RES_GROUP_IDLE_TIMER = 12, 1, 2
+_RESILIENT = 1  # NEXTHOP_GRP_TYPE_RES (Linux 5.13)
 _GROUP_MEMBER = struct.Struct("=IBxH")
 _RTMSG = struct.Struct("=BBBBBBBBI")
 _THROUGH = struct.Struct("=BBBBBBBBIHHIHHIHH16sHHI")  # with table, metric, destination, nexthop
@@ -57,7 +59,7 @@ _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 0x02, 0x200
 class Nexthop(NamedTuple):
     """A nexthop object as the kernel shows it: a tunnel to `exit` out of `interface` (index), or a group.
 
-    `members`: those of a group, by (id, weight).
+    `members`: those of a group, by (id, weight). `resilient`: see `put_group`.
     `entry`: the outer source, of an ip6tnl tunnel; None: a seg6 tunnel, which takes that of the namespace.
     """
 
@@ -67,6 +69,7 @@ class Nexthop(NamedTuple):
     interface: int = 0
     members: tuple[tuple[int, int], ...] = ()
     entry: bytes | None = None
+    resilient: bool = False
 
 
 class Route(NamedTuple):
@@ -116,10 +119,14 @@ def _up_to_exit(by: Tunnels) -> bytes:
 
 
 def put_group(nexthop_id: int, protocol: int, members: Iterable[tuple[int, int]]) -> Message:
-    """Make this nexthop the group of others by (id, weight), whatever its id stood for before."""
+    """Make this nexthop the resilient group of others by (id, weight), whatever resilient group its id stood for.
+
+    Flows are sorted into buckets and these given to the members: when one leaves only its own buckets move, and when it
+    comes back it gets its share from the others, at once (no idle timer). A plain group moves flows of the others too.
+    """
     head = _NEXTHOP_HEAD.pack(0, 0, protocol, 0, _NEXTHOP_ID_SIZE, _NHA_ID, nexthop_id)
     packed = b"".join([_GROUP_MEMBER.pack(member, weight - 1, 0) for member, weight in members])
-    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, head + attribute(_NHA_GROUP, packed))
+    return Message(_NEWNEXTHOP, NLM_F_CREATE | NLM_F_REPLACE, head + attribute(_NHA_GROUP, packed) + _IN_BUCKETS)
 
 
 def put_decapsulation(nexthop_id: int, protocol: int, interface: int) -> Message:
@@ -160,7 +167,7 @@ def parse_nexthop(body: bytes) -> Nexthop:
     id_, group = integer(found[_NHA_ID]), found.get(_NHA_GROUP)
     if group is not None:
         members = tuple((member, weight + 1) for member, weight, _ in _GROUP_MEMBER.iter_unpack(group))
-        return Nexthop(id_, protocol, members=members)
+        return Nexthop(id_, protocol, members=members, resilient=integer(found[_NHA_GROUP_TYPE]) == _RESILIENT)
     entry = exit = None
     encap, kind = found.get(_NHA_ENCAP, b""), integer(found.get(_NHA_ENCAP_TYPE, b""))
     if kind == seg6.ENCAP_TYPE:
@@ -168,6 +175,14 @@ def parse_nexthop(body: bytes) -> Nexthop:
     elif kind == ip6tnl.ENCAP_TYPE and (ends := ip6tnl.ends(encap)):
         entry, exit = ends
     return Nexthop(id_, protocol, exit, integer(found.get(_NHA_OIF, b"")), entry=entry)
+
+
+# The share of a member comes in steps of one bucket. So many, with what the kernel keeps beside them, fill the one page
+# that it takes for a group; and 2, 3, 4, 5 or 6 lines alike get exactly equal shares.
+BUCKETS = 120
+_IN_BUCKETS = attribute(_NHA_GROUP_TYPE, struct.pack("=H", _RESILIENT)) + nested(
+    _NHA_RES_GROUP, attribute(_NHA_RES_GROUP_BUCKETS, struct.pack("=H", BUCKETS)) + number(_NHA_RES_GROUP_IDLE_TIMER, 0)
+)
 
 
 def _encap(kind: int, payload: bytes) -> bytes:

@@ -44,9 +44,15 @@ table ip6 xsp_ha {{
     chain inside4_limit {{ }}
     chain sent6 {{ }}
     chain sent4 {{ }}
+    chain counted6 {{ }}
+    chain counted4 {{ }}
+    chain unbelieved {{ }}
     chain signalling {{ }}
+    chain clamp_in {{ }}
+    chain clamp_out {{ }}
     chain prerouting {{ type filter hook prerouting priority raw; policy accept; }}
     chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
+    chain output {{ type filter hook output priority raw; policy accept; }}
 }}
 flush set ip6 xsp_ha closed6
 flush set ip6 xsp_ha closed4
@@ -54,9 +60,13 @@ flush chain ip6 xsp_ha inside6
 flush chain ip6 xsp_ha inside6_limit
 flush chain ip6 xsp_ha inside4
 flush chain ip6 xsp_ha inside4_limit
+flush chain ip6 xsp_ha unbelieved
 flush chain ip6 xsp_ha signalling
+flush chain ip6 xsp_ha sent6
+flush chain ip6 xsp_ha sent4
 flush chain ip6 xsp_ha prerouting
 flush chain ip6 xsp_ha postrouting
+flush chain ip6 xsp_ha output
 table ip6 xsp_ha {{
     set closed6 {{ typeof @nh,512,128; flags interval; elements = {{ {closed6} }}; }}
     set closed4 {{ typeof @nh,448,32; flags interval; elements = {{ {closed4} }}; }}
@@ -65,26 +75,35 @@ table ip6 xsp_ha {{
     chain inside4 {{ @nh,448,32 @closed4 counter name inner_destination drop; goto tunnelled4; }}
     chain inside4_limit {{ @nh,512,32 @closed4 counter name inner_destination drop; goto tunnelled4_limit; }}
     chain prerouting {{
-        ip6 daddr {address} ip6 nexthdr 41 jump inside6
-        ip6 daddr {address} ip6 nexthdr 4 jump inside4
-        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x2900 jump inside6_limit
-        ip6 daddr {address} ip6 nexthdr 60 @nh,320,16 0x0400 jump inside4_limit
-        ip6 daddr {address} meta l4proto {{ 4, 41 }} exthdr frag exists counter name fragment drop
-        ip6 daddr {address} meta l4proto {{ 4, 41 }} ip6 saddr != {self_test} counter name source_check
-        ip6 daddr {address} meta l4proto {{ 4, 41 }} drop
-        ip6 daddr {address} meta l4proto {{ 47, 137 }} counter name tunnel_payload drop
-        ip6 daddr {address} meta l4proto 135 jump signalling
+        meta l4proto udp accept
+        meta l4proto tcp goto clamp_in
+        ip6 nexthdr 41 ip6 daddr {address} jump inside6
+        ip6 nexthdr 4 ip6 daddr {address} jump inside4
+        ip6 nexthdr 60 @nh,320,16 0x2900 ip6 daddr {address} jump inside6_limit
+        ip6 nexthdr 60 @nh,320,16 0x0400 ip6 daddr {address} jump inside4_limit
+        meta l4proto {{ 4, 41 }} ip6 daddr {address} goto unbelieved
+        meta l4proto {{ 47, 137 }} ip6 daddr {address} counter name tunnel_payload drop
+        meta l4proto 135 ip6 daddr {address} jump signalling
+    }}
+    chain unbelieved {{
+        exthdr frag exists counter name fragment drop
+        ip6 saddr != {self_test} counter name source_check
+        drop
     }}
     chain signalling {{
         update @signalling {{ ip6 saddr & ffff:ffff:ffff:: limit rate over {of_one}/second burst {of_one} packets }} \
             counter name signalling_of_one drop
         limit rate over {of_all}/second burst {of_all} packets counter name signalling_of_all drop
     }}
+    chain sent6 {{ ip6 hoplimit set {hop_limit} goto counted6; }}
+    chain sent4 {{ ip6 hoplimit set {hop_limit} goto counted4; }}
     chain postrouting {{
-        ip6 saddr {address} ip6 nexthdr {{ 4, 41 }} ip6 hoplimit set {hop_limit}
-        ip6 saddr {address} ip6 nexthdr 41 jump sent6
-        ip6 saddr {address} ip6 nexthdr 4 jump sent4
+        meta l4proto udp accept
+        meta l4proto tcp goto clamp_out
+        ip6 nexthdr 41 ip6 saddr {address} goto sent6
+        ip6 nexthdr 4 ip6 saddr {address} goto sent4
     }}
+    chain output {{ icmpv6 type parameter-problem icmpv6 code 2 @th,112,8 60 drop; }}
 }}
 """
 
@@ -100,7 +119,12 @@ flush chain ip6 xsp_ha reassembly
 flush chain ip6 xsp_ha apart
 table ip6 xsp_ha {{
     chain reassembly {{ meta l4proto udp tproxy to :1; }}
-    chain apart {{ ip6 daddr {{ {aggregates} }} ip6 daddr != {address} exthdr frag exists notrack; }}
+    chain apart {{
+        ip6 nexthdr 17 accept
+        ip6 nexthdr 6 accept
+        ip6 nexthdr 41 accept
+        exthdr frag exists ip6 daddr != {address} ip6 daddr {{ {aggregates} }} notrack
+    }}
 }}
 """
 
@@ -122,10 +146,11 @@ table ip6 xsp_ha {{
         update @out{name} {{ @nh,{destination},{bits}{mask} }}
         accept
     }}
-    chain tunnelled{version} {{ ip6 saddr . @nh,{source},{bits}{mask} @ok{name} goto in{name}; }}
-    chain tunnelled{version}_limit {{ ip6 saddr . @nh,{source_limit},{bits}{mask} @ok{name} goto in{name}_limit; }}
-    chain sent{version} {{ ip6 daddr . @nh,{destination},{bits}{mask} @ok{name} goto out{name}; }}
 }}
+{place} rule ip6 xsp_ha tunnelled{version} ip6 saddr . @nh,{source},{bits}{mask} @ok{name} goto in{name}
+{place} rule ip6 xsp_ha tunnelled{version}_limit \
+    ip6 saddr . @nh,{source_limit},{bits}{mask} @ok{name} goto in{name}_limit
+{place} rule ip6 xsp_ha counted{version} ip6 daddr . @nh,{destination},{bits}{mask} @ok{name} goto out{name}
 """
 
 # The kernel knows no type 2 routing header and would answer each with a Parameter Problem (RFC 6275 6.4).
@@ -233,6 +258,7 @@ def of_kind(kind: Kind) -> str:
     whole = bits == kind.length
     source = _OUTER_BITS + _SOURCE_BITS[kind.version]
     return _KIND.format(
+        place="add" if whole and kind.octets == _ADDRESS_OCTETS[kind.version] else "insert",
         name=kind,
         version=kind.version,
         bits=bits,

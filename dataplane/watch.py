@@ -28,6 +28,7 @@ _NEWROUTE, _DELROUTE, _NEWRULE, _DELRULE, _NEWNEXTHOP, _DELNEXTHOP = 24, 25, 32,
 _ROUTE_PROTOCOL_AT, _NEXTHOP_PROTOCOL_AT = 16 + 5, 16 + 2  # offsets of rtm_protocol and nh_protocol
 _NFGENMSG_OCTETS, _TABLE_NAME = 4, 1
 _RECEIVE_OCTETS = 1 << 16
+_LOSS = -1  # no message has this type; the number of the error, 105, is that of RTM_DELNEXTHOP
 # Classic BPF (linux/filter.h)
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE, _JUMP_EQUAL, _RETURN = 0x20, 0x28, 0x30, 0x15, 0x06
 _INSTRUCTION = struct.Struct("=HBBI")
@@ -76,10 +77,10 @@ class KernelWatch:
             return "rules" if parse_rule(body).protocol == HOME_AGENT_PROTOCOL else ""
         if kind in (_NEWNEXTHOP, _DELNEXTHOP):
             return "nexthops"
-        return "overrun" if kind == errno.ENOBUFS else "routes"
+        return "overrun" if kind == _LOSS else "routes"
 
     def _filter_change(self, kind: int, port: int, body: bytes) -> str:
-        if kind == errno.ENOBUFS:
+        if kind == _LOSS:
             return "overrun"
         is_ours = attributes(body, _NFGENMSG_OCTETS).get(_TABLE_NAME) == self._table
         return "filters" if is_ours and port != self._filter_port else ""
@@ -103,7 +104,7 @@ def _listen(family: int, groups: Iterable[int], program: bytes) -> socket.socket
 
 
 def _pending(listener: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    """Everything announced since the last time: type, port of who asked for it, body. A loss is type ENOBUFS."""
+    """Everything announced since the last time: type, port of who asked for it, body. A loss is type `_LOSS`."""
     while True:
         try:
             octets = listener.recv(_RECEIVE_OCTETS)
@@ -112,7 +113,7 @@ def _pending(listener: socket.socket) -> Iterator[tuple[int, int, bytes]]:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
-            yield errno.ENOBUFS, 0, b""
+            yield _LOSS, 0, b""
             continue
         at = 0
         while at + HEADER.size <= len(octets):

@@ -63,6 +63,10 @@ def _home_agent(config: Config, arguments: argparse.Namespace) -> None:
         _replay(config, arguments.file)
     elif arguments.verb == "accounting":
         _accounting(config, arguments.home_address, arguments.json)
+    elif arguments.verb == "purge":
+        from ha.purge import purge
+
+        print(purge(config))
     elif arguments.verb == "revoke":
         home_address = str(arguments.home_address)
         answer = _ask(config, "revoke", home_address=home_address, bids=arguments.bid)
@@ -148,7 +152,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
         prog="xsp-ha", description="The home agent of one site, or a reflector.", parents=[common]
     )
     verbs = parser.add_subparsers(
-        dest="verb", metavar="run|status|accounting|metrics|drain|depreference|undrain|revoke|replay"
+        dest="verb", metavar="run|status|accounting|metrics|drain|depreference|undrain|revoke|purge|replay"
     )
     run = verbs.add_parser("run", parents=[common], help="serve in the foreground (default)")
     run.add_argument("--journal", type=Path, metavar="FILE", help="write down every event, to be replayed")
@@ -172,6 +176,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     revoke = verbs.add_parser("revoke", parents=[common], help="take a mobile router's bindings away, at all sites")
     revoke.add_argument("home_address", type=IPv6Address, metavar="HOME_ADDRESS")
     revoke.add_argument("--bid", type=int, action="append", default=[], help="only this binding; may be repeated")
+    verbs.add_parser("purge", parents=[common], help="when it is stopped for good: take all of ours out of the kernel")
     found = parser.parse_args(words)
     defaults = {"config": DEFAULT_CONFIG, "check": False, "verbose": False, "json": False, "journal": None}
     for name, value in defaults.items():

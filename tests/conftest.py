@@ -16,7 +16,7 @@ import pytest
 from hypothesis import settings
 
 from dataplane.driver import Driver
-from tests import tunnels
+from tests import beside, tunnels
 
 NAMESPACES = Path("/run/netns")
 OURS = re.compile(r"x[0-9a-z]+-")  # x<lab id>-<node>
@@ -39,6 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-combination", action="store_true", help="kill and stop every pair of processes, not a few"
     )
+    parser.addoption(
+        "--crowd", type=int, default=0, metavar="N", help="run the home agents of these tests beside so many customers"
+    )
     parser.addoption("--moments", type=int, default=3, help="so often any site is killed, stopped or cut off")
     parser.addoption("--moments-seed", type=int, default=1, help="which moments, and which losses between the sites")
     parser.addoption("--driver", choices=list(Driver), help="make tunnels with this driver, not with the first offered")
@@ -47,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if asked := config.getoption("--driver"):
         tunnels.ask(asked)
+    beside.ask(config.getoption("--crowd"))
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist only runs tests; the controller judges
         config.pluginmanager.register(Judge(config), "judge")
 

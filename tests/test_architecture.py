@@ -70,6 +70,7 @@ EDGES: tuple[str, ...] = (
     "ha/load.py",
     "ha/operator.py",
     "ha/peerlink.py",
+    "ha/purge.py",
     "ha/stream.py",
     "ha/self_test.py",
     "ha/reflector.py",

@@ -7,7 +7,7 @@ from importlib import import_module
 
 from tests.bench.result import LATEST, RESULTS, Result, keep, show
 
-# Row -> the module whose `run` measures it. Imported only when asked for.
+# Row -> what measures it: a module, whose `run` it is unless another function is named. Imported only when asked for.
 ROWS = {
     "registration-core": "tests.bench.registration_core",
     "registration-wire": "tests.bench.registration_wire",
@@ -16,6 +16,10 @@ ROWS = {
     "install": "tests.bench.install",
     "change": "tests.bench.change",
     "reconcile": "tests.bench.reconcile",
+    "forward-one": "tests.bench.forward:run_one",
+    "forward-many": "tests.bench.forward:run_many",
+    "churn-loss": "tests.bench.churn_loss",
+    "lease-gap": "tests.bench.lease_under_load",
     "loop-turn": "tests.bench.loop_turn",
     "merge": "tests.bench.merge",
     "takeover": "tests.bench.takeover",
@@ -39,7 +43,8 @@ def main() -> None:
     rows = []
     for name in chosen.name or ROWS:
         print(name, flush=True)
-        run: Callable[[], Result] = import_module(ROWS[name]).run
+        module, _, function = ROWS[name].partition(":")
+        run: Callable[[], Result] = getattr(import_module(module), function or "run")
         result = run()
         for note in result.notes:
             print(f"  {note}")

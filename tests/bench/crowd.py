@@ -26,21 +26,33 @@ LIFETIME_S = 86_400  # longer than any measurement: nobody refreshes them
 def load(lab: Lab) -> None:
     """Give every site the table and the snapshot, before anything runs."""
     build.without_hold_down(lab)
-    records = [_record(customer) for customer in range(CUSTOMERS)]
+    records = _records(CUSTOMERS)
     for site in SITES:
-        table = lab.layout.customer_table(site)
-        table.write_bytes(_joined(table.read_bytes()))
-        _trust(lab.layout.etc(site) / "ha.toml")
         state = lab.layout.state_root / site
-        state.mkdir(mode=0o700, exist_ok=True)
-        snapshot.save(state, Snapshot(time.time(), records))
+        _join(lab.layout.customer_table(site), lab.layout.etc(site) / "ha.toml", state, records)
 
 
-def _joined(published: bytes) -> bytes:
+def join(table: Path, config: Path, state: Path, customers: int) -> None:
+    """Give one home agent the crowd: into its table, its configuration and its snapshot, before it runs."""
+    _join(table, config, state, _records(customers))
+
+
+def _join(table: Path, config: Path, state: Path, records: list[WireRecord]) -> None:
+    table.write_bytes(_joined(table.read_bytes(), len(records)))
+    _trust(config)
+    state.mkdir(mode=0o700, exist_ok=True)
+    snapshot.save(state, Snapshot(time.time(), records))
+
+
+def _records(customers: int) -> list[WireRecord]:
+    return [_record(customer) for customer in range(customers)]
+
+
+def _joined(published: bytes, customers: int) -> bytes:
     """What the office published and the crowd, in one table, signed with the key of the tests."""
     head_line, _, mine = published.partition(b"\n")
-    rest = mine + b"".join(rows(CUSTOMERS))
-    head = json.loads(head_line) | {"count": CUSTOMERS + mine.count(b"\n"), "sha256": hashlib.sha256(rest).hexdigest()}
+    rest = mine + b"".join(rows(customers))
+    head = json.loads(head_line) | {"count": customers + mine.count(b"\n"), "sha256": hashlib.sha256(rest).hexdigest()}
     head.pop("signature")
     signature = base64.b64encode(OFFICE.sign(customer_table.signed_octets(head))).decode()
     return json.dumps(head | {"signature": signature}).encode() + b"\n" + rest

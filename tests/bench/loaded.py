@@ -46,14 +46,14 @@ def entries(customers: Sequence[int], move: int = 0) -> dict[bytes, ForwardingEn
 class LoadedSite:
     """The namespace and the driver in it; all calls run in the namespace."""
 
-    def __init__(self, net: Net) -> None:
-        self.net = net
+    def __init__(self, net: Net, plan: SitePlan = SITE) -> None:
+        self.net, self._plan = net, plan
         self.plane = self.inside(self.another)
 
     def another(self) -> LinuxHomeAgent:
         """A driver that knows nothing yet, as after a restart; call it inside."""
         plane = LinuxHomeAgent()
-        plane.prepare(SITE)
+        plane.prepare(self._plan)
         return plane
 
     def inside(self, work: Callable[[], Value]) -> Value:
@@ -82,7 +82,7 @@ def require(results: Mapping[bytes, str | None]) -> None:
 
 
 @contextlib.contextmanager
-def loaded_site(customers: int = 0) -> Iterator[LoadedSite]:
+def loaded_site(customers: int = 0, plan: SitePlan = SITE) -> Iterator[LoadedSite]:
     """A prepared site with that many customers, alone on this machine; gone afterwards."""
     with open(LAB_LOCK, "w") as lock, namespaces() as net:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -90,7 +90,7 @@ def loaded_site(customers: int = 0) -> Iterator[LoadedSite]:
         net.link("ha", "isp", "isp", "site")
         net.run("ha", "ip", "addr", "add", "2001:db8:a::10/64", "dev", "isp", "nodad")
         net.run("isp", "ip", "addr", "add", "2001:db8:a::1/64", "dev", "site", "nodad")
-        made = LoadedSite(net)
+        made = LoadedSite(net, plan)
         made.apply(entries(range(customers)))
         try:
             yield made

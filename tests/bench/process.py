@@ -22,7 +22,7 @@ from typing import Any
 from mip6 import packet
 from mip6.mhsocket import SO_RCVBUFFORCE, MobilitySocket
 from mip6.numbers import ROUTING_HEADER, BindingUpdateFlag
-from tests.bench.population import FIRST, OFFICE_PUBLIC, REFRESH, care_of, home, mobility_header, table_octets
+from tests.bench.population import FIRST, OFFICE_PUBLIC, REFRESH, home, mobility_header, moved_care_of, table_octets
 from tests.bench.result import ROOT
 from tests.ha.cast import HOME_AGENT
 from tests.netns import Net, namespaces
@@ -164,11 +164,14 @@ class HomeAgentProcess:
         self.process.wait()
 
 
-def updates(customers: Sequence[int], sequence: int, flags: BindingUpdateFlag = REFRESH) -> list[bytes]:
+def updates(customers: Sequence[int], sequence: int, flags: BindingUpdateFlag = REFRESH, move: int = 0) -> list[bytes]:
     """Whole packets, said now: they are good for some seconds (RFC 4285 6)."""
     return [
         packet.update_packet(
-            care_of(one, 1), HOME_AGENT, home(one), mobility_header(one, sequence, time.time() + 1, flags)
+            moved_care_of(one, move),
+            HOME_AGENT,
+            home(one),
+            mobility_header(one, sequence, time.time() + 1, flags, move=move),
         )
         for one in customers
     ]

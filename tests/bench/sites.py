@@ -126,7 +126,8 @@ class SiteProcess:
 
     def routes(self) -> int:
         """How many routes of customers its kernel holds."""
-        return self.net.run(self.node, "ip", "-6", "route", "show", "proto", "208").count("\n")
+        lines = self.net.run(self.node, "ip", "-6", "route", "show", "proto", "208").splitlines()
+        return sum(not line[:1].isspace() for line in lines)  # the paths of a route are lines of their own
 
     def close(self) -> None:
         """End the process."""

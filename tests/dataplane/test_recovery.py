@@ -21,7 +21,9 @@ def kernel(slot: int, wanted: ForwardingEntry) -> tuple[list[Nexthop], list[Rout
     found = made.objects()
     tunnels = [Nexthop(nexthop_id(slot, place), 208, care_of, 1) for place, care_of in found.tunnels.items()]
     members = tuple((nexthop_id(slot, place), weight) for place, weight in found.members)
-    return [*tunnels, Nexthop(nexthop_id(slot, 0), 208, members=members)], [route(key, slot) for key in found.routes]
+    return [*tunnels, Nexthop(nexthop_id(slot, 0), 208, members=members, resilient=True)], [
+        route(key, slot) for key in found.routes
+    ]
 
 
 def test_a_slot_is_known_by_its_home_address_and_its_lines_by_their_care_of_addresses() -> None:

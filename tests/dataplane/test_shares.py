@@ -1,5 +1,6 @@
 """Which line a flow takes: equal, by weight, and lines that stand by; read from the lines, in a real kernel."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import cycle
@@ -128,3 +129,62 @@ def test_switching_over_and_back_and_changing_weights_lose_nothing(
 
     assert lost_while(net, "cn", "lan", OFFICE, 20000, switch) == 0
     assert switches > 20
+
+
+def line_of_each_flow(net: Net) -> dict[int, bytes]:
+    """To which care-of address each flow to the office leaves the home agent, by source port."""
+
+    def watch() -> socket.socket:
+        watching = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x86DD))
+        watching.bind(("site", 0))
+        watching.settimeout(1.0)
+        return watching
+
+    found: dict[int, bytes] = {}
+    with net.inside("isp", watch) as watching:
+        udp(net, "cn", "lan", OFFICE, range(20000, 20000 + IN_A_ROUND))
+        while len(found) < IN_A_ROUND:
+            frame = watching.recv(2000)
+            if frame[20] == 41:
+                found[int.from_bytes(frame[94:96], "big")] = frame[38:54]
+    return found
+
+
+def test_a_line_that_leaves_moves_its_own_flows_only_and_coming_back_takes_no_more_than_its_share(
+    net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter
+) -> None:
+    """A plain group would move flows between the lines that stay."""
+    third = Path(3, CARE_OF[1][:15] + b"\x21")
+    net.run("mr", *["ip", "addr", "add", "2001:db8:1:c::21/64", "dev", "line1", "nodad", "preferred_lft", "0"])
+    serve(net, home_agent, router)
+    three = replace(BOTH, paths=(*BOTH.paths, third))
+    apply(net, home_agent, three)
+    before = line_of_each_flow(net)
+    assert set(before.values()) == {path.care_of for path in three.paths}
+    for gone in three.paths:
+        apply(net, home_agent, replace(three, paths=tuple(path for path in three.paths if path != gone)))
+        without = line_of_each_flow(net)
+        assert gone.care_of not in without.values()
+        assert all(without[port] == line for port, line in before.items() if line != gone.care_of)
+        apply(net, home_agent, three)
+        back = line_of_each_flow(net)
+        assert all(back[port] in (line, gone.care_of) for port, line in without.items())
+        assert IN_A_ROUND / 6 < list(back.values()).count(gone.care_of) < IN_A_ROUND / 2
+        before = back
+
+
+def test_a_group_of_the_plain_type_is_made_anew_and_traffic_goes_on(
+    net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter
+) -> None:
+    """As an older version made it; the kernel refuses to turn one type into the other."""
+    serve(net, home_agent, router)
+    [route] = net.json("ha", "ip", "-j", "-6", "route", "show", "2001:db8:f100::/56", "proto", "208")
+    group = int(route["nhid"])
+    net.run("ha", "ip", "nexthop", "del", "id", str(group))
+    net.run("ha", *f"ip nexthop add id {group} group {group + 1}/{group + 2} proto 208".split())
+    for prefix, metric in (("2001:db8:f100::/56", 1024), ("2001:db8:f000::51/128", 1023)):
+        net.run("ha", *f"ip -6 route add {prefix} nhid {group} metric {metric} proto 208".split())
+    assert net.inside("ha", lambda: home_agent.reconcile({HOME: BOTH})) == {HOME: None}
+    assert net.inside("ha", home_agent.read) == {HOME: BOTH}
+    assert "type resilient" in net.run("ha", "ip", "nexthop")
+    assert udp(net, "cn", "lan", OFFICE, range(26000, 26020)) == 20

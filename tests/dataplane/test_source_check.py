@@ -194,7 +194,7 @@ def test_elements_and_counts_survive_preparing_again(net: Net, home_agent: Linux
     assert passed(net, [packet]) == 1
     assert counted(net, home_agent, "tunnelled_in") == 2
     rules = net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")
-    assert rules.count("@ok56") == 3 and rules.count("jump inside6\n") == 1 and rules.count("hoplimit set") == 1
+    assert rules.count("@ok56") == 3 and rules.count("jump inside6\n") == 1 and rules.count("hoplimit set") == 2
 
 
 def test_many_elements_go_in_and_out(net: Net, home_agent: LinuxHomeAgent) -> None:

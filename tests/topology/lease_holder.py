@@ -32,9 +32,10 @@ class LeaseListener:
         """What is wanted now, and why."""
         return self._heard[-1][1:] if self._heard else ("nothing", "")
 
-    def longest_gap_s(self) -> float:
-        """Between two renewals."""
+    def longest_gap_s(self, since: float = 0.0) -> float:
+        """Between two renewals, the second of them after `since`."""
         times = [at for at, _, _ in self._heard]
+        times = times[max(0, sum(at < since for at in times) - 1) :]
         return max((b - a for a, b in pairwise(times)), default=0.0)
 
     def close(self) -> None:

@@ -12,12 +12,14 @@ import time
 
 import pytest
 
+from dataplane.driver import Driver
 from dataplane.plan import LAST_ID
 from dataplane.self_test import DEVICE
 from ha.operator import name
 from mip6 import auth, header, packet
 from mip6.messages import BindingError, BindingUpdate, UnknownMessage
 from mip6.numbers import Status
+from tests import tunnels
 from tests.dataplane.test_linux import everything
 from tests.dataplane.test_relay import pump
 from tests.ha.cast import (
@@ -31,7 +33,7 @@ from tests.ha.cast import (
     both_lines,
 )
 from tests.office import udp
-from tests.topology.process import DEADLINE_S, ROOT, Office, poll
+from tests.topology.process import DEADLINE_S, ROOT, Office, driver_line, poll
 
 pytestmark = pytest.mark.netns
 
@@ -176,6 +178,7 @@ registration = "explicit"
 lifetime_s = 300
 mn_identifier = "office1@xsp.example"
 lan_interface = "lan"
+{driver_line()}
 key = {{ spi = 256, algorithm = "hmac-sha256-128", secret_file = "mr.key" }}
 uplink = [
   {{ bid = 1, name = "line1", interface = "line1", gateway = "2001:db8:1:c::1" }},
@@ -194,7 +197,11 @@ uplink = [
         assert len(place.status()["bindings"][0]["care_of"]) == 2
         assert pump(place.net, [], "cn", "lan", "2001:db8:f100::10") < 20  # 1500 octets, and tunnels that carry 1460
         assert pump(place.net, [], "lan", "cn", "2001:db8:e::99") < 20
-        assert place.counter("tunnel_errors{relayed}") >= 1
+        assert tunnels.driver() == Driver.IP6TNL or place.counter("tunnel_errors{relayed}") >= 1
+        place.net.run("mr", "ip", "link", "set", "line1", "down")
+        poll(lambda: len(place.status()["bindings"][0]["care_of"]) == 1, "the dead line is deregistered over the other")
+        assert udp(place.net, "cn", "lan", "2001:db8:f100::10", range(21000, 21020)) == 20
+        assert udp(place.net, "lan", "cn", "2001:db8:e::99", range(21000, 21020)) == 20
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -341,3 +348,52 @@ def test_a_recorded_run_can_be_replayed_and_a_full_disk_stops_nothing(place: Off
     place.send(place.update(*both_lines(), flags=OVERWRITE))
     assert place.ack().status == Status.ACCEPTED
     assert place.counter("journal_lines_lost") > 5
+
+
+def test_a_purge_waits_for_the_daemons_end_and_then_takes_exactly_what_is_ours(place: Office) -> None:
+    theirs = (
+        "ip -6 route add 2001:db8:77::/48 via 2001:db8:a::1",
+        "ip nexthop add id 7 dev isp",
+        "nft add table ip6 t",
+    )
+    place.register()
+    for words in theirs:
+        place.net.run("ha", *words.split())
+    command = ["ip", "netns", "exec", place.net.name("ha"), sys.executable, "-m", "ha", "--config", str(place.config)]
+
+    def purge() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, "purge"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
+
+    refused = purge()
+    assert (refused.returncode, "would put everything back" in refused.stderr) == (5, True)
+    assert place.status()["cache"]["in_kernel"] == 1
+    place.stop()
+    done = purge()
+    assert (done.returncode, "with 2 customer(s)" in done.stdout) == (0, True)  # one is the self-test's
+    left = "".join(everything(place.net, "ha"))
+    for mark in ("proto 208", "2001:db8:f0", "xsp_ha", str(0x20000000)[:4]):
+        assert mark not in left
+    assert "2001:db8:77::/48" in left and "id 7 dev isp" in left and "table ip6 t\n" in left
+    assert "0:\tfrom all lookup local" in left
+    assert purge().returncode == 0  # nothing there is no error
+
+
+def test_an_interface_renamed_under_us_is_missed_and_its_return_is_repaired(place: Office) -> None:
+    def rename(old: str, new: str) -> None:
+        for words in (f"{old} down", f"{old} name {new}", f"{new} up"):
+            place.net.run("ha", "ip", "link", "set", *words.split())
+
+    def says_no_egress() -> bool:
+        return any("no default route" in reason for reason in place.status()["reasons"])
+
+    place.register()
+    rename("isp", "renamed")
+    renamed_at = time.monotonic()
+    poll(says_no_egress, "the default route is missed")
+    rename("renamed", "isp")
+    place.net.run("ha", "ip", "addr", "add", "2001:db8:a::10/64", "dev", "isp", "nodad")
+    back_at = time.monotonic()
+    poll(lambda: not says_no_egress(), "the default route is back")
+    assert max(back_at - renamed_at, time.monotonic() - back_at) < 2.0 * 3  # a busy machine
+    assert place.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
+    assert "proto 208" in place.net.run("ha", "ip", "-6", "route", "show", "default")

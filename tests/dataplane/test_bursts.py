@@ -1,0 +1,83 @@
+"""What the kernel does in a flood of changes: it lacks memory for a moment, and forgets to tell of changes."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from dataplane.entry import ForwardingEntry, Path, Prefix
+from dataplane.netlink import NetlinkSocket
+from dataplane.numbers import HOME_AGENT_PROTOCOL, NETWORK_METRIC
+from dataplane.rtnetlink import RTN_UNREACHABLE, Route, delete_route, put_route
+from tests.dataplane.test_linux import BOTH, HOME, SITE, address, prepared_home_agent
+from tests.netns import Net
+from tests.office import office
+
+pytestmark = pytest.mark.netns
+
+AT_ONCE, BURSTS_MAX = 2000, 30
+
+
+@pytest.fixture
+def net() -> Iterator[Net]:
+    with office() as made:
+        yield made
+
+
+def _numbered(base: str, number: int) -> bytes:
+    return (int.from_bytes(address(base), "big") + number).to_bytes(16, "big")
+
+
+def customers(first: int) -> dict[bytes, ForwardingEntry]:
+    """So many, each with two lines and a network."""
+    entries = {}
+    for number in range(first, first + AT_ONCE):
+        home = _numbered("2001:db8:f000::1:0", number)
+        network = Prefix(_numbered("2001:db8:f200::", number << 64), 64)
+        paths = tuple(Path(bid, _numbered(f"2001:db8:{bid}:c::1:0", number)) for bid in (1, 2))
+        entries[home] = ForwardingEntry(home, (network,), paths)
+    return entries
+
+
+def test_a_burst_for_which_the_kernel_claims_to_lack_memory_goes_in_whole(net: Net) -> None:
+    """Thousands of customers at once were refused with ENOMEM, with gigabytes free."""
+
+    def play() -> None:
+        plane, installed = prepared_home_agent(), {}
+        for burst in range(BURSTS_MAX):
+            wanted = customers(burst * AT_ONCE)
+            assert plane.apply(wanted) == dict.fromkeys(wanted)
+            installed |= wanted
+            if plane.counters()["kernel_changes_repeated"]:
+                break
+        assert plane.counters()["kernel_changes_repeated"], "the kernel lacked nothing: this has tested nothing"
+        assert plane.read() == installed
+
+    net.inside("ha", play)
+
+
+def test_changes_that_came_too_fast_to_be_heard_are_a_change_and_are_repaired(net: Net) -> None:
+    """The kernel drops announcements when their buffer is full (ENOBUFS): what it did not tell may be anything.
+
+    It was said to be a change of nexthops, since RTM_DELNEXTHOP and ENOBUFS are both 105.
+    """
+
+    def play() -> None:
+        plane = prepared_home_agent()
+        assert plane.apply({HOME: BOTH}) == {HOME: None}
+        plane.disturbances()
+        somebody = NetlinkSocket(socket.NETLINK_ROUTE)
+        routes = [
+            Route((_numbered("2001:db8:99::", number << 64), 64), HOME_AGENT_PROTOCOL, kind=RTN_UNREACHABLE)
+            for number in range(AT_ONCE)
+        ]
+        lost = Route(tuple(BOTH.prefixes[0]), HOME_AGENT_PROTOCOL, metric=NETWORK_METRIC)
+        somebody.settle([*map(put_route, routes), *map(delete_route, routes), delete_route(lost)], "a flood")
+        somebody.close()
+        assert "overrun" in plane.disturbances()
+        plane.prepare(SITE)
+        assert plane.reconcile({HOME: BOTH}) == {HOME: None}
+        assert plane.read() == {HOME: BOTH}
+        assert plane.disturbances() == set()
+
+    net.inside("ha", play)
