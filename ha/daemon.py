@@ -238,6 +238,9 @@ class Daemon:
     # --- effects ----------------------------------------------------------------------------------------------------
 
     def _perform(self, effect: effects.Effect) -> None:
+        if isinstance(effect, effects.ToPeers):
+            self._peerlink.perform(effect)
+            return
         match effect:
             case effects.SetForwarding(home_address, entry, generation):
                 self._kernel.order(home_address, entry, generation)
@@ -245,15 +248,6 @@ class Daemon:
                 self._lease.renew(wanted, reason, linger_ms, self._longer if prepend else self._routes)
             case effects.Note(level, message, fields):
                 getattr(log.get(), level)(message, **fields)
-            case (
-                effects.SendHello()
-                | effects.SendRecords()
-                | effects.SendDigest()
-                | effects.AskForRecords()
-                | effects.AskForRepair()
-                | effects.AcknowledgeRecords()
-            ):
-                self._peerlink.perform(effect)
             case _:
                 self._send(transmission.octets(effect, self._source))
 

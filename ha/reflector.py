@@ -113,18 +113,10 @@ class ReflectorDaemon:
                 await self._snapshot.save(self.agent)
 
     def _perform(self, effect: effects.Effect) -> None:
-        match effect:
-            case (
-                effects.SendHello()
-                | effects.SendRecords()
-                | effects.SendDigest()
-                | effects.AskForRecords()
-                | effects.AskForRepair()
-                | effects.AcknowledgeRecords()
-            ):
-                self._peerlink.perform(effect)
-            case effects.Note(level, message, fields) if message != "readiness changed":  # it is never to be announced
-                getattr(log.get(), level)(message, **fields)
+        if isinstance(effect, effects.ToPeers):
+            self._peerlink.perform(effect)
+        elif isinstance(effect, effects.Note) and effect.message != "readiness changed":  # it is never to be announced
+            getattr(log.get(), effect.level)(effect.message, **effect.fields)
 
     async def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
         """Healthy: at least one peer takes what we pass on."""
