@@ -9,6 +9,7 @@ none. After the timeout the answer leaves anyway and is counted as degraded.
 import math
 from collections.abc import Set
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ha.effects import AcknowledgeRecords, Effect, SendBindingAck
 from ha.frames import StateSyncAck
@@ -16,8 +17,10 @@ from ha.undo import Undo
 from runtime.counters import Counters
 
 SYNC_TIMEOUT_MIN_S = 0.05
+SYNC_TIMEOUT_MAX_S = 2.0  # a router says it again after 1 s at first (RFC 6275 12)
 SYNC_TIMEOUT_RTTS = 3
 AWAITED_MAX_S = 5.0  # after this an unanswered change no longer tells us a round trip time
+DUE_A_TURN = 500
 RTT_SHARE = 0.125  # weight of a new sample, as in RFC 6298 2
 
 
@@ -38,7 +41,6 @@ class Awaited:
     """
 
     sent_at: float
-    deadline: float
     answer: SendBindingAck | None
     missing: frozenset[str]
     hoped: frozenset[str]
@@ -50,23 +52,28 @@ class Awaiting:
     def __init__(self, acknowledge: str, counters: Counters) -> None:
         self._acknowledge, self._counters = acknowledge, counters
         self._awaited: dict[int, Awaited] = {}
+        self._waiting: dict[int, float] = {}  # those with an answer -> when it leaves at the latest
         self._origins: dict[int, Origin] = {}
         self._rtts: dict[str, float] = {}
-        self._due = math.inf  # no answer has to leave earlier
 
     def rtt_s(self, site: str) -> float | None:
         """From sending a change until that site says that it is installed there, smoothed; None: not known yet."""
         return self._rtts.get(site)
 
-    def sync_timeout_s(self, sites: Set[str]) -> float:
-        """How long an answer waits for these sites: 3 round trips to the quickest, at least 50 ms."""
-        known = [rtt_s for site, rtt_s in self._rtts.items() if site in sites]
-        return max(SYNC_TIMEOUT_MIN_S, SYNC_TIMEOUT_RTTS * min(known, default=0.0))
+    def sync_timeout_s(self, missing: Set[str], hoped: Set[str]) -> float:
+        """How long an answer waits: 3 round trips to the quickest site whose word is enough, at least 50 ms.
+
+        With `all` to the slowest.
+        """
+        known = [rtt_s for site, rtt_s in self._rtts.items() if site in (hoped or missing)]
+        chosen = max if self._acknowledge == "all" else min
+        wait_s = SYNC_TIMEOUT_RTTS * chosen(known, default=0.0)
+        return min(SYNC_TIMEOUT_MAX_S, max(SYNC_TIMEOUT_MIN_S, wait_s))
 
     def sent(
-        self, index: int, answer: SendBindingAck | None, missing: Set[str], hoped: Set[str], now: float, undo: Undo
+        self, index: int, answer: SendBindingAck | None, missing: Set[str], serving: Set[str], now: float, undo: Undo
     ) -> list[Effect]:
-        """Our change was sent: its answer, now if it is not to wait or if there is nobody to wait for."""
+        """Our change was sent to these sites: its answer, now if it is not to wait or there is nobody to wait for."""
         effects: list[Effect] = []
         if answer is not None and (self._acknowledge == "local" or not missing):
             if self._acknowledge != "local":
@@ -74,11 +81,10 @@ class Awaiting:
             effects.append(answer)
             answer = None
         if missing:
-            deadline = now + self.sync_timeout_s(missing)
-            awaited = Awaited(now, deadline, answer, frozenset(missing), frozenset(hoped & missing))
-            undo.put(self._awaited, index, awaited)
-            if answer is not None and deadline < self._due:
-                undo.assign(self, "_due", deadline)
+            hoped = frozenset(missing & serving) if self._acknowledge == "any" else frozenset()
+            undo.put(self._awaited, index, Awaited(now, answer, frozenset(missing), hoped))
+            if answer is not None:
+                undo.put(self._waiting, index, now + self.sync_timeout_s(missing, hoped))
         return effects
 
     def passed_on(self, index: int, origin: Origin, undo: Undo) -> None:
@@ -86,11 +92,13 @@ class Awaiting:
         undo.put(self._origins, index, origin)
 
     def acknowledged(self, index: int, site: str, serves: bool, now: float, undo: Undo) -> list[Effect]:
-        """A site has our change: the answer if that is enough, and the word passed on."""
+        """A site has our change: the answer if that is enough, or the word passed on. Of itself nobody need be told."""
         if (origin := self._origins.get(index)) is not None:
+            if site == origin.site:
+                return []
             return [AcknowledgeRecords(origin.site, StateSyncAck(origin.index, site, serves))]
         awaited = self._awaited.get(index)
-        if awaited is None:
+        if awaited is None or site not in awaited.missing:
             return []
         self._measure(site, now - awaited.sent_at, undo)
         missing, answer = awaited.missing - {site}, awaited.answer
@@ -100,51 +108,51 @@ class Awaiting:
             undo.put(self._awaited, index, left)
         else:
             undo.drop(self._awaited, index)
-        return [answer] if enough and answer is not None else []
+        if answer is None or not enough:
+            return []
+        undo.drop(self._waiting, index)
+        return [answer]
 
     def unreachable(self, site: str, undo: Undo) -> list[Effect]:
         """A peer takes no changes any more; answers wait for the others, or for nobody."""
         answers: list[Effect] = []
-        for index, awaited in list(self._awaited.items()):
+        for index in list(self._waiting):
+            awaited = self._awaited[index]
             missing = awaited.missing - {site}
             if missing:
                 undo.put(self._awaited, index, replace(awaited, missing=missing, hoped=awaited.hoped - {site}))
-                continue
-            undo.drop(self._awaited, index)
-            if awaited.answer is not None:
+            elif awaited.answer is not None:
                 self._counters.add("acknowledged_degraded", "peer_lost")
                 answers.append(awaited.answer)
+                undo.drop(self._awaited, index)
+                undo.drop(self._waiting, index)
         return answers
 
     def time_reached(self, now: float, undo: Undo) -> list[Effect]:
-        """Answer what has waited long enough, forget what nobody will acknowledge."""
+        """Answer what has waited long enough, forget what nobody will acknowledge. The oldest stand first."""
         answers: list[Effect] = []
-        due = math.inf
-        for index, origin in list(self._origins.items()):
+        for index, deadline in list(islice(self._waiting.items(), DUE_A_TURN)):
+            if now < deadline:
+                break
+            awaited = self._awaited[index]
+            assert awaited.answer is not None  # it waits
+            self._counters.add("acknowledged_degraded", "timeout")
+            answers.append(awaited.answer)
+            undo.put(self._awaited, index, replace(awaited, answer=None))
+            undo.drop(self._waiting, index)
+        for index, awaited in list(islice(self._awaited.items(), DUE_A_TURN)):
+            if now < awaited.sent_at + AWAITED_MAX_S or awaited.answer is not None:
+                break
+            undo.drop(self._awaited, index)
+        for index, origin in list(islice(self._origins.items(), DUE_A_TURN)):
             if now < origin.at + AWAITED_MAX_S:
                 break
             undo.drop(self._origins, index)
-        for index, awaited in list(self._awaited.items()):
-            if now >= awaited.sent_at + AWAITED_MAX_S:
-                undo.drop(self._awaited, index)
-            elif awaited.answer is not None and now >= awaited.deadline:
-                undo.put(self._awaited, index, replace(awaited, answer=None))
-            else:
-                if awaited.answer is not None and awaited.deadline < due:
-                    due = awaited.deadline
-                continue
-            if awaited.answer is not None:
-                self._counters.add("acknowledged_degraded", "timeout")
-                answers.append(awaited.answer)
-        undo.assign(self, "_due", due)
         return answers
 
     def next_deadline(self) -> float:
-        """No answer has waited long enough before. Asked after each event, so it does not look through what waits.
-
-        It may be early, for an answer that left meanwhile: `time_reached` finds the right one again.
-        """
-        return self._due
+        """When the oldest waiting answer has waited long enough. Timeouts hardly differ, so the oldest is the next."""
+        return next(iter(self._waiting.values()), math.inf)
 
     def _measure(self, site: str, sample_s: float, undo: Undo) -> None:
         before = self._rtts.get(site)

@@ -16,6 +16,8 @@ from dataplane.driver import Driver
 from ha.site import HomePrefix, Policy, Topology
 
 Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
+LIFETIME_MAX_S = 86400
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]  # as long as frames carry
 Milliseconds = Annotated[int, Field(ge=0)]
 
 
@@ -45,7 +47,7 @@ class PeerSite(_Section):
     `beyond`: there are no streams to its locator; what it says comes by way of a reflector.
     """
 
-    site: str
+    site: Name
     locator: IPv6Address
     reflector: bool = False
     beyond: bool = False
@@ -116,11 +118,10 @@ class Forwarding(_Section):
 class Member(_Section):
     """What every member of a set of home agents is told. All run-time paths derive from the directories."""
 
-    instance: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    instance: Name
     state_directory: Path
     run_directory: Path
     locator: IPv6Address
-    lifetime_max_s: Annotated[int, Field(ge=10, le=86400)] = 300
     peer: tuple[PeerSite, ...] = ()
     transport: Literal["tls", "plain"] = "tls"
     tls: Tls | None = None
@@ -175,8 +176,8 @@ class Reflector(Member):
         return True
 
     def policy(self) -> Policy:
-        """It judges nothing but what lives for how long."""
-        return Policy(self.instance, bytes(16), (), frozenset(), lifetime_max_s=self.lifetime_max_s)
+        """It judges nothing, and cuts no lifetime that any site may have granted."""
+        return Policy(self.instance, bytes(16), (), frozenset(), lifetime_max_s=LIFETIME_MAX_S)
 
 
 class Config(Member):
@@ -188,6 +189,7 @@ class Config(Member):
     home_agent_address: IPv6Address
     aggregates: Annotated[tuple[Network, ...], Field(min_length=1)]
     acknowledge: Literal["local", "any", "all"] = "any"
+    lifetime_max_s: Annotated[int, Field(ge=10, le=LIFETIME_MAX_S)] = 300
     bids_max: Annotated[int, Field(ge=1, le=64)] = 8
     refresh_advice_s: Annotated[int, Field(ge=4, le=86400, multiple_of=4)] | None = None
     cookie_key_file: Path | None = None

@@ -86,6 +86,7 @@ class Daemon:
             self._credentials.now,
             self._loop.feed,
             self._counters,
+            reflects=config.reflects,
         )
         self._lease = LeaseClient(config.bgp.lease_socket, on_answer=self._lease_answered, on_lost=self._lease_lost)
         self._routes = tuple(

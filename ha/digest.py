@@ -73,9 +73,9 @@ class Digests:
         return _SUMS.pack(*(one & 0xFFFFFFFF for one in self._sums))
 
     def differing(self, theirs: bytes) -> list[int]:
-        """The buckets whose sums are not those of another site; all if its sums are of another kind."""
+        """The buckets whose sums are not those of another site; none if there are not as many of them."""
         if len(theirs) != _SUMS.size:
-            return list(range(BUCKETS))
+            return []
         ours = self.sums()
         if ours == theirs:
             return []

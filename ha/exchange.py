@@ -27,12 +27,15 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     orders: list[Effect] = []
     for record in believed:
         _merge(state, record, promise, news, orders, now)
-    effects = state.replication.pass_on(news, site, index, now, state.undo)
+    whole = index if len(news) == len(records) else 0
+    effects = state.replication.pass_on(news, site, whole, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
     if promise and orders:
         state.replication.owe(site, index, len(orders), state.undo)
     elif promise:
         effects.append(acknowledgement(state, site, index))
+    if event.frame.repaired:
+        effects += state.replication.repaired(site, now, state.undo)
     return effects + orders
 
 
@@ -52,11 +55,12 @@ def _merge(
     cache, undo, home_address = state.cache, state.undo, theirs.home_address
     pending = cache.pending.get(home_address)
     held = cache.records.get(home_address)
-    if held is not None and pending is None and same(held, theirs):
+    at_rest = pending is None and home_address not in cache.unsettled  # else it is not in the kernel, whoever said it
+    if held is not None and at_rest and same(held, theirs):
         return
     ours = state.believed(home_address, now)
     merged = theirs if ours is None else merge(ours, theirs)
-    if ours is not None and same(ours, merged) and pending is None:
+    if ours is not None and at_rest and same(ours, merged):
         return
     state.counters.add("records_merged")
     cache.put(merged, undo)

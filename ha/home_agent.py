@@ -95,6 +95,7 @@ class HomeAgent:
                 incarnation=incarnation,
                 cache=cache,
                 counters=counters,
+                now=now,
             ),
             serving=Serving(policy.site, topology, now, mrai_s, orphan_hold_s, policy.lifetime_max_s),
             strangers=Strangers(now, counters),
@@ -185,9 +186,9 @@ class HomeAgent:
             case RecordsAcknowledged(site, ack):
                 return state.replication.acknowledged(site, ack, now, undo)
             case DigestReceived(site, frame):
-                return state.replication.compared(site, frame, undo)
+                return state.replication.compared(site, frame, now, undo)
             case RepairAsked(site, frame):
-                return state.replication.repair(site, frame, now, undo)
+                return state.replication.repair_asked(site, frame, now, undo)
             case PeerIdentified(site, incarnation):
                 return state.replication.identified(site, incarnation, undo)
             case PeerAsked(site, incarnation, since):

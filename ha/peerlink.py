@@ -98,6 +98,7 @@ class PeerLink:
         proof: what connections are proved with; None: plain TCP.
         feed: takes the events.
         counters: of refusals and cuts.
+        reflects: what peers say is passed on to the others.
     """
 
     def __init__(
@@ -109,6 +110,8 @@ class PeerLink:
         proof: Credentials | None,
         feed: Feed,
         counters: Counters,
+        *,
+        reflects: bool = False,
     ) -> None:
         self._door = Door(site, incarnation, proof, counters)
         self._locator = locator
@@ -121,6 +124,8 @@ class PeerLink:
         self._accepted: dict[tuple[str, str], Stream] = {}
         self._greeting: Counter[str] = Counter()
         self._paces = {(site, what): Pace(rate) for site in peers for what, rate in RATES.items()}
+        if reflects:  # what one peer says goes to all others, who read us no faster than RATES
+            self._paces |= {(site, "changes"): Pace(RATES["changes"] / 2) for site in peers}
         self._woken = {(site, carries): asyncio.Event() for site in peers for carries in PATIENCE}
         self._tasks: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
@@ -284,8 +289,8 @@ class PeerLink:
                         self._feed(RecordsAcknowledged(site, frame))
                     case StateRepairRequest() if carries == "changes":
                         self._feed(RepairAsked(site, frame))
-                    case Unknown(kind):
-                        self._counters.add("frames_skipped", kind[:32])
+                    case Unknown():
+                        self._counters.add("frames_skipped", site)
                     case _:
                         raise BadFrame(f"unexpected {type(frame).__name__}")
         except (OSError, EOFError, BadFrame) as error:
@@ -364,8 +369,8 @@ class PeerLink:
                         self._feed(RecordsReceived(site, identify.incarnation, frame))
                     case StateDigest() if carries == "changes":
                         self._feed(DigestReceived(site, frame))
-                    case Unknown(kind):
-                        self._counters.add("frames_skipped", kind[:32])
+                    case Unknown():
+                        self._counters.add("frames_skipped", site)
                     case _:
                         raise BadFrame(f"unexpected {type(frame).__name__}")
         finally:

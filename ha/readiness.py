@@ -22,6 +22,7 @@ from enum import StrEnum
 from statistics import median
 
 PEER_LOST_S = 3.0  # a peer counts as lost for policy after this silence
+BY_WAY_S = 1.0  # what a HELLO may wait in TCP on its second way, and until the reflector's next one
 FRESH_S = 0.5  # for the brake: five HELLOs missing
 LINGER_MIN_S = 1.0  # a depreferenced announcement stays at least this long
 MRAI_FACTOR = 2  # ... and at least so many of the neighbours' advertisement intervals
@@ -121,7 +122,7 @@ class Decision:
 
 def decide(facts: Facts, now: float) -> Decision:
     """The site's wish at `now` (monotonic seconds)."""
-    linger_s = linger(facts.mrai_s) if _another_announces(facts, now, PEER_LOST_S) else facts.orphan_hold_s
+    linger_s = _linger(facts) if _another_announces(facts, now, PEER_LOST_S) else facts.orphan_hold_s
     if hard := _hard_reasons(facts):
         return Decision(WITHDRAW, "WITHDRAWN", hard, linger_s)
     if not facts.forwarding_reconciled or not facts.looked:
@@ -131,7 +132,7 @@ def decide(facts: Facts, now: float) -> Decision:
     if not facts.synced:
         reasons = ("first synchronisation with the peers is not done",)
         return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
-    if facts.wish.mode is Mode.DRAIN and now - facts.wish.since >= linger(facts.mrai_s):
+    if facts.wish.mode is Mode.DRAIN and now - facts.wish.since >= _linger(facts):
         if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):
             return Decision(WITHDRAW, "WITHDRAWN", (str(facts.wish),), linger_s)
         braked = (str(facts.wish), "brake: no other site is known to announce")
@@ -144,6 +145,12 @@ def decide(facts: Facts, now: float) -> Decision:
 def linger(mrai_s: float) -> float:
     """How long a depreferenced announcement must stay so that no router is left without a route."""
     return max(LINGER_MIN_S, MRAI_FACTOR * mrai_s)
+
+
+def _linger(facts: Facts) -> float:
+    """The same, longer if sites are heard by way of reflectors only: their word is older than it looks."""
+    by_way = any(seen is not None and not seen.direct for seen in facts.peers.values())
+    return linger(facts.mrai_s) + (BY_WAY_S if by_way else 0.0)
 
 
 def hears_majority(facts: Facts, now: float) -> bool:

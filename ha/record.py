@@ -23,6 +23,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from mip6.quick import quick
 
+CELLS_MAX = 256  # more than any limit of BIDs and tombstones allows; those with the lowest BIDs stay
+MORE_MAX = 16  # parts of a later release; those with the lowest names stay
 PLAIN_BID = 0  # RFC 5648 4.3 reserves BID 0; we keep the binding of a BU without BID option there
 
 Value = TypeVar("Value")
@@ -112,6 +114,8 @@ class Record:
     def newest(self) -> Version:
         """The highest version anywhere in the record; what must be exceeded to change all of it."""
         newest = max(self.floor, self.sequence.version, self.network.version)
+        for register in self.more.values():
+            newest = max(newest, register.version)
         for cell in self.cells.values():
             if cell.version > newest:
                 newest = cell.version
@@ -126,6 +130,8 @@ def merge(ours: Record, theirs: Record) -> Record:
         cell = _winner(ours.cells.get(bid), theirs.cells.get(bid))
         if cell.version > floor:
             cells[bid] = cell
+    if len(cells) > CELLS_MAX:
+        cells = dict(sorted(cells.items())[:CELLS_MAX])
     return Record(
         home_address=ours.home_address,
         cells=cells,
@@ -168,7 +174,7 @@ def _more(ours: Mapping[str, Register[bytes]], theirs: Mapping[str, Register[byt
     if not theirs or ours == theirs:
         return ours
     newer = {name: one for name, one in theirs.items() if name not in ours or _is_newer(one, ours[name])}
-    return {**ours, **newer}
+    return dict(sorted({**ours, **newer}.items())[:MORE_MAX])
 
 
 def _is_newer(register: Register[bytes], than: Register[bytes]) -> bool:

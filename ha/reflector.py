@@ -7,6 +7,7 @@ asks for an announcement.
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from ha.peerlink import PeerLink
 from ha.snapshot_file import SnapshotFile
 from ha.start import bind, control_taken, make_directories
 from ha.status import peers
-from runtime import control, log, notify, status
+from runtime import collector, control, log, notify, status
 from runtime.counters import Counters
 from runtime.loop import Loop
 
@@ -60,17 +61,22 @@ class ReflectorDaemon:
             self._credentials.now,
             self._loop.feed,
             self._counters,
+            reflects=config.reflects,
         )
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Pass on until SIGTERM or SIGINT."""
         make_directories(self._config)
+        recovered = False
         server = await control.serve(self._config.control_socket, {"status": self._status})
         try:
             await bind(self._peerlink, self._config)
+            gc.disable()
             records, _ = self._snapshot.load()
             self.agent.recover(records, {}, time.monotonic())
+            recovered = True
+            collector.quiet()
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stop.set)
@@ -85,7 +91,8 @@ class ReflectorDaemon:
             self._loop.stop()
             await self._peerlink.stop()
             server.close()
-            await self._snapshot.save(self.agent)
+            if recovered:  # a start that failed must not replace a good snapshot by an empty one
+                await self._snapshot.save(self.agent)
             self._config.control_socket.unlink(missing_ok=True)
 
     def _ask_to_read(self) -> None:

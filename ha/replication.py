@@ -11,9 +11,8 @@ In a full mesh each site tells what itself heard, and nobody passes on what a pe
 only, as clients do in IBGP (RFC 4456): a reflector sends on, as a change of its own, whatever of a peer's change was
 new to it, and passes back who has it (`ha/awaiting.py`). What comes twice or in a circle is not new and ends there.
 
-All this is quick and may fail: a site dies after it told one peer, a frame was quarantined, a reflector dies. So every
-few seconds each site sends what it holds, as sums (`ha/digest.py`), to each peer; who finds another sum asks for what
-differs. This finds every difference, whatever made it.
+All this is quick and may fail: a site dies after it told one peer, a frame was quarantined, a reflector dies. So peers
+compare what they hold, every few seconds, and send each other what differs (`ha/repair.py`).
 """
 
 import math
@@ -21,20 +20,20 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AnySet
 from dataclasses import dataclass, replace
 
-from ha import digest, frames
+from ha import frames
 from ha.awaiting import Awaiting, Origin
 from ha.cache import BindingCache
-from ha.digest import Digests
 from ha.effects import AskForRecords, AskForRepair, Effect, SendBindingAck, SendDigest, SendRecords
 from ha.frames import StateDigest, StateRepairRequest, StateSyncAck, StateSyncReply
 from ha.record import Record
+from ha.repair import Repair
 from ha.site import Topology
 from ha.undo import Undo
 from runtime.counters import Counters
 
-DIGEST_EVERY_S = 2.0
-SETTLED_A_TICK = 1000  # digests made up for at a time: some 10 ms
-BUCKETS_A_ROUND = 64  # asked for at a time: with 100,000 records that differ everywhere some 1,600 of them
+HOLD_BACK_S = 5.0  # so long a reflector that starts waits for sites that it does not hear, ...
+MORE_PATIENCE_S = 55.0  # ... and so much longer for those that it hears and that are not through
+LOOK_AGAIN_S = 0.1
 SLICE_EVERY_S = 0.01  # so often a peer that catches up is sent a frame: 20,000 records a second, a fifth of our time
 
 
@@ -44,7 +43,7 @@ class Peer:
 
     `reflects`: it passes on to others what we send; `reachable`: it takes our changes; `acknowledged`: our last index
     it installed; `incarnation`, `merged`: resume point of *its* changes; `asked`: it has not yet sent all that it was
-    asked for; `complete`: we hold its first full set; `differing`: buckets that its last digest had otherwise.
+    asked for; `complete`: we hold its first full set.
     """
 
     site: str
@@ -55,7 +54,6 @@ class Peer:
     merged: int = 0
     asked: bool = False
     complete: bool = False
-    differing: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +75,7 @@ class Replication:
     Args:
         topology: with whom we have streams. acknowledge: see `Awaiting`.
         slice_records: so many at a time to one that catches up.
-        incarnation: of this start. cache: the records; only read.
+        incarnation: of this start, at `now`. cache: the records; only read.
     """
 
     def __init__(
@@ -89,6 +87,7 @@ class Replication:
         incarnation: int,
         cache: BindingCache,
         counters: Counters,
+        now: float,
     ) -> None:
         self.peers = {site: Peer(site, reflects=site in topology.reflectors) for site in topology.peers}
         self.incarnation = incarnation
@@ -99,8 +98,8 @@ class Replication:
         self._changed_at: dict[bytes, int] = {}
         self._catching_up: dict[str, CatchingUp] = {}
         self._owed: dict[tuple[str, int], int] = {}  # peer, its index -> how many of its records the kernel has not yet
-        self._digests = Digests()
-        self._digest_at = 0.0
+        self.repair = Repair(cache, counters)
+        self._held_back_until = now + HOLD_BACK_S
 
     # --- peers come and go ------------------------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class Replication:
         else:
             homes = list(self._cache.records)
         undo.put(self._catching_up, site, CatchingUp(homes, 0, now, resumes=True))
-        return [self._slice(site, now, undo)]
+        return self._slice(site, now, undo)
 
     def unreachable(self, site: str, undo: Undo) -> list[Effect]:
         """A peer takes no changes any more."""
@@ -129,18 +128,35 @@ class Replication:
         undo.drop(self._catching_up, site)
         return self.awaiting.unreachable(site, undo)
 
-    def _slice(self, site: str, now: float, undo: Undo) -> Effect:
+    def _slice(self, site: str, now: float, undo: Undo) -> list[Effect]:
         """The next records for a peer that catches up. What changed since it asked was sent at once, or is in here."""
         catching_up = self._catching_up[site]
         end = catching_up.sent + self._slice_records
         is_last = end >= len(catching_up.homes)
+        if is_last and catching_up.resumes and self._is_held_back(now):
+            undo.put(self._catching_up, site, replace(catching_up, next_at=now + LOOK_AGAIN_S))
+            return []
         records = self._told(catching_up.homes[catching_up.sent : end])
         if is_last:
             undo.drop(self._catching_up, site)
         else:
             undo.put(self._catching_up, site, replace(catching_up, sent=end, next_at=now + SLICE_EVERY_S))
         resumed = is_last and catching_up.resumes
-        return SendRecords(site, _reply(self._index if resumed else 0, records, resumed, now))
+        wire = tuple(frames.to_wire(record, now) for record in records)
+        return [
+            SendRecords(site, StateSyncReply(self._index if resumed else 0, wire, resumed, is_last and not resumed))
+        ]
+
+    def _is_held_back(self, now: float) -> bool:
+        """A reflector that starts: what it tells is not yet all that there is.
+
+        A client would take it for that, and stop forwarding for whom nobody vouches. Another reflector is not waited
+        for, since it may wait for us.
+        """
+        if not self._reflects or now >= self._held_back_until + MORE_PATIENCE_S:
+            return False
+        missing = [peer for peer in self.peers.values() if not peer.complete and not peer.reflects]
+        return any(peer.incarnation or now < self._held_back_until for peer in missing)
 
     def _told(self, homes: Iterable[bytes]) -> list[Record]:
         return [record for home in homes if (record := self._cache.committed(home)) is not None]
@@ -159,7 +175,10 @@ class Replication:
         return effects + self.awaiting.sent(self._index, answer, expected, serving, now, undo)
 
     def pass_on(self, records: Sequence[Record], site: str, index: int, now: float, undo: Undo) -> list[Effect]:
-        """These records are new to us since a peer's change `index` (0: it caught up): send them to the others."""
+        """These records of a peer's were new to us: send them to the others.
+
+        `index`: its change, all of which they are, so that who has them may be told to it; 0: something else.
+        """
         if not records or not self._reflects:
             return []
         if not index and any(peer.incarnation and not peer.complete for peer in self.peers.values()):
@@ -176,7 +195,7 @@ class Replication:
         sites = [site for site, peer in self.peers.items() if peer.reachable and site != but]
         if not sites:
             return []
-        frame = _reply(self._index, records, False, now)
+        frame = StateSyncReply(self._index, tuple(frames.to_wire(record, now) for record in records), False)
         return [SendRecords(site, frame) for site in sites]
 
     def _expected(self, serving: AnySet[str]) -> set[str]:
@@ -187,11 +206,12 @@ class Replication:
         return reached
 
     def acknowledged(self, site: str, ack: StateSyncAck, now: float, undo: Undo) -> list[Effect]:
-        """A peer, or a site that it names, merged and installed our change."""
-        if not ack.site or ack.site == site:
-            peer = self.peers[site]
+        """A peer, or a site that a reflector names, merged and installed our change."""
+        peer = self.peers[site]
+        by = ack.site if ack.site and peer.reflects else site
+        if by == site:
             undo.put(self.peers, site, replace(peer, acknowledged=max(peer.acknowledged, ack.index)))
-        return self.awaiting.acknowledged(ack.index, ack.site or site, ack.serves, now, undo)
+        return self.awaiting.acknowledged(ack.index, by, ack.serves, now, undo)
 
     def forget(self, home_address: bytes, undo: Undo) -> None:
         """A record is gone; nobody needs its change any more."""
@@ -229,55 +249,47 @@ class Replication:
     # --- repair -----------------------------------------------------------------------------------------------------
 
     def compare(self, now: float, undo: Undo) -> list[Effect]:
-        """Every tick: keep the digests up, and send them when it is time to peers that are not catching up."""
-        settled = self._settle(undo)
-        if now < self._digest_at or not settled:
+        """Every tick: show what we hold, when it is time, to peers that are not catching up."""
+        sums = self.repair.sums(now, undo)
+        if sums is None:
             return []
-        undo.assign(self, "_digest_at", now + DIGEST_EVERY_S)
         sites = [site for site, peer in self.peers.items() if peer.reachable and site not in self._catching_up]
-        if not sites:
-            return []
-        frame = StateDigest(digest.KIND, self._digests.sums())
-        return [SendDigest(site, frame) for site in sites]
+        return [SendDigest(site, sums) for site in sites]
 
-    def compared(self, site: str, theirs: StateDigest, undo: Undo) -> list[Effect]:
-        """A peer's digest came: ask for what differs, so many buckets at a time."""
-        peer = self.peers[site]
-        if peer.asked or theirs.kind != digest.KIND or not self._settle(undo):
+    def compared(self, site: str, theirs: StateDigest, now: float, undo: Undo) -> list[Effect]:
+        """A peer shows what it holds."""
+        if self.peers[site].asked:
             return []
-        differing = self._digests.differing(theirs.sums)
-        undo.put(self.peers, site, replace(peer, differing=len(differing)))
-        if not differing:
-            return []
-        self._counters.add("digest_buckets_differed", amount=len(differing))
-        return [AskForRepair(site, StateRepairRequest(self._digests.held(differing[:BUCKETS_A_ROUND])))]
+        asked = self.repair.compared(site, theirs, now, undo)
+        return [AskForRepair(site, asked)] if asked else []
 
-    def repair(self, site: str, asked: StateRepairRequest, now: float, undo: Undo) -> list[Effect]:
+    def repair_asked(self, site: str, asked: StateRepairRequest, now: float, undo: Undo) -> list[Effect]:
         """A peer shows what it holds of some buckets: send it what we hold otherwise, by and by."""
         if site in self._catching_up or not self.peers[site].reachable:
             return []  # it is sent all that anyway
-        homes = self._digests.others(asked.buckets)
-        if not homes:
-            return []
-        self._counters.add("records_repaired", amount=len(homes))
+        homes = self.repair.lacking(asked)
+        if homes:
+            self._counters.add("records_repaired", amount=len(homes))
         undo.put(self._catching_up, site, CatchingUp(homes, 0, now, resumes=False))
-        return [self._slice(site, now, undo)]
+        return self._slice(site, now, undo)
 
-    def _settle(self, undo: Undo) -> bool:
-        return self._digests.settle(self._cache.touched, self._cache.records, SETTLED_A_TICK, undo)
+    def repaired(self, site: str, now: float, undo: Undo) -> list[Effect]:
+        """A peer has sent all that it holds otherwise of what it was asked for: ask for more."""
+        asked = self.repair.go_on(site, now, undo)
+        return [AskForRepair(site, asked)] if asked else []
 
     # --- time -------------------------------------------------------------------------------------------------------
 
     def time_reached(self, now: float, undo: Undo) -> list[Effect]:
         """Send the slices that are due, and the answers that waited long enough."""
+        if now >= self.repair.next_deadline():
+            self.repair.settle(now, undo)
         due = [site for site, catching_up in self._catching_up.items() if catching_up.next_at <= now]
-        return [self._slice(site, now, undo) for site in due] + self.awaiting.time_reached(now, undo)
+        return [effect for site in due for effect in self._slice(site, now, undo)] + self.awaiting.time_reached(
+            now, undo
+        )
 
     def next_deadline(self) -> float:
         """When the next slice or answer is due."""
         slice_at = min((one.next_at for one in self._catching_up.values()), default=math.inf)
-        return min(slice_at, self.awaiting.next_deadline())
-
-
-def _reply(index: int, records: Iterable[Record], complete: bool, now: float) -> StateSyncReply:
-    return StateSyncReply(index, tuple(frames.to_wire(record, now) for record in records), complete)
+        return min(slice_at, self.awaiting.next_deadline(), self.repair.next_deadline())

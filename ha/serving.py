@@ -68,9 +68,11 @@ class Serving:
         ahead_s = ntp.difference_s(hello.clock, clock)
         seen = readiness.PeerSeen(now, hello.announcing, hello.serving, ahead_s, hello.load, hello.prepending)
         undo.put(self.seen, site, seen)
-        for one in hello.others:
+        for one in hello.others if site in self._topology.reflectors else ():
             known = self.seen.get(one.site)
-            heard_at = now - max(0.0, one.age_s)
+            heard_at = now - max(0.0, one.age_s)  # some milliseconds too late: the way here is not in it
+            if known is not None and known.direct and now - known.heard_at < readiness.FRESH_S:
+                continue  # what it says itself counts
             if one.site in self.seen and (known is None or known.heard_at < heard_at):
                 by_way = readiness.PeerSeen(
                     heard_at,

@@ -101,7 +101,7 @@ def _peer(site: str, agent: HomeAgent, connected: dict[str, bool], now: float) -
         "clock_ahead_s": None if seen is None else round(seen.clock_ahead_s, 3),
         "load": None if seen is None else round(seen.load, 3),
         "complete": None if peer is None else peer.complete,
-        "buckets_differing": None if peer is None else peer.differing,
+        "buckets_differing": None if peer is None else agent.replication.repair.found(site),
         "rtt_ms": None if rtt_s is None else round(rtt_s * 1000, 1),
     }
 

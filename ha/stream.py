@@ -16,7 +16,16 @@ import time
 
 from ha import credentials, frames
 from ha.credentials import Credentials
-from ha.frames import BadFrame, Frame, Identify, StateRepairRequest, StateSyncReply, StateSyncRequest, Unknown
+from ha.frames import (
+    BadFrame,
+    Frame,
+    Identify,
+    StateDigest,
+    StateRepairRequest,
+    StateSyncReply,
+    StateSyncRequest,
+    Unknown,
+)
 from ha.pace import Pace
 from runtime.counters import Counters
 
@@ -26,6 +35,8 @@ RECORDS_MAX = 1000  # in a frame: a fifth of them is usual, and many more would 
 OCTETS_PER_UNIT = 256  # of pace: a record with two bindings has about 200, so it costs about two units
 READ_BYTES = 256 * 1024  # at once; asyncio holds no more of a stream that nobody reads
 LENGTH_BYTES = 4
+DIGEST_UNITS = 1_000  # one comes in two seconds; to answer takes milliseconds
+BUCKET_UNITS = 50  # what we hold of it may be the answer: 25 records, with 100,000
 REQUEST_UNITS = 15_000  # of pace: the answer may be all records
 
 _TLS_HANDSHAKE = 0x16  # RFC 8446 5.1
@@ -193,6 +204,8 @@ def _units(frame: Frame | Unknown) -> int:
         case StateSyncRequest():
             return REQUEST_UNITS
         case StateRepairRequest(buckets):
-            return 1 + sum(map(len, buckets.values()))  # so many records may be the answer
+            return BUCKET_UNITS * len(buckets)
+        case StateDigest():
+            return DIGEST_UNITS
         case _:
             return 1

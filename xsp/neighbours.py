@@ -11,10 +11,11 @@ from ipaddress import IPv6Address
 from sqlalchemy.orm import Session
 
 from bgp.route import MAX_COMMUNITIES, MAX_PREPEND, is_community
+from xsp import roles
 from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
 from xsp.exits import Exit
-from xsp.model import Kind, Neighbour
+from xsp.model import Kind, Neighbour, Role
 from xsp.tables import NeighbourRow, Setting, SiteRow
 from xsp.vault import Vault
 
@@ -36,6 +37,8 @@ class Neighbours:
 
         def add(session: Session) -> Json:
             row = _site_row(session, site)
+            if roles.of_row(row) is Role.REFLECTOR:
+                raise Refused(f"{site} is a reflector alone and speaks no BGP", "Name a home agent's site")
             check_neighbour(neighbour, row, int(session.get_one(Setting, "local_as").value))
             if password and not PASSWORD.fullmatch(password):
                 what = "the password has characters that some BGP program cannot read, or is too long"

@@ -18,7 +18,7 @@ from ha.events import (
     RecordsReceived,
     RepairAsked,
 )
-from ha.replication import DIGEST_EVERY_S
+from ha.repair import DIGEST_EVERY_S
 from mip6.options import BindingIdentifier
 from tests.ha.cast import Router, both_lines
 from tests.ha.mesh import Mesh, star

@@ -1,9 +1,24 @@
 """The MR record: joining copies gives one result whatever the order, and every accepted change wins."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha.record import OLDEST, PLAIN_BID, Binding, Network, Record, Register, Version, merge, same
+from ha import frames
+from ha.record import (
+    CELLS_MAX,
+    MORE_MAX,
+    OLDEST,
+    PLAIN_BID,
+    Binding,
+    Network,
+    Record,
+    Register,
+    Version,
+    merge,
+    same,
+)
 
 HOME = bytes.fromhex("20010db8f00000000000000000000051")
 ROUTER = Network(True, None)
@@ -107,3 +122,16 @@ def test_expiry_is_local_and_leaves_no_tombstone() -> None:
     left = held.without_expired(10.0)
     assert left is not None and left.cells == {}
     assert left.without_expired(500.0) is None
+
+
+def test_a_record_never_grows_beyond_what_a_frame_may_carry() -> None:
+    """Two frames as they may be made a record of which every later frame was refused, and the snapshot too."""
+    halves = []
+    for low in (0, CELLS_MAX):
+        cells = {bid: Binding(Version(5, "a"), None, 100.0) for bid in range(low, low + CELLS_MAX)}
+        parts = {f"{low} {number}": Register(Version(5, "a"), b"") for number in range(MORE_MAX)}
+        halves.append(replace(record(cells), more=parts))
+    whole = merge(*halves)
+    assert whole == merge(*reversed(halves)) == merge(whole, halves[1])
+    assert (len(whole.cells), len(whole.more)) == (CELLS_MAX, MORE_MAX)
+    frames.decode(frames.encode(frames.StateSyncReply(1, (frames.to_wire(whole, 0.0),), False))[4:])

@@ -1,20 +1,24 @@
 """Digests: whatever made two sites differ, they find it and are equal again, and nothing else is sent."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha import digest
+from ha import digest, frames
+from ha.cache import BindingCache
 from ha.digest import Digests
-from ha.effects import SendDigest, SendRecords
-from ha.events import DigestReceived, PeerAsked, PeerIdentified, RepairAsked, TimeReached
+from ha.effects import AskForRepair, Effect, SendDigest, SendRecords
+from ha.events import DigestReceived, PeerAsked, PeerIdentified, RecordsReceived, RepairAsked, TimeReached
 from ha.frames import StateDigest, StateRepairRequest
 from ha.record import Binding, Record, Register, Version, same
-from ha.replication import DIGEST_EVERY_S
+from ha.repair import DIGEST_EVERY_S, Repair
 from ha.undo import Undo
 from mip6.options import BindingIdentifier
-from tests.ha.cast import CARE_OF_1, HOME, Router, address, both_lines
+from runtime.counters import Counters
+from tests.ha.cast import CARE_OF_1, HOME, POLICY, Router, Site, address, both_lines
 from tests.ha.mesh import Mesh
 from tests.ha.test_record import record, records
 
@@ -83,6 +87,88 @@ def test_a_site_that_was_told_nothing_by_one_that_died_is_equal_within_two_perio
     assert mesh.sites["site3"].plane.read() == mesh.sites["site2"].plane.read()
     assert [path.care_of for path in mesh.sites["site3"].plane.read()[HOME].paths] == [CARE_OF_1]
     assert mesh.sites["site2"].counters.get("records_repaired") == 1
+
+
+def customers(names: Sequence[str], many: int) -> dict[str, Site]:
+    """Sites that differ in everything: the first knows so many routers, the others none."""
+    sites = {name: Site(replace(POLICY, site=name), [other for other in names if other != name]) for name in names}
+    first = sites[names[0]]
+    for number in range(many):
+        first.agent.cache.put(replace(one_record(), home_address=number.to_bytes(16, "big")), first.agent.state.undo)
+    first.agent.state.undo.commit()
+    return sites
+
+
+def one_record() -> Record:
+    site = Site()
+    site.feed(Router().update(NOW, both_lines()), NOW)
+    return site.agent.cache.records[HOME]
+
+
+def carry(sites: dict[str, Site], sender: str, receiver: str, effects: Sequence[Effect], now: float) -> int:
+    """Carry what two sites say about their differences until they are silent; how many requests it took."""
+    requests, waiting = 0, [(sender, receiver, one) for one in effects]
+    while waiting:
+        here, there, effect = waiting.pop(0)
+        match effect:
+            case SendDigest(site, frame) if site == there:
+                answers = sites[there].feed(DigestReceived(here, frame), now)
+            case AskForRepair(site, frame) if site == there:
+                requests += 1
+                answers = sites[there].feed(RepairAsked(here, frame), now)
+                while not any(isinstance(one, SendRecords) and one.frame.repaired for one in answers):
+                    now += 0.011
+                    answers += sites[there].feed(TimeReached(), now)
+            case SendRecords(site, frame) if site == there:
+                answers = sites[there].feed(RecordsReceived(here, 1, frame), now)
+            case _:
+                continue
+        waiting += [(there, here, one) for one in answers]
+    return requests
+
+
+def settled(site: Site, now: float) -> list[Effect]:
+    """What a site says when its digests are made."""
+    said: list[Effect] = []
+    for turn in range(200):
+        said += site.feed(TimeReached(), now + turn * 0.011)
+    return said
+
+
+def test_a_repair_goes_on_until_nothing_differs() -> None:
+    """At 64 buckets in two seconds, a reflector that was away for ten needed two minutes."""
+    sites = customers(("site1", "site2"), 3000)
+    sites["site1"].feed(PeerAsked("site2", 1, 0), NOW)
+    settled(sites["site2"], NOW)
+    shown = [one for one in settled(sites["site1"], NOW) if isinstance(one, SendDigest)]
+    requests = carry(sites, "site1", "site2", shown[:1], NOW + 3)
+    buckets = {digest.bucket_of(number.to_bytes(16, "big")) for number in range(3000)}
+    assert requests == math.ceil(len(buckets) / frames.BUCKETS_MAX)
+    assert len(sites["site2"].agent.cache.records) == 3000
+
+
+def test_what_cannot_be_repaired_keeps_nobody_from_his_turn() -> None:
+    """Records that stayed quarantined filled each round, and a good one behind them never came."""
+    repair = Repair(BindingCache(), Counters())
+    empty, undo = digests().sums(), Undo()
+    assert repair.settle(NOW, undo)
+    theirs = bytearray(empty)
+    for bucket in range(2 * frames.BUCKETS_MAX):
+        theirs[4 * bucket] ^= 1
+    seen: list[int] = []
+    for period in range(2):
+        asked = repair.compared("site2", StateDigest(digest.KIND, bytes(theirs)), NOW + 7 * period, undo)
+        assert asked is not None  # and the peer says nothing
+        seen += asked.buckets
+    assert sorted(seen) == list(range(2 * frames.BUCKETS_MAX))
+
+
+def test_a_peer_that_shows_its_sums_all_the_time_is_answered_once_a_period() -> None:
+    repair, undo = Repair(BindingCache(), Counters()), Undo()
+    theirs = StateDigest(digest.KIND, b"\1" * len(digests().sums()))
+    answers = [repair.compared("site2", theirs, NOW + tenth / 1000, undo) for tenth in range(500)]
+    assert sum(one is not None for one in answers) == 1
+    assert repair.compared("site2", StateDigest(digest.KIND, b""), NOW + 9, undo) is None
 
 
 def test_sites_that_are_equal_send_each_other_no_records() -> None:

@@ -9,7 +9,7 @@ import pytest
 from dataplane.entry import Prefix
 from ha.effects import AcknowledgeRecords, AskForRecords, Effect, SendRecords
 from ha.events import PeerAsked, PeerIdentified, PeerUnreachable, RecordsReceived, TimeReached
-from ha.frames import StateSyncReply
+from ha.frames import StateSyncAck, StateSyncReply
 from ha.record import same
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
@@ -172,6 +172,21 @@ def test_the_end_of_a_full_set_acknowledges_no_change_that_is_not_yet_installed(
     assert not [one for one in done if isinstance(one, AcknowledgeRecords)]
     [ack] = [one for one in receiver.report(receiver.held, NOW) if isinstance(one, AcknowledgeRecords)]
     assert ack.frame.index == 1
+
+
+def test_what_the_kernel_refused_is_not_acknowledged_when_another_site_says_it_again() -> None:
+    """With two reflectors every change comes twice: the second copy was taken for one that is installed."""
+    sender, receiver = Site(replace(POLICY, site="site1", acknowledge="any"), ["site2"]), two_customers("site2")
+    sender.feed(PeerAsked("site2", 0, 0), NOW)
+    [sent] = records_for("site2", sender.feed(Router().update(NOW, both_lines()), NOW))
+    receiver.plane.refuse(HOME)
+    for peer in ("site1", "site3"):
+        done = receiver.feed(RecordsReceived(peer, 1, sent), NOW)
+        assert not [one for one in done if isinstance(one, AcknowledgeRecords)]
+    receiver.plane.refuse(None)
+    done = receiver.feed(RecordsReceived("site1", 1, sent), NOW)
+    acknowledged = [one for one in done if isinstance(one, AcknowledgeRecords)]
+    assert acknowledged == [AcknowledgeRecords("site1", StateSyncAck(1))]
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -3,11 +3,15 @@
 import random
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
-from ha.events import TimeReached
+from ha.effects import AcknowledgeRecords, SendRecords
+from ha.events import HelloReceived, RecordsAcknowledged, RecordsReceived, TimeReached
+from ha.frames import Heard, Hello, StateSyncAck, StateSyncReply
 from ha.record import same
-from ha.replication import DIGEST_EVERY_S
+from ha.repair import DIGEST_EVERY_S
+from ha.replication import HOLD_BACK_S
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
 from tests.ha.cast import CARE_OF_1, HOME, OVERWRITE, Router, both_lines
@@ -170,6 +174,124 @@ def test_a_reflector_that_starts_passes_on_no_full_sets() -> None:
         mesh.step(stream, NOW)
     assert HOME in mesh.sites["hub"].agent.cache.records
     assert not any(queue for (sender, _), queue in mesh.streams.items() if sender == "hub")
+
+
+def test_a_site_is_not_told_by_two_reflectors_that_it_has_its_own_change() -> None:
+    """Status 0 left, and no other site had the binding: hub2 gave the change back to its author, who had it."""
+    mesh = joined(Mesh(topologies=TWO, idle=["hub1", "hub2"]))
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    for stream in (("site1", "hub1"), ("hub1", "hub2"), ("hub2", "site1"), ("site1*", "hub2"), ("hub2*", "hub1")):
+        mesh.step(stream, NOW)
+        mesh.step(stream, NOW)
+    while mesh.streams["hub1*", "site1"] or mesh.streams["hub2*", "site1"]:
+        mesh.step(("hub1*", "site1"), NOW)
+        mesh.step(("hub2*", "site1"), NOW)
+    assert mesh.sites["site2"].plane.read() == mesh.sites["site3"].plane.read() == {}
+    assert mesh.acks == []
+    mesh.settle(NOW)
+    assert len(mesh.acks) == 1
+
+
+def test_a_word_of_a_site_that_nobody_waits_for_releases_nothing() -> None:
+    mesh = joined(Mesh(topologies=ONE, idle=["hub"]))
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    for name in ("site1", "nobody"):
+        mesh.feed("site1", RecordsAcknowledged("hub", StateSyncAck(1, name)), NOW)
+    assert mesh.acks == []
+
+
+def test_a_reflector_passes_on_no_word_about_the_author_nor_about_half_a_frame() -> None:
+    mesh = joined(Mesh(topologies=ONE, idle=["hub"]))
+    hub = mesh.sites["hub"]
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    [first] = [event for event in mesh.streams["site1", "hub"] if isinstance(event, RecordsReceived)]
+    sent = [one for one in hub.feed(first, NOW) if isinstance(one, SendRecords)]
+    index = sent[0].frame.index
+    assert hub.feed(RecordsAcknowledged("site1", StateSyncAck(index)), NOW) == []
+    assert hub.feed(RecordsAcknowledged("site2", StateSyncAck(index)), NOW) == [
+        AcknowledgeRecords("site1", StateSyncAck(first.frame.index, "site2"))
+    ]
+    other = msgspec.structs.replace(first.frame.records[0], home_address=HOME[:-1] + b"\x99")
+    half_known = StateSyncReply(7, (*first.frame.records, other), False)
+    again = hub.feed(RecordsReceived("site1", 1, half_known), NOW)
+    [passed] = [one for one in again if isinstance(one, SendRecords) and one.site == "site2"]
+    assert hub.feed(RecordsAcknowledged("site2", StateSyncAck(passed.frame.index)), NOW) == []
+
+
+def test_only_reflectors_speak_for_others() -> None:
+    mesh = joined(Mesh())
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    for said in (StateSyncAck(1, "site1"), StateSyncAck(1, "nobody")):
+        before = len(mesh.acks)
+        mesh.feed("site1", RecordsAcknowledged("site3", said), NOW)
+        assert len(mesh.acks) == before + (said.site == "site1")  # it counts as site3's own word, and once
+    fresh = Mesh()
+    fresh.join_all(NOW)
+    other = Heard("site3", 0.0, 0.0, "announced", True, 0.0, False)
+    hello = Hello(fresh.sites["site2"].agent.state.clock(NOW), "READY", "announced", True, 0, others=(other,))
+    fresh.feed("site1", HelloReceived("site2", hello), NOW)
+    assert fresh.sites["site1"].agent.serving.seen["site3"] is None
+
+
+def test_what_is_heard_from_a_site_itself_counts_before_a_reflector_s_word() -> None:
+    """Two reflectors made each other silent about a site that both heard, by ages that leave out the way."""
+    mesh = joined(Mesh(topologies=TWO, idle=["hub1", "hub2"]))
+    serving = mesh.sites["hub1"].agent.serving
+    heard = mesh.sites["hub2"].agent.serving.heard(NOW + 0.1)
+    hello = Hello(mesh.sites["hub2"].agent.state.clock(NOW), "INIT", "unheard", False, 0, others=heard)
+    late = tuple(msgspec.structs.replace(one, age_s=0.0) for one in hello.others)
+    mesh.feed("hub1", HelloReceived("hub2", msgspec.structs.replace(hello, others=late)), NOW + 0.1)
+    assert "site2" in {one.site for one in serving.heard(NOW + 0.1)}
+
+
+def test_an_answer_waits_for_sites_whose_word_is_enough_and_not_for_the_quick_reflector() -> None:
+    """The reflector answered in a millisecond, so each answer left after 50 ms, before a site behind it could."""
+    mesh = joined(Mesh(topologies=ONE, idle=["hub"]))
+    router = Router()
+    for round_ in range(3):
+        now = NOW + round_
+        mesh.say_hello(now)
+        mesh.tick(now)
+        mesh.settle(now)
+        mesh.feed("site1", router.update(now, both_lines()), now)
+        mesh.step(("site1", "hub"), now)
+        mesh.step(("hub*", "site1"), now + 0.001)
+        mesh.feed("site1", TimeReached(), now + 0.16)
+        mesh.settle(now + 0.16)
+    degraded = mesh.sites["site1"].counters.get("acknowledged_degraded", "timeout")
+    assert degraded == 1  # the first, of which nothing was known yet
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_a_reflector_that_starts_is_not_taken_for_one_that_knows_all(is_heard: bool) -> None:
+    """A client that had lost its snapshot took for gone what only another site knew, and the hub not yet."""
+    mesh = Mesh(topologies=ONE, idle=["hub"])
+    mesh.sites["site2"].feed(Router().update(0.0, both_lines()), 0.0)
+    mesh.join("site1", "hub", 0.0)
+    mesh.join("hub", "site1", 0.0)
+    mesh.settle(0.0)
+    hub = mesh.sites["site1"].agent.replication.peers["hub"]
+    assert not hub.complete
+    if is_heard:
+        for name in ("site2", "site3"):
+            mesh.join(name, "hub", 0.1)
+    at = 0.3 if is_heard else HOLD_BACK_S + 0.2
+    for now in (at, at + 0.1):
+        mesh.settle(now)
+        mesh.feed("hub", TimeReached(), now)
+    mesh.settle(at + 0.1)
+    assert mesh.sites["site1"].agent.replication.peers["hub"].complete
+    assert (HOME in mesh.sites["site1"].agent.cache.records) == is_heard
+
+
+def test_sites_with_reflectors_between_them_are_believed_later() -> None:
+    """Two sites that drain at once would each take the other's old word for a site that stays."""
+    mesh = joined(Mesh(topologies=ONE, idle=["hub"]))
+    mesh.tick(NOW + 0.1)
+    assert mesh.sites["site1"].agent.serving.decision.linger_s in (2.0, 300.0)
+    full = joined(Mesh())
+    full.tick(NOW + 0.1)
+    assert full.sites["site1"].agent.serving.decision.linger_s in (1.0, 300.0)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -36,7 +36,7 @@ from ha.events import (
     TableLoaded,
 )
 from ha.record import Record, Version
-from ha.replication import DIGEST_EVERY_S
+from ha.repair import DIGEST_EVERY_S
 from mip6 import ntp
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier, MessageIdentification
@@ -53,6 +53,7 @@ LOOK_EVERY_S = 0.5
 TICK_S = 0.1
 DARK_S = 6.0
 CALM_S = 8.0
+ALONE_S = 0.8  # between a change and its acknowledgement: three round trips of the longest wires
 BELIEF_S = 1.5  # what another site said of its announcement is believed so long at most (`speaker.OTHERS_FRESH_S`), ...
 REPLAY_WINDOW_S = 7.0  # RFC 4285 6
 BELIEVED_AHEAD_S = REPLAY_WINDOW_S + 2.0  # the skew bound on top
@@ -118,6 +119,7 @@ class Watch:
         self._hard_at = -BELIEF_S
         self._dark_since: float | None = 0.0
         self._serving_since: dict[str, float] = {}
+        self._alone_at: dict[str, float] = {}  # when a site last heard, or reached, no other home agent
         self.excused_s = 0.0  # how long in all kernels refused or were slow and clocks were wrong
         self.acknowledged = self.promised = 0
         self._schedule.after(LOOK_EVERY_S, self._look)
@@ -150,6 +152,10 @@ class Watch:
             for line in trace.handled(machine.name, event, done, self._name):
                 self._world.tell(line)
         acks = [effect for effect in done if isinstance(effect, SendBindingAck)]
+        assert machine.agent is not None
+        gone = {site for site, peer in machine.agent.replication.peers.items() if not peer.reachable}
+        if not machine.agent.serving.forwarding - gone:
+            self._alone_at[machine.name] = self._schedule.now
         if isinstance(event, RevokeAsked | TableLoaded):  # operator and office change records as routers do
             for router in self._world.routers:
                 self._last_change[router.home] = self._schedule.now
@@ -214,7 +220,8 @@ class Watch:
     def _promise(self, machine: "Machine", home: bytes, bid: int, version: Version, said: Said) -> None:
         self.promised += 1
         others = [one for one in self._world.machines if one is not machine]
-        if self._last_death < said.sent_at and not any(self._has(one, home, bid, version) for one in others):
+        alone = self._schedule.now - self._alone_at.get(machine.name, -1.0) < ALONE_S
+        if self._last_death < said.sent_at and not any(self._has(one, home, bid, version, alone) for one in others):
             who = f"{machine.name}: {self._name(home)} BID {bid}"
             raise Violation(
                 "alone", f"{who} is acknowledged and no other site has it, and it is not counted as degraded"
@@ -231,13 +238,16 @@ class Watch:
         cell = record.cells.get(key[1])
         return record.floor >= version or (cell is not None and cell.version >= version)
 
-    def _has(self, machine: "Machine", home: bytes, bid: int, version: Version) -> bool:
-        """The same, and it is in the kernel there, unless it was replaced or the customer is not served."""
+    def _has(self, machine: "Machine", home: bytes, bid: int, version: Version, alone: bool) -> bool:
+        """The same, and it is in the kernel there, unless it was replaced or the customer is not served.
+
+        A mere reflector counts if the site that asks hears no home agent and is `alone`.
+        """
         if not self._knows(machine, (home, bid), version):
             return False
         assert machine.agent is not None
         if not machine.serves:
-            return True  # a reflector; enough if no other home agent is heard
+            return alone
         cell = machine.agent.cache.records[home].cells.get(bid)
         if cell is None or cell.version != version or not machine.agent.table.customers[home].active:
             return True

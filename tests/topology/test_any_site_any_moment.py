@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from ha.replication import DIGEST_EVERY_S
+from ha.repair import DIGEST_EVERY_S
 from lab import build, distance
 from lab import ledger as books
 from lab.build import Ready

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ha.replication import DIGEST_EVERY_S
+from ha.repair import DIGEST_EVERY_S
 from lab import build, power
 from lab.build import Ready
 from lab.lab import Lab
