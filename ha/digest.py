@@ -8,7 +8,7 @@ a bucket that differs one shows what it holds, and the other sends what is not j
 between them at that moment differs too and is sent twice, which harms nobody.
 """
 
-import struct
+import sys
 from array import array
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -21,9 +21,8 @@ from ha.record import Record
 from ha.undo import Undo
 
 KIND = 1  # of this way to make them
-BUCKETS = 4096  # 100,000 records make 25 a bucket; all sums are 16 kB
-_OCTETS = 8  # of a record's digest; a sum is sent with half of them
-_SUMS = struct.Struct(f">{BUCKETS}I")
+BUCKETS = 4096  # 100,000 records make 25 a bucket; all sums are 32 kB
+_OCTETS = 8  # of a record's digest, and of a sum
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -70,16 +69,13 @@ class Digests:
 
     def sums(self) -> bytes:
         """All buckets' sums, to be compared by another site."""
-        return _SUMS.pack(*(one & 0xFFFFFFFF for one in self._sums))
+        return _big_endian(self._sums).tobytes()
 
     def differing(self, theirs: bytes) -> list[int]:
         """The buckets whose sums are not those of another site; none if there are not as many of them."""
-        if len(theirs) != _SUMS.size:
+        if len(theirs) != _OCTETS * BUCKETS or theirs == self.sums():
             return []
-        ours = self.sums()
-        if ours == theirs:
-            return []
-        pairs = zip(_SUMS.unpack(ours), _SUMS.unpack(theirs), strict=True)
+        pairs = zip(self._sums, _big_endian(array("Q", theirs)), strict=True)
         return [number for number, (one, other) in enumerate(pairs) if one != other]
 
     def held(self, buckets: Iterable[int]) -> dict[int, dict[bytes, int]]:
@@ -94,3 +90,11 @@ class Digests:
             for home_address, digest in self._buckets.get(number, {}).items()
             if bucket.get(home_address) != digest
         ]
+
+
+def _big_endian(numbers: "array[int]") -> "array[int]":
+    """Numbers in the order of octets of the wire, or back: a copy."""
+    swapped = array("Q", numbers)
+    if sys.byteorder == "little":
+        swapped.byteswap()
+    return swapped

@@ -20,7 +20,7 @@ LOWEST, HIGHEST = 1, 1  # the protocols we speak: this release's, and the one's 
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 MORE_MAX_BYTES = 1024  # of a part of a record that a later release may add
 BUCKETS_MAX = 256  # asked for at a time: with 100,000 records 6,400 of them, shown in 150 kB
-SUMS_MAX_BYTES = 65536
+SUMS_MAX_BYTES = 65536  # twice what they are now
 SITES_MAX = 1000
 
 # What a decoder believes; anything else is a `BadFrame`. The bounds also keep out what is no number.

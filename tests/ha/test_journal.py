@@ -85,7 +85,7 @@ def everything() -> list[tuple[Event, float]]:
         (stranger.update(100.4, both_lines()), 100.4),
         (heartbeat(CARE_OF_2, now=100.5), 100.5),
         (RecordsAcknowledged("site2", StateSyncAck(1)), 100.6),
-        (DigestReceived("site2", StateDigest(digest.KIND, bytes(4 * digest.BUCKETS))), 100.65),
+        (DigestReceived("site2", StateDigest(digest.KIND, bytes(8 * digest.BUCKETS))), 100.65),
         (RepairAsked("site2", StateRepairRequest({digest.bucket_of(HOME): {HOME: 1}})), 100.66),
         (HelloReceived("site2", Hello(1, "ANNOUNCED", "announced", True, 3)), 100.7),
         (LeaseAnswered("announced", 1), 100.8),

@@ -154,7 +154,7 @@ def test_what_cannot_be_repaired_keeps_nobody_from_his_turn() -> None:
     assert repair.settle(NOW, undo)
     theirs = bytearray(empty)
     for bucket in range(2 * frames.BUCKETS_MAX):
-        theirs[4 * bucket] ^= 1
+        theirs[8 * bucket] ^= 1
     seen: list[int] = []
     for period in range(2):
         asked = repair.compared("site2", StateDigest(digest.KIND, bytes(theirs)), NOW + 7 * period, undo)
