@@ -91,6 +91,11 @@ class Awaiting:
         """A peer's change was passed on as our `index`: who has it is told to that peer."""
         undo.put(self._origins, index, origin)
 
+    def is_under_way(self, index: int, site: str) -> bool:
+        """Was a site sent this change lately, and has not said that it has it?"""
+        awaited = self._awaited.get(index)
+        return awaited is not None and site in awaited.missing
+
     def acknowledged(self, index: int, site: str, serves: bool, now: float, undo: Undo) -> list[Effect]:
         """A site has our change: the answer if that is enough, or the word passed on. Of itself nobody need be told."""
         if (origin := self._origins.get(index)) is not None:

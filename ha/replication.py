@@ -264,10 +264,14 @@ class Replication:
         return [AskForRepair(site, asked)] if asked else []
 
     def repair_asked(self, site: str, asked: StateRepairRequest, now: float, undo: Undo) -> list[Effect]:
-        """A peer shows what it holds of some buckets: send it what we hold otherwise, by and by."""
+        """A peer shows what it holds of some buckets: send it what we hold otherwise, by and by.
+
+        But not what it was just sent: under load much is under way, and to send it twice would be more load.
+        """
         if site in self._catching_up or not self.peers[site].reachable:
             return []  # it is sent all that anyway
-        homes = self.repair.lacking(asked)
+        lacking = self.repair.lacking(asked)
+        homes = [home for home in lacking if not self.awaiting.is_under_way(self._changed_at.get(home, 0), site)]
         if homes:
             self._counters.add("records_repaired", amount=len(homes))
         undo.put(self._catching_up, site, CatchingUp(homes, 0, now, resumes=False))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ha import digest, frames
+from ha.awaiting import AWAITED_MAX_S
 from ha.cache import BindingCache
 from ha.digest import Digests
 from ha.effects import AskForRepair, Effect, SendDigest, SendRecords
@@ -169,6 +170,21 @@ def test_a_peer_that_shows_its_sums_all_the_time_is_answered_once_a_period() -> 
     answers = [repair.compared("site2", theirs, NOW + tenth / 1000, undo) for tenth in range(500)]
     assert sum(one is not None for one in answers) == 1
     assert repair.compared("site2", StateDigest(digest.KIND, b""), NOW + 9, undo) is None
+
+
+def test_what_is_under_way_is_not_sent_again_until_it_is_overdue() -> None:
+    """Under load hundreds of records differ because they are under way, and each comparison sent them all again."""
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    site = mesh.sites["site1"]
+    site.feed(TimeReached(), NOW)
+    site.feed(Router().update(NOW + 1, both_lines()), NOW + 1)
+    nothing = StateRepairRequest({digest.bucket_of(HOME): {}})
+    for late_s, sent in ((1.2, 0), (AWAITED_MAX_S + 1.5, 1)):
+        site.feed(TimeReached(), NOW + late_s)
+        done = site.feed(RepairAsked("site2", nothing), NOW + late_s)
+        [reply] = [one.frame for one in done if isinstance(one, SendRecords)]
+        assert (len(reply.records), reply.repaired) == (sent, True)
 
 
 def test_sites_that_are_equal_send_each_other_no_records() -> None:
