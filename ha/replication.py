@@ -60,13 +60,14 @@ class Peer:
 class CatchingUp:
     """Records that a peer lacks: their home addresses, `sent` of them so far, more of them at `next_at`.
 
-    `resumes`: they end what it asked for when it connected; else they are a repair.
+    `resumes`: they end what it asked for when it connected; else they are a repair. `held_back`: their end had to wait.
     """
 
     homes: Sequence[bytes]
     sent: int
     next_at: float
     resumes: bool
+    held_back: bool = False
 
 
 class Replication:
@@ -134,8 +135,12 @@ class Replication:
         end = catching_up.sent + self._slice_records
         is_last = end >= len(catching_up.homes)
         if is_last and catching_up.resumes and self._is_held_back(now):
-            undo.put(self._catching_up, site, replace(catching_up, next_at=now + LOOK_AGAIN_S))
+            undo.put(self._catching_up, site, replace(catching_up, next_at=now + LOOK_AGAIN_S, held_back=True))
             return []
+        if is_last and catching_up.held_back:  # what came meanwhile was not passed on
+            known = set(catching_up.homes)
+            homes = [*catching_up.homes, *(home for home in self._cache.records if home not in known)]
+            catching_up, is_last = replace(catching_up, homes=homes, held_back=False), end >= len(homes)
         records = self._told(catching_up.homes[catching_up.sent : end])
         if is_last:
             undo.drop(self._catching_up, site)

@@ -276,9 +276,14 @@ def test_a_reflector_that_starts_is_not_taken_for_one_that_knows_all(is_heard: b
         for name in ("site2", "site3"):
             mesh.join(name, "hub", 0.1)
     at = 0.3 if is_heard else HOLD_BACK_S + 0.2
+    ends: list[StateSyncReply] = []
     for now in (at, at + 0.1):
         mesh.settle(now)
         mesh.feed("hub", TimeReached(), now)
+        said = [event.frame for event in mesh.streams["hub", "site1"] if isinstance(event, RecordsReceived)]
+        ends += [frame for frame in said if frame.complete]
+    [end] = ends
+    assert [record.home_address for record in end.records] == ([HOME] if is_heard else [])  # not only by its digest
     mesh.settle(at + 0.1)
     assert mesh.sites["site1"].agent.replication.peers["hub"].complete
     assert (HOME in mesh.sites["site1"].agent.cache.records) == is_heard
