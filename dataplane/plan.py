@@ -6,7 +6,8 @@ restart to which customer it belongs. A BID (16 bits) does not fit into a place;
 number, which is for the reader's eye only.
 
 Order, so that nothing is lost on the way: filter elements in; tunnels, group, routes in; then routes, group, tunnels
-out; filter elements out last, after a linger.
+out; filter elements out last, after a linger. What goes out waits until the kernel has confirmed what comes in: a group
+whose last tunnel is removed before it has another is removed by the kernel, with all its routes.
 """
 
 from collections.abc import Mapping
@@ -68,10 +69,11 @@ class Installed(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """From `before` to `after`: elements to enter first, messages in order, elements to take out last."""
+    """From `before` to `after`: elements to enter, messages that put, messages that take, elements to take out last."""
 
     enter: frozenset[Element]
-    messages: tuple[Message, ...]
+    puts: tuple[Message, ...]
+    takes: tuple[Message, ...]
     leave: frozenset[Element]
     installed: Installed | None
     before: Objects
@@ -117,14 +119,14 @@ def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | N
         installed = Installed(slot, wanted, _places(wanted, present.places if present else {}, before))
     after = installed.objects() if installed else Objects(slot)
     old, new = elements(present.entry if present else None), elements(wanted)
-    messages = (*_puts(before, after, by), *_takes(before, after))
-    return Steps(new - old, messages, old - new, installed, before, after)
+    puts, takes = tuple(_puts(before, after, by)), tuple(_takes(before, after))
+    return Steps(new - old, puts, takes, old - new, installed, before, after)
 
 
-def undo(steps: Steps, by: Tunnels) -> tuple[Message, ...]:
-    """The messages back to `before`, from wherever a refusal on the way to `after` left the kernel."""
+def undo(steps: Steps, by: Tunnels) -> tuple[list[Message], list[Message]]:
+    """From wherever a refusal on the way to `after` left the kernel back to `before`: what to put, then to take."""
     nothing = Objects(steps.before.slot)
-    return (*_puts(nothing, steps.before, by), *_takes(steps.after, steps.before))
+    return _puts(nothing, steps.before, by), _takes(steps.after, steps.before)
 
 
 def removal(objects: Objects) -> tuple[Message, ...]:
