@@ -162,6 +162,9 @@ def test_exabgp_and_bridge_have_no_rights_and_die_with_the_supervisor(site: Site
     os.kill(supervisor.pid, signal.SIGKILL)
     wait_for("both are gone", lambda: is_gone(exabgp) and is_gone(bridge), 3)
     wait_for("the neighbour dropped the aggregate", site.is_withdrawn, 5)
+    site.start_supervisor()
+    history = wait_for("the next supervisor answers", lambda: site.status().get("history"), 10, 0.1)
+    assert history[: len(document["history"])] == document["history"], "what led to the kill is told after it"
 
 
 def test_what_cannot_run_is_refused_before_the_start(site: Site) -> None:
