@@ -134,6 +134,7 @@ class LinuxHomeAgent:
         try:
             if not self._is_view_right:
                 self._learn({home: one.entry for home, one in self._view.items()})
+                self._check.own({home: plan.elements(one.entry) for home, one in self._view.items()})
             return self._apply(wanted)
         except DataPlaneError as error:
             self._is_view_right = False
@@ -147,7 +148,7 @@ class LinuxHomeAgent:
             present = self._view.get(home_address)
             if entry == (present.entry if present else None) and (present is None or present.found is None):
                 results[home_address] = None
-            elif entry is not None and (why := plan.refusal(home_address, entry)):
+            elif entry is not None and (why := plan.refusal(home_address, entry, present and present.entry)):
                 results[home_address] = why
             elif present is None and (room := self._room() if room is None else room - 1) <= 0:
                 results[home_address] = "the machine's memory is nearly used up"
@@ -177,7 +178,8 @@ class LinuxHomeAgent:
     def _settle(self, home_address: bytes, steps: Steps) -> None:
         if steps.leave:
             self._check.leave(home_address, steps.leave)
-        self._count(steps.before, steps.after)
+        if not steps.moves:
+            self._count(steps.before, steps.after)
         if steps.installed is not None:
             self._view[home_address] = steps.installed
         elif gone := self._view.pop(home_address, None):
@@ -241,7 +243,6 @@ class LinuxHomeAgent:
         refused = {home: why for home, entry in wanted.items() if (why := plan.refusal(home, entry))}
         sound = {home: entry for home, entry in wanted.items() if home not in refused}
         found = self._learn(sound)
-        self._check.disown()
         for some in _slices(sound):
             refused |= self._check.enter({home: plan.elements(entry) for home, entry in some.items()})
         known = {one.slot for one in self._view.values()}

@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dataplane.driver import Tunnels
+from dataplane.element import parts
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.plan import (
@@ -75,8 +78,27 @@ def test_a_changed_care_of_address_is_one_message() -> None:
     [message] = steps.puts
     assert not steps.takes
     assert parse_nexthop(message.body).exit == CARE_OF[3] and nexthop_named(message) == nexthop_id(1, 1)
-    assert {care_of for care_of, _ in steps.enter} == {CARE_OF[3]}
-    assert {care_of for care_of, _ in steps.leave} == {CARE_OF[1]}
+    assert {care_of for care_of, _ in map(parts, steps.enter)} == {CARE_OF[3]}
+    assert {care_of for care_of, _ in map(parts, steps.leave)} == {CARE_OF[1]}
+
+
+care_of_addresses = st.sampled_from(sorted(CARE_OF.values()))
+lines = st.lists(
+    st.builds(Path, st.integers(1, 300), care_of_addresses, st.integers(1, 3), st.integers(0, 1)), min_size=1
+)
+
+
+@given(lines, st.data())
+def test_lines_that_moved_are_planned_as_if_everything_were_looked_at(some: list[Path], data: st.DataObject) -> None:
+    paths = sorted({path.bid: path for path in some}.values())
+    before = first(entry(*paths))
+    after = entry(*(path._replace(care_of=data.draw(care_of_addresses)) for path in paths))
+    moved, whole = difference(1, after, before, BY), difference(1, after, before._replace(found=before.objects()), BY)
+    assert moved.moves and not whole.moves
+    assert (moved.puts, moved.takes, moved.after) == (whole.puts, whole.takes, whole.after)
+    assert moved.installed == whole.installed
+    assert moved.enter == elements(after) - elements(before.entry)
+    assert moved.leave == elements(before.entry) - elements(after)
 
 
 def test_a_changed_weight_is_one_message() -> None:
@@ -101,7 +123,7 @@ def test_only_the_lines_of_the_lowest_priority_value_carry_and_all_are_checked()
     paths = (Path(1, CARE_OF[1], 2, 10), Path(2, CARE_OF[2], 3, 5), Path(3, CARE_OF[3], 4, 5))
     installed = first(entry(*paths))
     assert installed.objects().members == ((2, 3), (3, 4))
-    assert {care_of for care_of, _ in elements(installed.entry)} == {CARE_OF[1], CARE_OF[2], CARE_OF[3]}
+    assert {care_of for care_of, _ in map(parts, elements(installed.entry))} == {CARE_OF[1], CARE_OF[2], CARE_OF[3]}
 
 
 def test_the_line_that_stood_by_takes_over_by_one_group_message() -> None:
