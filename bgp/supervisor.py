@@ -22,6 +22,7 @@ from bgp.errors import BgpError, Unanswered
 from bgp.fellows import SAY_S, VOUCH_S
 from bgp.megaphones import Megaphones
 from bgp.report import History
+from bgp.speaker import MRAI_FACTOR
 from bgp.watch import DEAF_BRIDGE, LOOK_S, Watch
 from runtime import control, log, notify, status
 from runtime.counters import Counters
@@ -29,7 +30,8 @@ from runtime.exits import Exit
 from runtime.history_file import HistoryFile
 
 ANSWER_S = 0.25  # the bridge answers within a millisecond; this is a busy machine
-STOP_LINGER_MS = 1000  # depreferenced so long before the withdraw of a planned stop; 500 ms sufficed in the lab
+STOP_LINGER_S = 1.0  # depreferenced so long before the withdraw of a planned stop; half of it sufficed in the lab
+STOP_LINGER_MAX_S = 60.0  # whatever the neighbours' intervals are: an init system that waits for us has its patience
 WIRE_S = 0.1  # `done` means in the RIB; the UPDATE left within 11 ms in the lab
 STOP_S = 3.0  # then SIGKILL, which closes the sessions as well
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -231,9 +233,11 @@ class Supervisor:
     # -- stopping
 
     async def _withdraw_and_stop(self, process: asyncio.subprocess.Process) -> None:
-        self._log.info("withdrawing before the stop", linger_ms=STOP_LINGER_MS)
-        deadline = time.monotonic() + STOP_LINGER_MS / 1000 + 2
-        question = {"ask": "stop", "linger_ms": STOP_LINGER_MS}
+        mrai_s = max(neighbour.mrai_s for neighbour in self._config.neighbour)
+        linger_s = max(STOP_LINGER_S, min(MRAI_FACTOR * mrai_s, STOP_LINGER_MAX_S))
+        self._log.info("withdrawing before the stop", linger_s=linger_s)
+        deadline = time.monotonic() + linger_s + 2
+        question = {"ask": "stop", "linger_ms": int(linger_s * 1000)}
         while process.returncode is None and time.monotonic() < deadline:
             try:
                 answer = await client.ask(self._config.bridge_socket, question, ANSWER_S)

@@ -134,11 +134,15 @@ def test_a_stopped_exabgp_is_killed_and_started_anew(site: Site) -> None:
 
 
 def test_a_planned_stop_depreferences_withdraws_and_leaves_nothing(site: Site) -> None:
+    """It withdrew after a second, too, when the neighbour held back for longer what it had heard before."""
+    site.config.write_text(site.config.read_text() + "mrai_s = 1\n")  # of the neighbour, the last table
     supervisor, _ = announced(site, linger_ms=60_000)
     document = site.status()
     supervisor.terminate()
     wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 3)
+    heard_at = time.monotonic()
     wait_for("the withdraw is heard", site.is_withdrawn, 5)
+    assert time.monotonic() - heard_at > 1.8
     assert supervisor.wait(10) == 0
     assert is_gone(document["exabgp"]["pid"])
     assert is_gone(document["lease"]["bridge"])

@@ -58,7 +58,7 @@ MUTATIONS = (
         "bgp/speaker.py",
         "elif not orphaned or now >= self._orphan_until:",
         "elif not orphaned:",
-        LIVES,
+        TABLES,
     ),
     Mutation(
         "what came and went is announced at once",
