@@ -8,6 +8,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ha import customer_table, snapshot
@@ -26,7 +27,7 @@ LIFETIME_S = 86_400  # longer than any measurement: nobody refreshes them
 def load(lab: Lab) -> None:
     """Give every site the table and the snapshot, before anything runs."""
     build.without_hold_down(lab)
-    records = _records(CUSTOMERS)
+    records = _records(_beside(CUSTOMERS))
     for site in SITES:
         state = lab.layout.state_root / site
         _join(lab.layout.customer_table(site), lab.layout.etc(site) / "ha.toml", state, records)
@@ -34,7 +35,7 @@ def load(lab: Lab) -> None:
 
 def join(table: Path, config: Path, state: Path, customers: int) -> None:
     """Give one home agent the crowd: into its table, its configuration and its snapshot, before it runs."""
-    _join(table, config, state, _records(customers))
+    _join(table, config, state, _records(_beside(customers)))
 
 
 def _join(table: Path, config: Path, state: Path, records: list[WireRecord]) -> None:
@@ -44,14 +45,19 @@ def _join(table: Path, config: Path, state: Path, records: list[WireRecord]) -> 
     snapshot.save(state, Snapshot(time.time(), records))
 
 
-def _records(customers: int) -> list[WireRecord]:
-    return [_record(customer) for customer in range(customers)]
+def _beside(customers: int) -> range:
+    """So many, but for the first: its network is that of the customer who is watched."""
+    return range(1, customers + 1)
+
+
+def _records(customers: Iterable[int]) -> list[WireRecord]:
+    return [_record(customer) for customer in customers]
 
 
 def _joined(published: bytes, customers: int) -> bytes:
     """What the office published and the crowd, in one table, signed with the key of the tests."""
     head_line, _, mine = published.partition(b"\n")
-    rest = mine + b"".join(rows(customers))
+    rest = mine + b"".join(rows(_beside(customers)))
     head = json.loads(head_line) | {"count": customers + mine.count(b"\n"), "sha256": hashlib.sha256(rest).hexdigest()}
     head.pop("signature")
     signature = base64.b64encode(OFFICE.sign(customer_table.signed_octets(head))).decode()
