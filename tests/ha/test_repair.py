@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ha import digest, frames
 from ha.awaiting import AWAITED_MAX_S
@@ -40,7 +41,7 @@ def test_digests_are_equal_exactly_when_the_shared_state_is(one: Record, other: 
 
 @given(records(), st.integers(1, 4))
 def test_a_part_of_a_later_release_is_part_of_the_digest(one: Record, time: int) -> None:
-    more = replace(one, more={"flows": Register(Version(time, "site2"), b"x")})
+    more = structs.replace(one, more={"flows": Register(Version(time, "site2"), b"x")})
     assert digest.of(more) != digest.of(one)
     assert digests(one).differing(digests(more).sums()) == [digest.bucket_of(HOME)]
 
@@ -95,7 +96,9 @@ def customers(names: Sequence[str], many: int) -> dict[str, Site]:
     sites = {name: Site(replace(POLICY, site=name), [other for other in names if other != name]) for name in names}
     first = sites[names[0]]
     for number in range(many):
-        first.agent.cache.put(replace(one_record(), home_address=number.to_bytes(16, "big")), first.agent.state.undo)
+        first.agent.cache.put(
+            structs.replace(one_record(), home_address=number.to_bytes(16, "big")), first.agent.state.undo
+        )
     first.agent.state.undo.commit()
     return sites
 
