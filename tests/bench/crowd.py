@@ -13,7 +13,6 @@ from pathlib import Path
 from ha import customer_table, snapshot
 from ha.frames import WireCell, WireRecord
 from ha.record import OLDEST, Register, Version
-from ha.snapshot import Snapshot
 from lab import build
 from lab.errors import LabError
 from lab.lab import Lab
@@ -42,7 +41,7 @@ def _join(table: Path, config: Path, state: Path, records: list[WireRecord]) -> 
     table.write_bytes(_joined(table.read_bytes(), len(records)))
     _trust(config)
     state.mkdir(mode=0o700, exist_ok=True)
-    snapshot.save(state, Snapshot(time.time(), records))
+    snapshot.save(state, time.time(), [snapshot.piece(records)])
 
 
 def _records(customers: int) -> list[WireRecord]:

@@ -23,7 +23,6 @@ from typing import Any
 from ha import snapshot
 from ha.frames import WireCell, WireRecord
 from ha.record import OLDEST, Register, Version
-from ha.snapshot import Snapshot
 from mip6 import ntp
 from mip6.mhsocket import MobilitySocket
 from runtime import control
@@ -96,7 +95,7 @@ class SiteProcess:
         """What it finds when it starts: the customer table, and its own snapshot."""
         (self.directory / "customers.jsonl").write_bytes(table)
         if records:
-            snapshot.save(self.directory / "state", Snapshot(time.time(), records))
+            snapshot.save(self.directory / "state", time.time(), [snapshot.piece(records)])
 
     def start(self) -> None:
         """Run it; `wait_for` what it says."""

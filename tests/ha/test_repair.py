@@ -30,7 +30,7 @@ NOW = 100.0
 def digests(*held: Record) -> Digests:
     made = Digests()
     by_home = {record.home_address: record for record in held}
-    assert made.settle(set(by_home), by_home, len(held), Undo())
+    assert made.settle(dict.fromkeys(by_home), by_home, len(held), Undo())
     return made
 
 
@@ -57,17 +57,17 @@ def test_what_comes_and_goes_leaves_no_trace_in_the_sums(one: Record, other: Rec
     made, held, undo = Digests(), {HOME: one}, Undo()
     empty = made.sums()
     for now in (held, {HOME: other}, held, {}):
-        made.settle({HOME}, now, 1, undo)
+        made.settle({HOME: None}, now, 1, undo)
     assert made.sums() == empty
     assert made.held([digest.bucket_of(HOME)]) == {digest.bucket_of(HOME): {}}
 
 
 def test_an_event_that_fails_leaves_what_it_looked_at_to_be_looked_at_again() -> None:
-    made, touched, undo = Digests(), {HOME}, Undo()
+    made, touched, undo = Digests(), {HOME: None}, Undo()
     made.settle(touched, {}, 5, undo)
-    assert touched == set()
+    assert touched == {}
     undo.roll_back()
-    assert touched == {HOME}
+    assert touched == {HOME: None}
 
 
 def test_a_site_that_was_told_nothing_by_one_that_died_is_equal_within_two_periods() -> None:
