@@ -87,6 +87,7 @@ def _terms(table: dict[str, Any]) -> Terms:
         prepend=int(table.get("prepend", 0)),
         med=table.get("med"),
         next_hop=table.get("next_hop"),
+        mrai_s=int(table.get("mrai_s", 0)),
     )
 
 

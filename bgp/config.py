@@ -17,6 +17,7 @@ from bgp.route import MAX_COMMUNITIES, MAX_PREPEND, Prefix, is_community
 from bgp.speaker import DEFAULT_ORPHAN_HOLD_S
 
 MAX_SOCKET_PATH = 107  # sun_path without its NUL, unix(7)
+MAX_MRAI_S = 120
 CONTROL_SOCKET = "control-bgp.sock"
 BFD_DIRECTORY = "bfd"  # below run_directory, owned by FRR's user
 BRIDGE_DIRECTORY = "bridge"  # below run_directory, owned by the user of ExaBGP
@@ -37,7 +38,8 @@ class Neighbour(BaseModel):
     """One BGP neighbour, whose session stands in ExaBGP's configuration; and what it is told beyond what all are told.
 
     `med` wins over a route's own. `next_hop`: for prefixes of the other address family than the session's, which it is
-    not told otherwise.
+    not told otherwise. `mrai_s`: its advertisement interval, how long it may hold back a change towards its own
+    neighbours.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +50,7 @@ class Neighbour(BaseModel):
     prepend: int = Field(default=0, ge=0, le=MAX_PREPEND)
     med: int | None = Field(default=None, ge=0, lt=2**32)
     next_hop: IPv6Address | IPv4Address | None = None
+    mrai_s: int = Field(default=0, ge=0, le=MAX_MRAI_S)
 
 
 class FellowSite(BaseModel):
@@ -193,6 +196,7 @@ def show(config: Config) -> str:
         lines.append(f"prepend = {neighbour.prepend}")
         lines += [f"med = {neighbour.med}"] if neighbour.med is not None else []
         lines += [f"next_hop = {_quoted(neighbour.next_hop)}"] if neighbour.next_hop is not None else []
+        lines += [f"mrai_s = {neighbour.mrai_s}"] if neighbour.mrai_s else []
     if config.fellows is not None:
         lines += ["", "[fellows]", f"locator = {_quoted(config.fellows.locator)}"]
         lines.append(f"key_file = {_quoted(config.fellows.key_file)}")

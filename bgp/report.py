@@ -1,22 +1,25 @@
 """The status document of `xsp-bgp`: what ExaBGP, the sessions and the other sites report, and what is wrong. Pure."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from bgp.config import Neighbour
 
 REMEMBERED = 200  # of the sessions, and as many of all else
+_FIELDS = ("at", "what", "before", "after", "reason", "by")  # of every entry, and lasted_s
 
 
 class History:
-    """What changed, over all bridges and ExaBGPs of this supervisor's life; the latest of it.
+    """What changed, over all bridges, ExaBGPs and supervisors; the latest of it.
 
     Of the sessions apart from all else: one that flaps drives out what came of other sessions, never why we announced.
+    `keep` is called with what is new, for those who come after us.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, keep: Callable[..., None] = lambda *_: None) -> None:
+        self._keep = keep
         self._entries: deque[Mapping[str, Any]] = deque(maxlen=REMEMBERED)
         self._sessions: deque[Mapping[str, Any]] = deque(maxlen=REMEMBERED)
         self.last = 0  # the number of the present bridge's last entry
@@ -25,14 +28,28 @@ class History:
         """Something that the supervisor did itself; `at` in Unix seconds."""
         entry = {"what": what, "before": before, "after": after, "reason": reason, "lasted_s": round(lasted_s, 3)}
         self._entries.append({"at": time_text(at), **entry, "by": "xsp-bgp"})
+        self._keep(self._entries[-1])
 
     def take(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """What the bridge tells; it is asked for entries after `last` only."""
+        fresh = []
         for entry in entries:
             self.last = max(self.last, int(entry["number"]))
             rest = {name: value for name, value in entry.items() if name not in ("number", "at")}
-            kept = self._entries if entry["what"] == "announcement" else self._sessions
-            kept.append({"at": time_text(float(entry["at"])), **rest})
+            fresh.append({"at": time_text(float(entry["at"])), **rest})
+            self._place(fresh[-1])
+        self._keep(*fresh)
+
+    def restore(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """What the one before us kept, oldest first; what is no entry is left out."""
+        for entry in entries:
+            texts = all(isinstance(entry.get(name), str) for name in _FIELDS)
+            if texts and isinstance(entry.get("lasted_s"), int | float):
+                self._place({name: entry[name] for name in (*_FIELDS, "lasted_s")})
+
+    def _place(self, entry: Mapping[str, Any]) -> None:
+        kept = self._sessions if entry["by"] == "ExaBGP" and entry["what"] != "announcement" else self._entries
+        kept.append(entry)
 
     def new_bridge(self) -> None:
         """A bridge numbers its own life."""

@@ -53,7 +53,7 @@ class Terms:
     """A neighbour, and what it is told beyond what is common to all.
 
     `med` wins over the route's. `next_hop`: ours, for prefixes of the other family than the session's; without it the
-    neighbour is told none of these.
+    neighbour is told none of these. `mrai_s`: how long it may hold back a change towards its own neighbours.
     """
 
     neighbour: str
@@ -62,6 +62,7 @@ class Terms:
     prepend: int = 0
     med: int | None = None
     next_hop: str | None = None
+    mrai_s: int = 0
 
     def carries(self, prefix: Prefix) -> bool:
         """Whether the session is for prefixes of this family, too."""

@@ -71,7 +71,8 @@ OTHERS_FRESH_S = 1.0  # what another site said of its announcement counts so lon
 AFTERMATH_S = 0.6  # ... and only if it was said so long after our lease ended, see above
 BRAKE = "brake: no other site is known to announce"
 DEFAULT_ORPHAN_HOLD_S = 300.0
-INHERITED_LINGER_S = 1.0  # the linger of a lease that we never saw
+INHERITED_LINGER_S = 1.0  # the linger of a lease that we never saw, at least
+MRAI_FACTOR = 2  # ... and at least so many of the neighbours' advertisement intervals
 REMEMBERED = 50  # transitions
 DESCRIBE_EVERY = 50  # of so many heartbeats one asks for the sessions, and one for the RIB
 
@@ -316,7 +317,7 @@ class Speaker:
         """ExaBGP has said what there is."""
         if found:
             self._lease_until = self._started_at + LEASE_S
-            self._linger_s = INHERITED_LINGER_S
+            self._linger_s = max(INHERITED_LINGER_S, MRAI_FACTOR * self._told.mrai_s)
             self._routes = tuple(map(Route, dict.fromkeys(prefix for _, prefix in sorted(found, key=str))))
             self._enter(Cue.FOUND, "ExaBGP has routes of a bridge before this one", now, effects)
         elif not self._told.steps(()):

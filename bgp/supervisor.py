@@ -22,17 +22,21 @@ from bgp.errors import BgpError, Unanswered
 from bgp.fellows import SAY_S, VOUCH_S
 from bgp.megaphones import Megaphones
 from bgp.report import History
+from bgp.speaker import MRAI_FACTOR
 from bgp.watch import DEAF_BRIDGE, LOOK_S, Watch
 from runtime import control, log, notify, status
 from runtime.counters import Counters
 from runtime.exits import Exit
+from runtime.history_file import HistoryFile
 
 ANSWER_S = 0.25  # the bridge answers within a millisecond; this is a busy machine
-STOP_LINGER_MS = 1000  # depreferenced so long before the withdraw of a planned stop; 500 ms sufficed in the lab
+STOP_LINGER_S = 1.0  # depreferenced so long before the withdraw of a planned stop; half of it sufficed in the lab
+STOP_LINGER_MAX_S = 60.0  # whatever the neighbours' intervals are: an init system that waits for us has its patience
 WIRE_S = 0.1  # `done` means in the RIB; the UPDATE left within 11 ms in the lab
 STOP_S = 3.0  # then SIGKILL, which closes the sessions as well
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 ESTABLISHED = "established"
+HISTORY = "history-bgp.jsonl"  # in the state directory
 STABLE_S = 30.0  # a run this long starts the backoff anew
 
 
@@ -55,7 +59,8 @@ class Supervisor:
         self._state, self._since = "starting", time.monotonic()
         self._stop = asyncio.Event()
         self._failures = 0
-        self._history = History()
+        self._history = History(lambda *entries: self._history_file.add(*entries))
+        self._history_file = HistoryFile(settings.state_directory / HISTORY, self._history.entries)
         self._bfd = (
             BfdDaemons(settings.bfd_configuration, settings.bfd_directory, self._counters)
             if settings.bfd_configuration is not None
@@ -91,6 +96,7 @@ class Supervisor:
             raise BgpError(f"the control socket cannot be made: {error}", "run as root, or correct bgp.toml") from error
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        self._history.restore(self._history_file.load())
         self._running.write(self._config, text)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         user = self._config.user if os.geteuid() == 0 else "our own"
@@ -103,6 +109,7 @@ class Supervisor:
         finally:
             await _end([*beside, *self._reloads, *([self._bfd_task] if self._bfd_task is not None else [])])
             server.close()
+            self._history_file.close()
             self._config.control_socket.unlink(missing_ok=True)
         self._log.info("supervisor stopped")
         return Exit.DONE
@@ -226,9 +233,11 @@ class Supervisor:
     # -- stopping
 
     async def _withdraw_and_stop(self, process: asyncio.subprocess.Process) -> None:
-        self._log.info("withdrawing before the stop", linger_ms=STOP_LINGER_MS)
-        deadline = time.monotonic() + STOP_LINGER_MS / 1000 + 2
-        question = {"ask": "stop", "linger_ms": STOP_LINGER_MS}
+        mrai_s = max(neighbour.mrai_s for neighbour in self._config.neighbour)
+        linger_s = max(STOP_LINGER_S, min(MRAI_FACTOR * mrai_s, STOP_LINGER_MAX_S))
+        self._log.info("withdrawing before the stop", linger_s=linger_s)
+        deadline = time.monotonic() + linger_s + 2
+        question = {"ask": "stop", "linger_ms": int(linger_s * 1000)}
         while process.returncode is None and time.monotonic() < deadline:
             try:
                 answer = await client.ask(self._config.bridge_socket, question, ANSWER_S)

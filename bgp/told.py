@@ -30,6 +30,11 @@ class Told:
             if terms.neighbour not in before:
                 self._suspect(terms.neighbour)  # for prefixes that it does not carry, too: it may have been otherwise
 
+    @property
+    def mrai_s(self) -> int:
+        """The longest advertisement interval of our neighbours."""
+        return max((terms.mrai_s for terms in self._neighbours), default=0)
+
     def described(self, listed: frozenset[str]) -> list[Note]:
         """ExaBGP lists these neighbours. Returns: what is odd about that."""
         ours = frozenset(terms.neighbour for terms in self._neighbours)

@@ -11,9 +11,10 @@ Every call has a socket of its own, so that it may run in a thread beside the dr
 
 from collections.abc import Iterable, Mapping
 
+from dataplane.element import Kind, kind_of
 from dataplane.entry import Prefix, Volume
 from dataplane.nfnetlink import SetElements
-from dataplane.ruleset import HOME_AGENT_TABLE, Kind, kind_of, kinds
+from dataplane.ruleset import HOME_AGENT_TABLE, kinds
 
 _OUTER_OCTETS = 40  # the tunnel's header; an encapsulation limit option, eight more, counts as inside
 

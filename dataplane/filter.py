@@ -15,17 +15,16 @@ import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
 
 from dataplane import clamping, ruleset
-from dataplane.entry import Prefix, RouterPlan, SitePlan
+from dataplane.element import Element, Kind, combine, kind_coded
+from dataplane.entry import RouterPlan, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
-from dataplane.plan import Element
 from dataplane.port import CHECK_LINGER_S
 from dataplane.recovery import dismantle
-from dataplane.ruleset import HOME_AGENT_TABLE, Kind, kind_of, kinds
+from dataplane.ruleset import HOME_AGENT_TABLE, kinds
 
 _COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
 _UNKNOWN = b""  # the owner of an element found in the kernel
@@ -68,18 +67,21 @@ class SourceCheck:
         self._kinds = kinds(self._sets.names())
 
     def reload(self) -> None:
-        """Take the elements from the kernel, whoever entered them."""
+        """Take the elements from the kernel; they are nobody's until somebody enters or owns them."""
         sets = self._required()
         self._kinds = kinds(sets.names())
-        found = (_element(kind, key) for kind in self._kinds for key in sets.keys(f"ok{kind}"))
-        before, self._owners = self._owners, {element: self._owners.get(element, _UNKNOWN) for element in found}
+        before, self._owners = self._owners, {}
+        for kind in self._kinds:
+            code = kind.code
+            for some in sets.keys(f"ok{kind}"):
+                self._owners.update([(code + key, _UNKNOWN) for key in some])
         self._leaving = {element: at for element, at in self._leaving.items() if element in self._owners}
         dismantle(before)
 
     def enter(self, wanted: Mapping[bytes, Iterable[Element]]) -> dict[bytes, str]:
         """Enter what these customers need. Returns: whom it was refused, and why; the others have it."""
         try:
-            self._enter({element for elements in wanted.values() for element in elements})
+            self._enter(set().union(*wanted.values()))
             refused = {}
         except DataPlaneError:
             refused = self._enter_each(wanted)
@@ -103,25 +105,18 @@ class SourceCheck:
         return refused
 
     def _enter(self, elements: set[Element]) -> None:
-        owners = self._owners
-        new = [element for element in elements if element not in owners]
-        sets = self._required()
-        for kind in {kind_of(prefix) for _, prefix in new} - self._kinds:
+        new = _keys(elements.difference(self._owners))
+        for kind in new.keys() - self._kinds:
             _nft(ruleset.of_kind(kind))
             self._on_script()
             self._kinds.add(kind)
-        sets.change([_key(element) for element in new], [])
+        self._required().change(_by_set(new), {})
 
     def leave(self, owner: bytes, elements: Iterable[Element]) -> None:
         """Take these out after a linger, unless another customer has taken them over."""
         for element in elements:
             if self._owners.get(element) in (owner, _UNKNOWN):
                 self._leaving.setdefault(element, None)
-
-    def disown(self) -> None:
-        """What nobody enters from now on, be it there already, is nobody's."""
-        for element in self._owners:
-            self._owners[element] = _UNKNOWN
 
     def own(self, kept: Mapping[bytes, Iterable[Element]]) -> None:
         """What these customers still have is theirs; what is not there is not entered."""
@@ -147,18 +142,18 @@ class SourceCheck:
         return min((at for at in self._leaving.values() if at is not None), default=None)
 
     def _take_out(self, due: list[Element]) -> None:
-        sets = self._required()
+        sets, keys = self._required(), _by_set(_keys(due))
         try:
-            sets.change([], [_key(element) for element in due])
+            sets.change({}, keys)
         except DataPlaneError:
             # Somebody took one out already, which spoils the transaction: ask what is left.
-            left = {(name, key) for name in {_key(element)[0] for element in due} for key in sets.keys(name)}
-            sets.change([], [key for key in map(_key, due) if key in left])
+            left = {name: set().union(*sets.keys(name)) for name in keys}
+            sets.change({}, {name: [key for key in some if key in left[name]] for name, some in keys.items()})
 
     def allows(self, care_of: bytes, address: bytes) -> bool:
         """True if `address` is of the customer behind this care-of address, by the same elements as in the kernel."""
-        around = (kind.around(address) for kind in self._kinds)
-        return any((care_of, prefix) in self._owners for prefix in around if prefix is not None)
+        around = [prefix for kind in self._kinds if (prefix := kind.around(address)) is not None]
+        return any(element in self._owners for element in combine([care_of], around))
 
     def counters(self) -> dict[str, int]:
         """Packets by what became of them, and elements in use."""
@@ -205,22 +200,16 @@ def trial() -> None:
     _nft(ruleset.trial())
 
 
-def _key(element: Element) -> tuple[str, bytes]:
-    """The set and the key of an element: care-of address, then as many octets as the prefix reaches into, padded."""
-    care_of, prefix = element
-    name, size, pad = _shape(len(prefix[0]), prefix[1])
-    return name, care_of + prefix[0][:size] + pad
+def _keys(elements: Iterable[Element]) -> dict[Kind, list[bytes]]:
+    """The kernel's keys of elements, by kind."""
+    by_code: dict[int, list[bytes]] = {}
+    for element in elements:
+        by_code.setdefault(element[0], []).append(element[1:])
+    return {kind_coded(code): keys for code, keys in by_code.items()}
 
 
-@cache
-def _shape(octets: int, length: int) -> tuple[str, int, bytes]:
-    """Of the keys for one kind of prefix: their set, how many octets of the network, and the padding behind."""
-    kind = kind_of(Prefix(bytes(octets), length))
-    return f"ok{kind}", kind.octets, bytes(-kind.octets % 4)
-
-
-def _element(kind: Kind, key: bytes) -> Element:
-    return key[:16], kind.prefix(key[16:])
+def _by_set(keys: Mapping[Kind, list[bytes]]) -> dict[str, list[bytes]]:
+    return {f"ok{kind}": some for kind, some in keys.items()}
 
 
 def _nft(script: str) -> None:

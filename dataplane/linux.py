@@ -6,7 +6,7 @@ and after netlink failed. Works in the network namespace of the process. Does no
 """
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path as FilePath
 
@@ -134,6 +134,7 @@ class LinuxHomeAgent:
         try:
             if not self._is_view_right:
                 self._learn({home: one.entry for home, one in self._view.items()})
+                self._check.own({home: plan.elements(one.entry) for home, one in self._view.items()})
             return self._apply(wanted)
         except DataPlaneError as error:
             self._is_view_right = False
@@ -147,7 +148,7 @@ class LinuxHomeAgent:
             present = self._view.get(home_address)
             if entry == (present.entry if present else None) and (present is None or present.found is None):
                 results[home_address] = None
-            elif entry is not None and (why := plan.refusal(home_address, entry)):
+            elif entry is not None and (why := plan.refusal(home_address, entry, present and present.entry)):
                 results[home_address] = why
             elif present is None and (room := self._room() if room is None else room - 1) <= 0:
                 results[home_address] = "the machine's memory is nearly used up"
@@ -161,44 +162,44 @@ class LinuxHomeAgent:
         return results | refused | self._carry_out(steps)
 
     def _carry_out(self, steps: Mapping[bytes, Steps]) -> dict[bytes, str | None]:
-        messages = [message for one in steps.values() for message in one.messages]
-        answers = self._netlink.execute(messages) if messages else []
-        if not any(answers):
-            for home_address, one in steps.items():
-                self._settle(home_address, one)
-            return dict.fromkeys(steps)
+        put = self._netlink.execute_each({home: one.puts for home, one in steps.items()})
+        taken = self._netlink.execute_each({home: one.takes for home, one in steps.items() if home not in put})
         results: dict[bytes, str | None] = {}
-        at = 0
         for home_address, one in steps.items():
-            own = answers[at : at + len(one.messages)]
-            at += len(own)
-            why = results[home_address] = first_failure(one.messages, own)
-            if why is None:
+            for messages, refused in ((one.puts, put), (one.takes, taken)):
+                if answers := refused.get(home_address):
+                    results[home_address] = first_failure(messages, answers)
+                    self._undo(home_address, one, messages, answers)
+            if home_address not in results:
+                results[home_address] = None
                 self._settle(home_address, one)
-            else:
-                self._undo(home_address, one, own)
         return results
 
     def _settle(self, home_address: bytes, steps: Steps) -> None:
         if steps.leave:
             self._check.leave(home_address, steps.leave)
-        self._count(steps.before, steps.after)
+        if not steps.moves:
+            self._count(steps.before, steps.after)
         if steps.installed is not None:
             self._view[home_address] = steps.installed
         elif gone := self._view.pop(home_address, None):
             self._free.append(gone.slot)
 
-    def _undo(self, home_address: bytes, steps: Steps, answers: Sequence[Refusal | None]) -> None:
+    def _undo(
+        self, home_address: bytes, steps: Steps, messages: Iterable[Message], answers: Iterable[Refusal | None]
+    ) -> None:
         """After a refusal: back to what was; if that is refused too, take the customer out, so that no half is left."""
         self._check.leave(home_address, steps.enter)
         # An id that was refused holds somebody else's object, and that is not ours to delete.
-        foreign = {nexthop_named(one) for one, answer in zip(steps.messages, answers, strict=True) if answer} - {0}
-        undo = [one for one in plan.undo(steps, self._tunnels) if nexthop_named(one) not in foreign]
-        failed = first_failure(undo, self._netlink.execute(undo))
+        foreign = {nexthop_named(one) for one, answer in zip(messages, answers, strict=True) if answer} - {0}
+        failed = False
+        for some in plan.undo(steps, self._tunnels):
+            undo = [one for one in some if nexthop_named(one) not in foreign]
+            failed |= first_failure(undo, self._netlink.execute(undo)) is not None
         present = self._view.get(home_address)
         if present is None:
             self._return_slot(home_address, steps)
-        elif failed is not None:
+        elif failed:
             self._netlink.execute(plan.removal(present.objects()))
             self._check.leave(home_address, plan.elements(present.entry))
             self._count(present.objects(), Objects(present.slot))
@@ -242,7 +243,6 @@ class LinuxHomeAgent:
         refused = {home: why for home, entry in wanted.items() if (why := plan.refusal(home, entry))}
         sound = {home: entry for home, entry in wanted.items() if home not in refused}
         found = self._learn(sound)
-        self._check.disown()
         for some in _slices(sound):
             refused |= self._check.enter({home: plan.elements(entry) for home, entry in some.items()})
         known = {one.slot for one in self._view.values()}

@@ -3,8 +3,9 @@
 Why not a library: a bulk of nexthops wants hundreds of messages per send, and an error for each. Only the last message
 of a batch asks for an acknowledgement; the kernel works in order and reports every failure anyway, so its answer says
 that all is done. The kernel answers a burst of adds with ENOMEM though there is memory (its per-CPU atomic pool is
-empty for a moment), so failed messages are sent again, in order, after a pause that doubles. Each request blocks for
-microseconds; there is nothing to wait for but the kernel.
+empty for a moment), so failed messages are sent again, in order, after a pause that doubles. Those behind them may be
+done before them then: what must not happen unless something else has happened belongs into a call of its own. Each
+request blocks for microseconds; there is nothing to wait for but the kernel.
 """
 
 import errno
@@ -12,7 +13,8 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import (
@@ -43,6 +45,8 @@ _ALREADY_GONE = frozenset({errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno
 
 _SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK = 270, 10, 11, 12
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; the module has no names for them before 3.13
+
+Owner = TypeVar("Owner")
 
 
 class NetlinkSocket:
@@ -88,6 +92,22 @@ class NetlinkSocket:
         for start in range(0, len(requests), BATCH):
             results += self._execute_batch(requests[start : start + BATCH])
         return results
+
+    def execute_each(self, requests: Mapping[Owner, Sequence[Message]]) -> dict[Owner, list[Refusal | None]]:
+        """Carry out the messages of many in one go. Returns: all answers to each of whom something was really refused.
+
+        Raises: DataPlaneError if netlink itself fails.
+        """
+        answers = self.execute([request for own in requests.values() for request in own])
+        if not any(answers):
+            return {}
+        found, at = {}, 0
+        for owner, own in requests.items():
+            answered = answers[at : at + len(own)]
+            at += len(own)
+            if first_failure(own, answered) is not None:
+                found[owner] = answered
+        return found
 
     def _execute_batch(self, requests: Sequence[Message]) -> list[Refusal | None]:
         results = self._send_batch(requests)

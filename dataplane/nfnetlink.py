@@ -6,10 +6,13 @@ Owns the nfnetlink batch (linux/netfilter/nfnetlink.h, nf_tables.h). A batch is 
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import (
+    NLA_F_NESTED,
     NLM_F_ACK,
     NLM_F_CREATE,
     NLM_F_REQUEST,
@@ -37,10 +40,9 @@ _LIST_ITEM, _ELEMENT_KEY, _DATA_VALUE = 1, 1, 1
 _OBJ_TYPE, _OBJ_DATA = 3, 4
 _COUNTER, _COUNTER_OCTETS, _COUNTER_PACKETS = 1, 1, 2
 _ELEMENT_EXPRESSION, _EXPRESSION_DATA = 7, 2
+_ITEM_HEAD = struct.Struct("=HHHHHH")  # length and type of an item, of its key, of the key's value
 _MESSAGE_ELEMENTS = 500  # an attribute's length has 16 bits
-_TRANSACTION_ELEMENTS = 4000  # more in one transaction gain nothing, and the packed batch must fit the socket's buffer
-
-Key = tuple[str, bytes]  # set name, key
+_TRANSACTION_MESSAGES = 8  # more in one transaction gain nothing, and the packed batch must fit the socket's buffer
 
 
 class SetElements:
@@ -61,15 +63,15 @@ class SetElements:
         """Close the socket."""
         self._socket.close()
 
-    def change(self, added: Sequence[Key], removed: Sequence[Key]) -> None:
-        """Add and remove elements, in transactions of bounded size; adding what is there is no error.
+    def change(self, added: Mapping[str, Sequence[bytes]], removed: Mapping[str, Sequence[bytes]]) -> None:
+        """Add and remove elements, keys by set, in transactions of bounded size; adding what is there is no error.
 
         Raises: DataPlaneError; then the transaction that failed changed nothing, those before it are done.
         """
-        size = _TRANSACTION_ELEMENTS
         for keys, kind, flags in ((added, _NEWSETELEM, NLM_F_CREATE), (removed, _DELSETELEM, 0)):
-            for start in range(0, len(keys), size):
-                self._commit([(kind, flags, body) for body in self._bodies(keys[start : start + size])])
+            bodies = self._bodies(keys)
+            for start in range(0, len(bodies), _TRANSACTION_MESSAGES):
+                self._commit([(kind, flags, body) for body in bodies[start : start + _TRANSACTION_MESSAGES]])
 
     def names(self) -> set[str]:
         """The names of the table's sets."""
@@ -77,10 +79,12 @@ class SetElements:
         answers = self._socket.dump(_SUBSYSTEM | _GETSET, body)
         return {_text(attributes(answer, _NFGENMSG.size)[_NAME]) for answer in answers}
 
-    def keys(self, name: str) -> set[bytes]:
-        """All keys of a set."""
+    def keys(self, name: str) -> Iterator[list[bytes]]:
+        """All keys of a set without counters or timeouts, some at a time."""
         head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
-        return {attributes(attributes(element)[_ELEMENT_KEY])[_DATA_VALUE] for element in self._elements(head)}
+        answers = self._socket.dump(_SUBSYSTEM | _GETSETELEM, head)
+        while answers:
+            yield keys_of(attributes(answers.pop(), _NFGENMSG.size).get(_ELEMENTS, b""))
 
     def _elements(self, head: bytes) -> Iterator[bytes]:
         for answer in self._socket.dump(_SUBSYSTEM | _GETSETELEM, head):
@@ -111,15 +115,12 @@ class SetElements:
                 found[_text(one[_NAME])] = int.from_bytes(packets, "big")
         return found
 
-    def _bodies(self, keys: Sequence[Key]) -> list[bytes]:
-        by_set: dict[str, list[bytes]] = {}
-        for name, key in keys:
-            by_set.setdefault(name, []).append(key)
+    def _bodies(self, keys: Mapping[str, Sequence[bytes]]) -> list[bytes]:
         bodies = []
-        for name, members in by_set.items():
+        for name, members in keys.items():
             head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
             for start in range(0, len(members), _MESSAGE_ELEMENTS):
-                bodies.append(head + nested(_ELEMENTS, _items(members[start : start + _MESSAGE_ELEMENTS])))
+                bodies.append(head + nested(_ELEMENTS, items(members[start : start + _MESSAGE_ELEMENTS])))
         return bodies
 
     def _commit(self, changes: Sequence[tuple[int, int, bytes]]) -> None:
@@ -164,10 +165,34 @@ def _counted(element: bytes) -> tuple[bytes, tuple[int, int]]:
     return attributes(found[_ELEMENT_KEY])[_DATA_VALUE], (packets, octets)
 
 
-def _items(keys: Sequence[bytes]) -> bytes:
+def items(keys: Sequence[bytes]) -> bytes:
     """The list of elements with these keys, of one length each set, a multiple of four octets."""
-    head = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(len(keys[0])))))[: -len(keys[0])]
+    head = _item_head(len(keys[0]))
     return b"".join([head + key for key in keys])
+
+
+def keys_of(items: bytes) -> list[bytes]:
+    """The keys of a list of elements, cut up at once if all of them are laid out as `items` does it."""
+    octets = int.from_bytes(items[:2], sys.byteorder) - _ITEM_HEAD.size
+    if octets > 0 and len(items) % (octets + _ITEM_HEAD.size) == 0:
+        pieces = list(struct.iter_unpack(f"{_ITEM_HEAD.size}s{octets}s", items))
+        first = pieces[0][0]
+        if _is_item_head(first, octets) and all(head == first for head, _ in pieces):
+            return [key for _, key in pieces]
+    return [attributes(attributes(one)[_ELEMENT_KEY])[_DATA_VALUE] for one in each_attribute(items)]
+
+
+@cache
+def _item_head(octets: int) -> bytes:
+    """What stands before a key of so many octets in the list of elements."""
+    return nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(octets))))[:-octets]
+
+
+@cache
+def _is_item_head(head: bytes, octets: int) -> bool:
+    """Is it that? The kernel does not mark attributes that hold attributes."""
+    ours = _ITEM_HEAD.unpack(_item_head(octets))
+    return all(found in (own, own & ~NLA_F_NESTED) for found, own in zip(_ITEM_HEAD.unpack(head), ours, strict=True))
 
 
 def _text(octets: bytes) -> str:

@@ -6,7 +6,8 @@ restart to which customer it belongs. A BID (16 bits) does not fit into a place;
 number, which is for the reader's eye only.
 
 Order, so that nothing is lost on the way: filter elements in; tunnels, group, routes in; then routes, group, tunnels
-out; filter elements out last, after a linger.
+out; filter elements out last, after a linger. What goes out waits until the kernel has confirmed what comes in: a group
+whose last tunnel is removed before it has another is removed by the kernel, with all its routes.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dataplane.driver import Tunnels
+from dataplane.element import Element, combine
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.numbers import HOME_AGENT_IDS, HOME_AGENT_PROTOCOL, HOME_METRIC, NETWORK_METRIC
@@ -34,8 +36,6 @@ WEIGHT_MAX = 256  # linux/nexthop.h: eight bits, of the weight less one
 
 _NONE: Mapping[int, bytes] = MappingProxyType({})
 
-# (care-of address, prefix): the inner source may lie in the prefix when the outer source is the care-of address.
-Element = tuple[bytes, Prefix]
 _NO_ELEMENTS: frozenset[Element] = frozenset()
 # A route to a customer by (prefix, metric).
 RouteKey = tuple[Prefix, int]
@@ -68,18 +68,33 @@ class Installed(NamedTuple):
 
 
 class Steps(NamedTuple):
-    """From `before` to `after`: elements to enter first, messages in order, elements to take out last."""
+    """From `present` to `installed`: elements to enter, messages that put, those that take, elements to take out last.
+
+    `moves`: lines get other care-of addresses and that is all, so that there are as many objects as before.
+    """
 
     enter: frozenset[Element]
-    messages: tuple[Message, ...]
+    puts: tuple[Message, ...]
+    takes: tuple[Message, ...]
     leave: frozenset[Element]
+    slot: int
+    present: Installed | None
     installed: Installed | None
-    before: Objects
-    after: Objects
+    moves: bool = False
+
+    @property
+    def before(self) -> Objects:
+        """What the kernel holds."""
+        return self.present.objects() if self.present else Objects(self.slot)
+
+    @property
+    def after(self) -> Objects:
+        """What it will hold."""
+        return self.installed.objects() if self.installed else Objects(self.slot)
 
 
-def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
-    """Why this entry cannot be put into the kernel at all; None if it can."""
+def refusal(home_address: bytes, entry: ForwardingEntry, present: ForwardingEntry | None = None) -> str | None:
+    """Why this entry cannot be put into the kernel at all; None if it can. `present` is one that could."""
     if entry.home_address != home_address:
         return "the entry is another home address's"
     if not 1 <= len(entry.paths) <= PATHS_MAX:
@@ -95,6 +110,8 @@ def refusal(home_address: bytes, entry: ForwardingEntry) -> str | None:
         return "a BID occurs twice"
     if len(home_address) != 16:
         return "an address has not 16 octets"
+    if present is not None and present.prefixes == entry.prefixes:
+        return None
     for prefix in entry.prefixes:
         if not _is_prefix(prefix):
             return "a prefix is not of IPv6, 1..128 bits, or IPv4, 1..32 bits, without host bits"
@@ -111,20 +128,35 @@ def _is_prefix(prefix: Prefix) -> bool:
 
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:
     """The steps from `present` to `wanted`."""
+    enter, leave = _exchanged(present.entry if present else None, wanted)
+    if present and wanted and (moved := _moved(present, wanted)) is not None:
+        group = nexthop_id(slot, 0)
+        puts = [put_tunnel(group + present.places[path.bid], HOME_AGENT_PROTOCOL, path.care_of, by) for path in moved]
+        return Steps(enter, tuple(puts), (), leave, slot, present, present._replace(entry=wanted), moves=True)
     before = present.objects() if present else Objects(slot)
     installed = None
     if wanted is not None:
         installed = Installed(slot, wanted, _places(wanted, present.places if present else {}, before))
     after = installed.objects() if installed else Objects(slot)
-    old, new = elements(present.entry if present else None), elements(wanted)
-    messages = (*_puts(before, after, by), *_takes(before, after))
-    return Steps(new - old, messages, old - new, installed, before, after)
+    messages = tuple(_puts(before, after, by)), tuple(_takes(before, after))
+    return Steps(enter, *messages, leave, slot, present, installed)
 
 
-def undo(steps: Steps, by: Tunnels) -> tuple[Message, ...]:
-    """The messages back to `before`, from wherever a refusal on the way to `after` left the kernel."""
-    nothing = Objects(steps.before.slot)
-    return (*_puts(nothing, steps.before, by), *_takes(steps.after, steps.before))
+def _moved(present: Installed, wanted: ForwardingEntry) -> list[Path] | None:
+    """The paths whose care-of address alone is another, most of what ever happens; None if more is to be done."""
+    old, new = present.entry, wanted
+    if present.found is not None or old.prefixes != new.prefixes or len(old.paths) != len(new.paths):
+        return None
+    changed = [pair for pair in zip(old.paths, new.paths, strict=True) if pair[0] != pair[1]]
+    if any(before[0] != after[0] or before[2:] != after[2:] for before, after in changed):
+        return None
+    return [after for _, after in changed]
+
+
+def undo(steps: Steps, by: Tunnels) -> tuple[list[Message], list[Message]]:
+    """From wherever a refusal on the way to `after` left the kernel back to `before`: what to put, then to take."""
+    before = steps.before
+    return _puts(Objects(steps.slot), before, by), _takes(steps.after, before)
 
 
 def removal(objects: Objects) -> tuple[Message, ...]:
@@ -136,8 +168,25 @@ def elements(entry: ForwardingEntry | None) -> frozenset[Element]:
     """The source check of a customer: each of its care-of addresses with its home address and each MNP."""
     if entry is None:
         return _NO_ELEMENTS
-    prefixes = (Prefix(entry.home_address, 128), *entry.prefixes)
-    return frozenset([(path[1], prefix) for path in entry.paths for prefix in prefixes])
+    return frozenset(combine({path.care_of for path in entry.paths}, _reached(entry)))
+
+
+def _reached(entry: ForwardingEntry) -> tuple[tuple[bytes, int], ...]:
+    return ((entry.home_address, 128), *entry.prefixes)
+
+
+def _exchanged(
+    old: ForwardingEntry | None, new: ForwardingEntry | None
+) -> tuple[frozenset[Element], frozenset[Element]]:
+    """The elements that only the new entry has, and those that only the old one has."""
+    if old is None or new is None or old.prefixes != new.prefixes:
+        had, has = elements(old), elements(new)
+        return has - had, had - has
+    was, is_ = {path.care_of for path in old.paths}, {path.care_of for path in new.paths}
+    if was == is_:
+        return _NO_ELEMENTS, _NO_ELEMENTS
+    prefixes = _reached(new)
+    return frozenset(combine(is_ - was, prefixes)), frozenset(combine(was - is_, prefixes))
 
 
 def active(entry: ForwardingEntry) -> tuple[Path, ...]:

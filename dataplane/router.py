@@ -161,7 +161,8 @@ class LinuxRouter:
                 refused[uplink.interface] = why
             else:
                 carrying.append(uplink)
-        self._netlink.settle(self._group_changes(carrying, present), "applying the tunnels")
+        for messages in self._group_changes(carrying, present):
+            self._netlink.settle(messages, "applying the tunnels")
         for interface, why in refused.items():
             raise DataPlaneError(f"applying the tunnel over {interface}", why)
 
@@ -227,8 +228,13 @@ class LinuxRouter:
             return Tunnels(interface)
         return Tunnels(self._device, uplink.care_of)
 
-    def _group_changes(self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]) -> list[Message]:
-        """The group of tunnels that outgoing traffic takes, and what is left over of others."""
+    def _group_changes(
+        self, uplinks: Sequence[UplinkPath], present: dict[int, Nexthop]
+    ) -> tuple[list[Message], list[Message]]:
+        """The group of tunnels that outgoing traffic takes; and, once it stands, the tunnels that are left over.
+
+        A group whose last tunnel goes before it has another is removed by the kernel, with its routes.
+        """
         messages = []
         members = tuple(sorted((_tunnel_id(uplink), uplink.weight) for uplink in uplinks))
         group, routes = present.get(GROUP_ID), self._routes(ROUTER_TUNNELS)
@@ -247,7 +253,7 @@ class LinuxRouter:
             messages += [delete_route(route) for route in wanted if route in routes]
             messages += [delete_nexthop(GROUP_ID)] if group else []
         kept = {id_ for id_, _ in members} | {GROUP_ID, DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID}
-        return [*messages, *(delete_nexthop(id_) for id_ in present if id_ not in kept)]
+        return messages, [delete_nexthop(id_) for id_ in present if id_ not in kept]
 
     # --- what the kernel says ---------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ costs one more hash lookup a packet, and nothing when a customer is installed.
 
 import ipaddress
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from dataplane.element import Kind
 from dataplane.entry import Prefix, SitePlan
 from dataplane.numbers import TUNNEL_HOP_LIMIT
 from dataplane.self_test import CARE_OF
@@ -188,37 +188,6 @@ _NEVER = {
         Prefix(bytes((224, 0, 0, 0)), 3),
     ),
 }
-
-
-class Kind(NamedTuple):
-    """Prefixes that share sets: IP version and length in bits. As text `56`, or for IPv4 `4_24`."""
-
-    version: int
-    length: int
-
-    def __str__(self) -> str:
-        return f"{self.length}" if self.version == 6 else f"4_{self.length}"
-
-    @property
-    def octets(self) -> int:
-        """How many octets of an address such a prefix reaches into."""
-        return (self.length + 7) // 8
-
-    def prefix(self, octets: bytes) -> Prefix:
-        """The prefix of a key's octets, which may be padded at the end."""
-        return Prefix(octets[: self.octets].ljust(_ADDRESS_OCTETS[self.version], b"\0"), self.length)
-
-    def around(self, address: bytes) -> Prefix | None:
-        """The prefix of this kind that an address lies in; None for one of the other version."""
-        if len(address) != _ADDRESS_OCTETS[self.version]:
-            return None
-        rest = 8 * len(address) - self.length
-        return Prefix((int.from_bytes(address, "big") >> rest << rest).to_bytes(len(address), "big"), self.length)
-
-
-def kind_of(prefix: Prefix) -> Kind:
-    """The kind of a prefix."""
-    return Kind(6 if len(prefix.network) == 16 else 4, prefix.length)
 
 
 def kinds(set_names: Iterable[str]) -> set[Kind]:

@@ -23,8 +23,13 @@ def encapsulation(segment: bytes) -> bytes:
     return attribute(_SEG6_IPTUNNEL_SRH, packed)
 
 
+_UP_TO_SEGMENT = encapsulation(bytes(16))[:-16]
+
+
 def segment(encap: bytes) -> bytes | None:
     """Where an encapsulation leads; None if it is not one that `encapsulation` makes."""
+    if encap[:-16] == _UP_TO_SEGMENT:
+        return encap[-16:]
     packed = attributes(encap).get(_SEG6_IPTUNNEL_SRH, b"")
     if len(packed) != _SRH.size:
         return None

@@ -65,7 +65,7 @@ class Tls(_Section):
 class AnnouncedRoute(_Section):
     """A prefix to announce, one of the aggregates."""
 
-    prefix: IPv6Network
+    prefix: Network
     communities: tuple[str, ...] = ()
     med: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     prepend: Annotated[int, Field(ge=0, le=10)] = 0

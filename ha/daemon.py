@@ -32,6 +32,7 @@ from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
 from ha.kernel import TUNNELLED_IN, Kernel
 from ha.load import Meter
+from ha.past import Past
 from ha.peerlink import PeerLink
 from ha.readiness import Mode
 from ha.site_plan import site_plan
@@ -78,6 +79,7 @@ class Daemon:
         )
         peers = {peer.site: peer.locator for peer in config.peer if not peer.beyond}
         self._credentials = CredentialFiles(config, self._counters)
+        self._past = Past(config.state_directory)
         self._peerlink = PeerLink(
             config.instance,
             config.locator,
@@ -162,6 +164,7 @@ class Daemon:
 
     async def _prepare(self) -> None:
         config = self._config
+        self._past.load()
         try:
             table = self._table.load()
         except (OSError, TableRefused) as error:
@@ -191,6 +194,7 @@ class Daemon:
         server.close()
         if self.agent.serving.reconciled:  # a start that failed must not replace a good snapshot by an empty one
             await self._snapshot.save(self.agent)
+        self._past.close()
         self._config.control_socket.unlink(missing_ok=True)
 
     # --- events -----------------------------------------------------------------------------------------------------
@@ -249,6 +253,7 @@ class Daemon:
                 self._lease.renew(wanted, reason, linger_ms, self._longer if prepend else self._routes)
             case effects.Note(level, message, fields):
                 getattr(log.get(), level)(message, **fields)
+                self._past.note(self.agent.serving.history)
             case _:
                 self._send(transmission.octets(effect, self._source))
 
@@ -273,8 +278,8 @@ class Daemon:
                 counters |= more
         except DataPlaneError as error:
             troubles.append(f"the data plane cannot be read: {error}")
-        transport, now = self._credentials.status(), time.monotonic()
-        return status_document(self._config, self.agent, present, connected, transport, counters, troubles, now)
+        transport, past, now = self._credentials.status(), self._past.rows(), time.monotonic()
+        return status_document(self._config, self.agent, present, connected, transport, counters, troubles, past, now)
 
     def _operator(self, mode: Mode, request: Mapping[str, Any]) -> dict[str, object]:
         """Raises: control.Refusal if the wish would not outlive this process."""

@@ -10,7 +10,6 @@ from ha.home_agent import HomeAgent
 from ha.prefix import address_text, prefix_text
 from ha.readiness import Mode
 from ha.record import Record
-from ha.serving import Transition
 from runtime import status
 
 BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a status
@@ -24,12 +23,13 @@ def status_document(
     credentials: Mapping[str, Any],
     counters: dict[str, int],
     troubles: Iterable[str],
+    history: Iterable[Mapping[str, Any]],
     now: float,
 ) -> dict[str, Any]:
     """The document of `xsp-ha status`.
 
     Healthy means that this site may be announced, and is or is drained on purpose. `present` is the kernel's dump; None
-    makes the brief document, without what rests on it.
+    makes the brief document, without what rests on it. `history`: what was wanted before, over restarts.
     """
     serving = agent.serving
     reasons = [*serving.decision.reasons, *troubles]
@@ -51,23 +51,13 @@ def status_document(
             },
             "operator": {"mode": serving.wish.mode, "by": serving.wish.by, "why": serving.wish.why},
             "load": {"share": round(serving.load, 3), "prepending": serving.decision.prepend},
-            "history": [_transition(one, now) for one in serving.history],
+            "history": list(history),
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
             "credentials": dict(credentials),
             "peers": peers(agent, connected, now),
             **({"bindings": _bindings(agent, present, now)} if present is not None else {}),
         },
     )
-
-
-def _transition(one: Transition, now: float) -> dict[str, Any]:
-    return {
-        "s_ago": round(now - one.at, 3),
-        "was": one.was,
-        "wanted": one.wanted,
-        "lasted_s": one.lasted_s,
-        "reason": "; ".join(one.reasons) or "ready",
-    }
 
 
 def _bindings(agent: HomeAgent, present: Mapping[bytes, ForwardingEntry], now: float) -> list[dict[str, Any]]:

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+Address = IPv6Address | IPv4Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,11 @@ class Neighbour:
     """A BGP neighbour of a site, and what the aggregates are announced to it with, beyond what is common to all.
 
     `md5`: whether a password is kept for it (RFC 2385). `gtsm`: packets must come over one hop (RFC 5082). `mrai_s`:
-    how long it may hold back a change towards its own neighbours, seconds.
+    how long it may hold back a change towards its own neighbours, seconds. `local_address`: ours on this session, None:
+    the locator. `next_hop`: ours, for prefixes of the other family than the session's, which it is not told otherwise.
     """
 
-    address: IPv6Address
+    address: Address
     autonomous_system: int
     kind: Kind = Kind.ISP
     communities: tuple[str, ...] = ()
@@ -38,6 +41,12 @@ class Neighbour:
     gtsm: bool = False
     bfd: bool = True
     mrai_s: int = 0
+    local_address: Address | None = None
+    next_hop: Address | None = None
+
+    def carries(self, version: int) -> bool:
+        """Whether it is told prefixes of this version of IP."""
+        return self.address.version == version or self.next_hop is not None
 
 
 class Role(StrEnum):
@@ -60,6 +69,14 @@ class Site:
     router_id: str
     neighbours: tuple[Neighbour, ...] = ()
     role: Role = Role.HOME_AGENT
+
+    def announces(self, version: int) -> bool:
+        """Whether any neighbour is told prefixes of this version of IP."""
+        return any(neighbour.carries(version) for neighbour in self.neighbours)
+
+    def ours(self, neighbour: Neighbour) -> Address:
+        """This site's end of the session with a neighbour."""
+        return neighbour.local_address or self.locator
 
     @property
     def mrai_s(self) -> int:

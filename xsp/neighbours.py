@@ -6,7 +6,7 @@ plain JSON values without passwords.
 """
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import ip_address
 
 from sqlalchemy.orm import Session
 
@@ -15,8 +15,8 @@ from xsp import roles
 from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
 from xsp.exits import Exit
-from xsp.model import Kind, Neighbour, Role
-from xsp.tables import NeighbourRow, Setting, SiteRow
+from xsp.model import Address, Kind, Neighbour, Role
+from xsp.tables import NeighbourRow, SessionRow, Setting, SiteRow
 from xsp.vault import Vault
 
 MAX_MRAI_S = 120
@@ -50,7 +50,7 @@ class Neighbours:
 
         return self._database.change("neighbour add", f"{site} {neighbour.address}", add, options)
 
-    def delete(self, site: str, address: IPv6Address, options: ChangeOptions) -> Json:
+    def delete(self, site: str, address: Address, options: ChangeOptions) -> Json:
         """Forget a neighbour; the last one of a site stays. Raises: Refused."""
 
         def delete(session: Session) -> Json:
@@ -63,7 +63,7 @@ class Neighbours:
 
         return self._database.change("neighbour delete", f"{site} {address}", delete, options)
 
-    def show(self, site: str, address: IPv6Address) -> Json:
+    def show(self, site: str, address: Address) -> Json:
         """One neighbour. Raises: Refused if there is none."""
         return self._database.read(
             lambda session: {
@@ -72,12 +72,12 @@ class Neighbours:
             }
         )
 
-    def passwords(self, site: str) -> dict[IPv6Address, str]:
+    def passwords(self, site: str) -> dict[Address, str]:
         """The passwords of a site's neighbours that have one, for their rendered files only."""
         locked = self._database.read(
             lambda session: {one.address: one.password for one in _site_row(session, site).neighbours if one.password}
         )
-        return {IPv6Address(address): self._vault.unlock(secret).decode() for address, secret in locked.items()}
+        return {ip_address(address): self._vault.unlock(secret).decode() for address, secret in locked.items()}
 
 
 def check_neighbour(neighbour: Neighbour, site: SiteRow, local_as: int) -> None:
@@ -86,8 +86,9 @@ def check_neighbour(neighbour: Neighbour, site: SiteRow, local_as: int) -> None:
     internal = number == local_as
     if str(address) == site.locator:
         raise Refused(f"{address} is the locator of {site.name} itself", "Give the address of the other router")
-    if address.is_multicast or address.is_unspecified or address.is_loopback or address.is_link_local:
+    if not _is_a_hosts(address):
         raise Refused(f"{address} cannot be a neighbour", "Give the router's global address", Exit.USAGE)
+    _check_ours(neighbour)
     if any(one.address == str(address) for one in site.neighbours):
         what = f"{site.name} has the neighbour {address} already"
         raise Refused(what, "Delete it first with 'xsp neighbour delete'", Exit.CONFLICT)
@@ -110,6 +111,26 @@ def check_neighbour(neighbour: Neighbour, site: SiteRow, local_as: int) -> None:
             raise Refused(f"{name} {value} is out of range", f"Use a number from 0 to {limit}", Exit.USAGE)
 
 
+def _is_a_hosts(address: Address) -> bool:
+    """Whether a router may have it on a link to another."""
+    unfit = address.is_multicast or address.is_unspecified or address.is_loopback or address.is_link_local
+    return not (unfit or (address.version == 4 and address.is_reserved))
+
+
+def _check_ours(neighbour: Neighbour) -> None:
+    """Raises: Refused if our own addresses do not fit the session."""
+    address, local, hop = neighbour.address, neighbour.local_address, neighbour.next_hop
+    if local is None and address.version == 4:
+        what = f"a session with {address} needs an IPv4 address of ours: the locator is none"
+        raise Refused(what, "Give it with --local-address", Exit.USAGE)
+    if local is not None and (local.version != address.version or local == address or not _is_a_hosts(local)):
+        what = f"{local} cannot be our end of a session with {address}"
+        raise Refused(what, f"Give the site's own IPv{address.version} address on that link", Exit.USAGE)
+    if hop is not None and (hop.version == address.version or not _is_a_hosts(hop)):
+        what = f"{hop} cannot be our next hop for the other family over a session of IPv{address.version}"
+        raise Refused(what, f"Give an IPv{10 - address.version} address of the site, or leave it out", Exit.USAGE)
+
+
 def new_row(neighbour: Neighbour, password: str) -> NeighbourRow:
     """The row of a neighbour; `password` is encrypted already."""
     return NeighbourRow(
@@ -123,13 +144,20 @@ def new_row(neighbour: Neighbour, password: str) -> NeighbourRow:
         gtsm=neighbour.gtsm,
         bfd=neighbour.bfd,
         mrai_s=neighbour.mrai_s,
+        session=_session_row(neighbour),
     )
+
+
+def _session_row(neighbour: Neighbour) -> SessionRow | None:
+    local, hop = neighbour.local_address, neighbour.next_hop
+    return SessionRow(local_address=str(local or ""), next_hop=str(hop or "")) if local or hop else None
 
 
 def to_neighbour(row: NeighbourRow) -> Neighbour:
     """A row as a value, without its password."""
+    local, hop = (row.session.local_address, row.session.next_hop) if row.session else ("", "")
     return Neighbour(
-        IPv6Address(row.address),
+        ip_address(row.address),
         row.autonomous_system,
         Kind(row.kind),
         tuple(row.communities.split()),
@@ -139,7 +167,14 @@ def to_neighbour(row: NeighbourRow) -> Neighbour:
         row.gtsm,
         row.bfd,
         row.mrai_s,
+        ip_address(local) if local else None,
+        ip_address(hop) if hop else None,
     )
+
+
+def in_order(neighbour: Neighbour) -> tuple[int, int]:
+    """By what neighbours are sorted: IPv6 first, as aggregates are."""
+    return (-neighbour.address.version, int(neighbour.address))
 
 
 def neighbour_json(neighbour: Neighbour) -> Json:
@@ -155,6 +190,8 @@ def neighbour_json(neighbour: Neighbour) -> Json:
         "gtsm": neighbour.gtsm,
         "bfd": neighbour.bfd,
         "mrai_s": neighbour.mrai_s,
+        "local_address": None if neighbour.local_address is None else str(neighbour.local_address),
+        "next_hop": None if neighbour.next_hop is None else str(neighbour.next_hop),
     }
 
 
@@ -165,7 +202,7 @@ def _site_row(session: Session, name: str) -> SiteRow:
     return row
 
 
-def _neighbour_row(site: SiteRow, address: IPv6Address) -> NeighbourRow:
+def _neighbour_row(site: SiteRow, address: Address) -> NeighbourRow:
     for row in site.neighbours:
         if row.address == str(address):
             return row

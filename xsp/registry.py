@@ -20,7 +20,7 @@ from xsp.database import ChangeOptions, Database, Json
 from xsp.errors import Refused
 from xsp.exits import Exit
 from xsp.model import AuditEntry, Customer, Office, Site, Uplink
-from xsp.neighbours import check_neighbour, neighbour_json, new_row, to_neighbour
+from xsp.neighbours import check_neighbour, in_order, neighbour_json, new_row, to_neighbour
 from xsp.signing import new_signing_key
 from xsp.tables import SCHEMA, AggregateRow, AuditRow, CustomerRow, PrefixRow, Setting, SiteRow, UplinkRow
 from xsp.vault import Vault
@@ -313,7 +313,7 @@ def _site(row: SiteRow) -> Site:
         row.interface,
         IPv6Address(row.gateway) if row.gateway else None,
         row.router_id,
-        tuple(sorted(map(to_neighbour, row.neighbours), key=lambda one: one.address)),
+        tuple(sorted(map(to_neighbour, row.neighbours), key=in_order)),
         roles.of_row(row),
     )
 

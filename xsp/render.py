@@ -7,20 +7,21 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from xsp import topology
 from xsp.errors import Refused
-from xsp.model import Customer, File, Office, Role, Site, SiteCertificates
+from xsp.model import Address, Customer, File, Neighbour, Office, Role, Site, SiteCertificates
 
 SITE_FILES = ("ha.toml", "bgp.toml")
 NEIGHBOUR_FILES = ("frr", "bird")  # of each neighbour, in the language of either program
 BFD = {"interval_ms": 50, "multiplier": 3}  # 10 ms x 3 flapped when measured, 50 ms x 3 never did
 # Where files and programs may lie: what stands in ExaBGP's `run` line is split on blanks.
 _BLANKS = " \t\n\"'"
+Aggregate = IPv6Network | IPv4Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Secrets:
 
     public_key: bytes
     cookie_key: bytes
-    passwords: Mapping[IPv6Address, str]
+    passwords: Mapping[Address, str]
     certificates: SiteCertificates | None
 
 
@@ -58,10 +59,13 @@ def site_files(
     if not aggregates:
         raise Refused("there is no aggregate to announce", "Run 'xsp aggregate add PREFIX' first")
     certificates, passwords = secrets.certificates, secrets.passwords
+    # Without a neighbour that would take them, those of IPv4 are forwarded all the same: somebody else announces them.
+    forwarded: list[Aggregate] = [*aggregates, *ipv4_aggregates]
+    announced = [aggregate for aggregate in forwarded if site.announces(aggregate.version)]
     if peers and certificates is None:
         what = f"{site.name} has no certificate that is good, by which its peers would know it"
         raise Refused(what, f"Run 'xsp site issue-certificate {site.name}'")
-    values = {
+    values: dict[str, object] = {
         **_places(places, site.name),
         "site": site,
         "peers": topology.peers(site, peers),
@@ -69,9 +73,8 @@ def site_files(
         "certified": certificates is not None,
         "local_as": office.local_as,
         "home_agent_address": office.home_agent_address,
-        "aggregates": aggregates,
-        "forwarded": [*aggregates, *ipv4_aggregates],
-        "families": ["ipv6"],
+        "aggregates": announced,
+        "forwarded": forwarded,
         "public_key": base64.b64encode(secrets.public_key).decode(),
         "program_directory": places.programs,
         "bfd": BFD,
@@ -80,6 +83,8 @@ def site_files(
     }
     if site.role is Role.REFLECTOR:
         return {"ha.toml": File(_fill("reflector.toml.j2", values)), **_certificates(certificates)}
+    told = _told(site, announced)
+    values["told"] = told
     files = {name: File(_fill(f"{name}.j2", values)) for name in SITE_FILES}
     # xsp-bgp gives the user of ExaBGP a copy.
     files["exabgp.conf"] = File(_fill("exabgp.conf.j2", values), secret=bool(passwords))
@@ -87,11 +92,12 @@ def site_files(
         files["bfdd.conf"] = File(_fill("bfdd.conf.j2", values))
     for neighbour in site.neighbours:
         password = passwords.get(neighbour.address, "")
-        own = {**values, "neighbour": neighbour, "password": password, "identifier": site.name.replace("-", "_")}
+        own = {**values, "neighbour": neighbour, "password": password, "identifier": _identifier(site, neighbour)}
+        own |= {"told": told[neighbour.address], "ours": site.ours(neighbour)}
         for program in NEIGHBOUR_FILES:
             text = _fill(f"neighbour-{program}.conf.j2", own)
             files[neighbour_file(neighbour.address, program)] = File(text, secret=bool(password))
-    files["roa.json"] = File(_roas(aggregates, office.local_as))
+    files["roa.json"] = File(_roas(announced, office.local_as))
     files["irr.txt"] = File(_fill("irr.txt.j2", values))
     files["cookie.key"] = File(base64.b64encode(secrets.cookie_key).decode() + "\n", secret=True)
     return files | _certificates(certificates)
@@ -108,12 +114,38 @@ def _certificates(certificates: SiteCertificates | None) -> dict[str, File]:
     }
 
 
-def neighbour_file(address: IPv6Address, program: str) -> str:
+def _told(site: Site, announced: Sequence[Aggregate]) -> dict[Address, list[tuple[int, list[Aggregate]]]]:
+    """What each neighbour is told: (version of IP, aggregates) for each version that its session carries.
+
+    Raises: Refused if a session would carry nothing, or an aggregate would be announced to nobody.
+    """
+    of_version = {version: [one for one in announced if one.version == version] for version in (6, 4)}
+    told = {
+        neighbour.address: [
+            (version, prefixes) for version, prefixes in of_version.items() if prefixes and neighbour.carries(version)
+        ]
+        for neighbour in site.neighbours
+    }
+    if idle := next((address for address, versions in told.items() if not versions), None):
+        what = f"nothing can be announced to the neighbour {idle} of {site.name}: no aggregate is of IPv{idle.version}"
+        raise Refused(what, "Add one, or add the neighbour anew with --next-hop")
+    if not site.announces(6):
+        what = f"no neighbour of {site.name} is told the aggregates of IPv6"
+        raise Refused(what, "Add a neighbour of IPv6, or one of IPv4 with --next-hop")
+    return told
+
+
+def _identifier(site: Site, neighbour: Neighbour) -> str:
+    """For BIRD; a router that has a session of each family with us can use both files."""
+    return site.name.replace("-", "_") + ("_ipv4" if neighbour.address.version == 4 else "")
+
+
+def neighbour_file(address: Address, program: str) -> str:
     """The name of the file that a neighbour is given: `neighbour-2001-db8--1-frr.conf`."""
     return f"neighbour-{str(address).replace(':', '-')}-{program}.conf"
 
 
-def _roas(aggregates: Sequence[IPv6Network], local_as: int) -> str:
+def _roas(aggregates: Sequence[Aggregate], local_as: int) -> str:
     """What to enter at the resource registry: the aggregates and nothing longer (RFC 9319: no loose maxLength)."""
     roas = [
         {"asn": f"AS{local_as}", "prefix": str(aggregate), "maxLength": aggregate.prefixlen} for aggregate in aggregates

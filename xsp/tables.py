@@ -1,10 +1,10 @@
 """The registry's tables (SQLAlchemy 2). Addresses are kept as text, so that an operator can read the database."""
 
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, String, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA = 4  # raised with every change of these tables; another number in the database is refused
-ONLY_TABLES_MISSING = (2, 3)  # older schemas that lack nothing but whole tables: those are made when first opened
+SCHEMA = 5  # raised with every change of these tables; another number in the database is refused
+ONLY_TABLES_MISSING = (2, 3, 4)  # older schemas that lack nothing but whole tables: those are made when first opened
 
 
 class Table(DeclarativeBase):
@@ -65,6 +65,18 @@ class NeighbourRow(Table):
     gtsm: Mapped[bool]
     bfd: Mapped[bool]
     mrai_s: Mapped[int]
+    session: Mapped["SessionRow | None"] = relationship(cascade="all, delete-orphan")
+
+
+class SessionRow(Table):
+    """Addresses of ours in a session that is not simply one between the locator and IPv6; empty: as usual."""
+
+    __tablename__ = "session"
+    __table_args__ = (ForeignKeyConstraint(["site", "neighbour"], ["neighbour.site", "neighbour.address"]),)
+    site: Mapped[str] = mapped_column(String(64), primary_key=True)
+    neighbour: Mapped[str] = mapped_column(String(64), primary_key=True)
+    local_address: Mapped[str] = mapped_column(String(64))
+    next_hop: Mapped[str] = mapped_column(String(64))
 
 
 class CertificateRow(Table):

@@ -23,7 +23,7 @@ from lab.probe import Prober
 from lab.scenario import FAILING, Expectation, ProbeStream, Scenario, Step
 from lab.topology import SITES, TRANSIT
 from tests.bench import crowd, healthcheck
-from tests.bench.failover_rows import BACK, SHIFT, Row, Setting
+from tests.bench.failover_rows import ANOTHER_EXABGP, BACK, SHIFT, Row, Setting
 from tests.bench.lease_gap import LeaseGap
 from tests.bench.result import Result
 
@@ -33,9 +33,7 @@ PATIENCE_S = 120.0  # for everything to be as at the start
 CROWD_PATIENCE_S = 300.0
 STIRRED_ISPS = (1, TRANSIT)
 PHASE_S = 1.0  # the longest period of anything that is periodic here, the keepalives of BGP: events fall anywhere in it
-# ExaBGP 5 ends when a child dies more than 5 times in one of these windows (seconds of the wall clock, aligned). One
-# less is used, as a stopped bridge is killed later, perhaps in the next window.
-DEATHS_MAX, DEATHS_WINDOW_S = 4, 64
+DEATHS_MAX = 4  # ExaBGP 5 ends when a child dies more than 5 times in about a minute, and we repeat that so often
 STIR = "2001:db8:{}:ff00::/64"
 Say = Callable[[str], None]
 
@@ -122,7 +120,7 @@ class _Stage:
         self._ledger = prober.ledger
         self._engine = Engine(lab, hands, prober.ledger, return_patience_s=PATIENCE_S)
         self._stirred = False
-        self._deaths: list[int] = []  # the windows in which bridges died
+        self._deaths = 0  # of bridges of the present ExaBGP
 
     def wait_until_steady(self) -> None:
         """Until RIBs and packets are as they must be at the start. Raises: LabError."""
@@ -148,6 +146,8 @@ class _Stage:
         return played
 
     def _once(self, row: Row) -> Run:
+        if row.event.process == ("bridge",):
+            self._spare_exabgp()
         steps = [*row.before, replace(row.event, expect=_with_allowance(row.event.expect, row)), *row.back]
         place = len(row.before)
         if row.returns:
@@ -181,8 +181,6 @@ class _Stage:
         """An event comes when it comes; with an advertisement interval, while updates are on their way."""
         if step.do not in FAILING | {"separate"}:
             return
-        if step.process == ("bridge",):
-            self._wait_for_a_life()
         time.sleep(random.uniform(0, PHASE_S))
         if not self._setting.stir:
             return
@@ -193,13 +191,14 @@ class _Stage:
             router = f"router bgp {isp.autonomous_system}"
             provider.configure(self.lab.layout.frr(isp.name), router, "address-family ipv6 unicast", network)
 
-    def _wait_for_a_life(self) -> None:
-        """Until ExaBGP survives one more death of its child: what we repeat so often happens to nobody else."""
-        window = int(time.time()) // DEATHS_WINDOW_S
-        if self._deaths.count(window) == DEATHS_MAX:
-            time.sleep((window + 1) * DEATHS_WINDOW_S - time.time())
-            window += 1
-        self._deaths.append(window)
+    def _spare_exabgp(self) -> None:
+        """Give the site another ExaBGP before it gives up on its child. Raises: LabError."""
+        if self._deaths == DEATHS_MAX:
+            last = self._run(ANOTHER_EXABGP)[-1]
+            if last.missing:
+                raise LabError(f"a new ExaBGP does not come back: {last.missing}", "read the logs")
+            self._deaths = 0
+        self._deaths += 1
 
 
 def _with_allowance(expect: Expectation, row: Row) -> Expectation:

@@ -75,6 +75,7 @@ def _stays(do: str, on: tuple[str, ...], window_s: float) -> Step:
 
 _KILLED = Row("xsp-ha SIGKILL", _failing("kill"), (_back("start"),), 450, 0)
 _WITHOUT_BFD = (_step("bfd-off", (NEAREST,), 0.3, preferred=SITES),)
+ANOTHER_EXABGP = (_failing("kill", "supervisor"), _back("start", process="supervisor"))
 _TWO_GONE = _step("cut", SITES[:2], serves=(LAST,), announced=(LAST,))
 
 ROWS: tuple[Row, ...] = (
@@ -87,7 +88,7 @@ ROWS: tuple[Row, ...] = (
     Row("bridge SIGSTOP", _step("stop", (NEAREST,), 2.0, "bridge"), (_back("wait", ()),), 1000, 0, may_stay=True),
     Row("ExaBGP SIGKILL", _step("kill", (NEAREST,), process="exabgp"), (_back("wait", ()),), 150, 60),
     Row("ExaBGP SIGSTOP", _step("stop", (NEAREST,), 2.0, "exabgp"), (_back("wait", ()),), 1000, 60),
-    Row("supervisor SIGKILL", _failing("kill", "supervisor"), (_back("start", process="supervisor"),), 450, 60),
+    Row("supervisor SIGKILL", ANOTHER_EXABGP[0], ANOTHER_EXABGP[1:], 450, 60),
     Row("site link down", _failing("cut"), (_back("restore"),), 150, SHIFT),
     Row("site silent (BFD 50 x 3)", _failing("freeze"), (_back("thaw"),), 300, SHIFT),
     Row(
@@ -127,6 +128,7 @@ SETTINGS: tuple[Setting, ...] = (
         "healthcheck",
         rows=(
             "data plane fails",
+            "soft failure",
             "xsp-ha SIGKILL",
             "xsp-ha SIGSTOP",
             "ExaBGP SIGKILL",

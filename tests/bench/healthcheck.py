@@ -1,8 +1,9 @@
 """The baseline: ExaBGP's own `healthcheck` application in its tight setting, where xsp-bgp would be.
 
 What somebody would use who does not have our bridge: it runs a check every 50 ms, and after one failure it withdraws.
-The check asks xsp-ha's control socket a question that costs nothing and waits for the answer: it notices both death
-and hanging, and at 5 ms a time is far cheaper than `xsp-ha status`. Owns its configuration and its start.
+The check asks xsp-ha's control socket what it wants of BGP and waits for the answer: it notices death, hanging, what
+the self-test found and what the operator asked for, and at 5 ms a time is far cheaper than `xsp-ha status`. Owns its
+configuration and its start.
 """
 
 import re
@@ -20,8 +21,9 @@ from lab.topology import AGGREGATE, SITES
 CHECK = r"""use Socket;
 socket(my $s, PF_UNIX, SOCK_STREAM, 0) or exit 1;
 connect($s, sockaddr_un($ARGV[0])) or exit 1;
-syswrite($s, "{}\n") or exit 1;
-sysread($s, my $answer, 1) or exit 1;
+syswrite($s, "{\"do\": \"leaving\"}\n") or exit 1;
+defined(my $answer = readline($s)) or exit 1;
+exit($answer =~ /"wanted": "announce"/ ? 0 : 1);
 """
 TIGHT = """\
 command = perl {check} {socket}

@@ -2,7 +2,7 @@
 
 What is real: `ha.readiness`, `ha.serving`, `bgp.speaker`, `bgp.hold_down`, `bgp.fellows`. What is played: the processes
 (killed, started), the kernel's verdicts, the operator, and the network between the sites, which delays and cuts.
-ExaBGP obeys at once.
+ExaBGP obeys at once. What a site's supervisor tells the others is as old as the real one allows itself.
 """
 
 import random
@@ -22,9 +22,9 @@ from bgp.events import (
     TimeReached,
     Wanted,
 )
-from bgp.fellows import SAY_S, Fellows, Said
+from bgp.fellows import SAY_S, VOUCH_S, Fellows, Said
 from bgp.hold_down import HoldDown
-from bgp.route import Announce, Prefix, Route, Terms, Withdraw
+from bgp.route import GRACEFUL_SHUTDOWN, Announce, Prefix, Route, Terms, Withdraw
 from bgp.speaker import Speaker
 from bgp.states import State
 from ha.frames import Hello
@@ -72,7 +72,10 @@ class Site:
     told_at: float = 0.0
     renewed_at: float = float("-inf")
     bridge_at: float = float("-inf")  # when its bridge was started
+    announced_at: float = float("-inf")  # the last time that its supervisor could see it announced
     hard_since: float | None = None
+    hard_at: float = float("-inf")  # the last time that it had a hard reason
+    preferred_at: float = float("-inf")  # the last time that its route was there without GRACEFUL_SHUTDOWN
 
 
 class World:
@@ -84,9 +87,12 @@ class World:
         self.sites: dict[str, Site] = {}
         self.cut: set[frozenset[str]] = set()  # pairs of sites that do not hear each other
         self.delay_s = self.random.choice((0.0, 0.05, 0.2))
+        self.mrai_s = self.random.choice((0.0, 2.0))
+        self.vouch_s = self.random.choice((0.0, VOUCH_S))  # a busy supervisor tells what was so a while ago
         self.posts: list[tuple[float, str, str, object]] = []
         for name in SITES:
             self.sites[name] = Site(name, self.speaker(), Fellows(set(SITES) - {name}), None)
+            self.sites[name].told_at = self.now - self.random.random() * SAY_S
             self.start(name)
 
     # -- what may happen
@@ -100,7 +106,7 @@ class World:
             site.agent.hangs = False
         else:
             others = Topology(tuple(other for other in SITES if other != name))
-            serving = Serving(name, others, self.now, 0.0, ORPHAN_HOLD_S, 300.0)
+            serving = Serving(name, others, self.now, self.mrai_s, ORPHAN_HOLD_S, 300.0)
             serving.recovered = True
             site.agent = HomeAgent(serving, self.now + START_S, self.now + self.random.random() * TICK_S)
             serving.operator_asked(site.wish, Undo())
@@ -129,10 +135,11 @@ class World:
         self.feed(site, TimeReached())
 
     def ask(self, name: str, mode: Mode) -> None:
+        """An operator's wish; nobody is there to hear it if the home agent does not run."""
         site = self.sites[name]
-        site.wish = Wish(mode, self.now)
-        if site.agent is not None:
-            site.agent.serving.operator_asked(site.wish, Undo())
+        if site.agent is not None and not site.agent.hangs:
+            site.agent.serving.operator_asked(Wish(mode, self.now), Undo())
+            site.wish = site.agent.serving.wish
 
     # -- time
 
@@ -149,9 +156,15 @@ class World:
         if agent is not None and not agent.hangs and self.now >= agent.next_tick:
             agent.next_tick = self.now + TICK_S
             self._tick(site, agent)
+        if not site.egress:
+            site.hard_at = self.now
+        if any(GRACEFUL_SHUTDOWN not in route.communities for route in site.rib.values()):
+            site.preferred_at = self.now
+        if site.speaker.state is State.ANNOUNCED and site.rib:
+            site.announced_at = self.now
         if self.now >= site.told_at + SAY_S:
-            site.told_at, site.number = self.now, site.number + 1
-            announces = site.speaker.state is State.ANNOUNCED and bool(site.rib)
+            site.told_at, site.number = site.told_at + SAY_S, site.number + 1
+            announces = self.now - site.announced_at <= self.vouch_s
             self._send(site, Said(site.name, site.number, UNIX + self.now, announces))
             self.feed(site, OthersHeard(site.fellows.said_s_ago(self.now)))
         self.feed(site, TimeReached())

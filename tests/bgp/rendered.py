@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from ipaddress import IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 
 from tests.bgp.site_and_isp import AGGREGATE, ISP, KEY, LOCATOR, Site, run, wait_for
@@ -12,8 +12,11 @@ from xsp.render import Places, Secrets, neighbour_file, site_files
 
 LOCAL_AS, ISP_AS = 64500, 64501
 LONGER = "2001:db8:f100::/40"
+AGGREGATE_4, LONGER_4 = "198.51.100.0/24", "198.51.100.128/25"
+ISP_4, OURS_4 = "192.0.2.1", "192.0.2.10"
 OFFICE = Office(LOCAL_AS, IPv6Address("2001:db8:f000::1"))
 FIRST = Neighbour(IPv6Address(ISP), ISP_AS, communities=("64500:9",), med=7, bfd=False)
+OVER_4 = replace(FIRST, address=IPv4Address(ISP_4), local_address=IPv4Address(OURS_4), next_hop=IPv6Address(LOCATOR))
 PASSWORD = "0123456789abcdef"  # ExaBGP would read this as base64 if it were not told
 
 FRR_BASE = "hostname isp\nrouter bgp {asn}\n bgp router-id 192.0.2.101\n no bgp default ipv4-unicast\nexit\n"
@@ -31,6 +34,7 @@ class RenderedSite(Site):
         passwords: tuple[str, str] = ("", ""),
     ) -> None:
         super().__init__(directory)
+        self.aggregates, self.longer = (AGGREGATE,), (LONGER,)
         self.neighbour, self.here = neighbour, here or neighbour
         self.passwords = passwords
 
@@ -40,13 +44,14 @@ class RenderedSite(Site):
         passwords = {neighbour.address: password} if password else {}
         places = Places(self.directory, self.directory / "state", self.directory, self.directory)
         secrets = Secrets(b"", KEY.encode(), passwords, None)
-        networks = [IPv6Network(one) for one in aggregates]
-        files = site_files(value, [], OFFICE, networks, secrets, places)
+        networks = [IPv6Network(one) for one in aggregates if ":" in one]
+        networks_4 = [IPv4Network(one) for one in aggregates if ":" not in one]
+        files = site_files(value, [], OFFICE, networks, secrets, places, networks_4)
         return {name: file.text for name, file in files.items()}
 
     def isp_file(self, program: str) -> str:
         """What the ISP is given."""
-        files = self.rendered(self.neighbour, self.passwords[0], AGGREGATE)
+        files = self.rendered(self.neighbour, self.passwords[0], *self.aggregates)
         return files[neighbour_file(self.neighbour.address, program)]
 
     def frr_configuration(self) -> str:
@@ -54,7 +59,8 @@ class RenderedSite(Site):
 
     def write_configuration(self) -> None:
         super().write_configuration()
-        files = self.rendered(self.here, self.passwords[1], AGGREGATE, LONGER)  # the longer one must not get through
+        all_ = (*self.aggregates, *self.longer)  # the longer ones must not get through
+        files = self.rendered(self.here, self.passwords[1], *all_)
         for name in ("bgp.toml", "exabgp.conf", "bfdd.conf"):
             if name in files:
                 text = files[name].replace(f"{self.directory}/site-1", f"{self.directory}/run")
@@ -65,9 +71,10 @@ class RenderedSite(Site):
         """Announce the aggregate, and try a longer prefix."""
         self.start_supervisor()
         wait_for("the session is up", self.is_connected, 20, 0.1)
-        self.holder = self.start_holder(1000, AGGREGATE, LONGER)
-        wait_for("both are sent", lambda: set(self.status()["confirmed"]) == {AGGREGATE, LONGER}, 10, 0.1)
-        wait_for("ExaBGP's RIB is shown", lambda: self.rib_out() == {AGGREGATE, LONGER}, 10, 0.1)
+        wanted = {*self.aggregates, *self.longer}
+        self.holder = self.start_holder(1000, *self.aggregates, *self.longer)
+        wait_for("all are sent", lambda: set(self.status()["confirmed"]) == wanted, 10, 0.1)
+        wait_for("ExaBGP's RIB is shown", lambda: self.rib_out() == wanted, 10, 0.1)
 
     def rib_out(self) -> set[str]:
         """What ExaBGP says it has for the ISP."""
@@ -78,6 +85,19 @@ class RenderedSite(Site):
         text = run("ip", "netns", "exec", self.isp, "cat", "/proc/net/netstat")
         names, values = (line.split() for line in text.splitlines() if line.startswith("TcpExt:"))
         return int(dict(zip(names[1:], values[1:], strict=True))[name])
+
+
+class SessionOfIpv4(RenderedSite):
+    """A session of IPv4 that carries the aggregates of both families."""
+
+    def __init__(self, directory: Path, neighbour: Neighbour = OVER_4) -> None:
+        super().__init__(directory, neighbour)
+        self.aggregates, self.longer = (AGGREGATE, AGGREGATE_4), (LONGER, LONGER_4)
+
+    def start_isp(self) -> None:
+        for namespace, link, address in ((self.isp, "site", ISP_4), (self.site, "isp", OURS_4)):
+            run("ip", "-n", namespace, "address", "add", f"{address}/24", "dev", link)
+        super().start_isp()
 
 
 class BirdSite(RenderedSite):
@@ -99,6 +119,10 @@ class BirdSite(RenderedSite):
         """The attributes of a prefix in BIRD's table, empty if it is not there."""
         said = self.bird_says(f"show route {prefix} all")
         return dict(re.findall(r"^\s+BGP\.(\w+): (.*)$", said, re.MULTILINE))
+
+
+class BirdSiteOfIpv4(SessionOfIpv4, BirdSite):
+    """The same with BIRD 2."""
 
 
 def internal(neighbour: Neighbour) -> Neighbour:

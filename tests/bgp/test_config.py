@@ -27,6 +27,7 @@ locator = "2001:db8:2:a::10"
 [[neighbour]]
 address = "2001:db8:1:a::1"
 as = 64501
+mrai_s = 5
 """
 
 
@@ -73,6 +74,7 @@ def test_the_bridge_reads_the_same_values_without_pydantic(tmp_path: Path) -> No
     assert (settings.lease_socket, settings.aggregates) == (parsed.lease_socket, parsed.prefixes)
     assert (settings.orphan_hold_s, settings.hold_down_max_s) == (parsed.orphan_hold_s, parsed.hold_down_max_s)
     assert settings.failback_s == parsed.failback_s
+    assert [terms.mrai_s for terms in settings.neighbours] == [one.mrai_s for one in parsed.neighbour] == [5]
 
 
 def test_checking_prints_nothing_or_the_canonical_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

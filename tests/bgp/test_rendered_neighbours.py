@@ -12,8 +12,22 @@ from typing import TypeVar
 
 import pytest
 
-from tests.bgp.rendered import FIRST, LONGER, PASSWORD, BirdSite, RenderedSite, internal
-from tests.bgp.site_and_isp import AGGREGATE, ISP, wait_for
+from tests.bgp.rendered import (
+    AGGREGATE_4,
+    FIRST,
+    ISP_4,
+    LONGER,
+    LONGER_4,
+    OURS_4,
+    OVER_4,
+    PASSWORD,
+    BirdSite,
+    BirdSiteOfIpv4,
+    RenderedSite,
+    SessionOfIpv4,
+    internal,
+)
+from tests.bgp.site_and_isp import AGGREGATE, GRACEFUL_SHUTDOWN, ISP, LOCATOR, wait_for
 from xsp.model import Neighbour
 
 pytestmark = [
@@ -86,6 +100,38 @@ def test_bird_takes_the_aggregate_alone_and_obeys_graceful_shutdown(place: Path,
         wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP, "state": "up"}], 20, 0.1)
         site.wish(site.holder, "depreference")
         wait_for("it is preferred least", lambda: site.route(AGGREGATE).get("local_pref") == "0")
+
+
+def test_frr_takes_both_families_over_a_session_of_ipv4(place: Path) -> None:
+    with built(SessionOfIpv4(place, replace(OVER_4, gtsm=True))) as site:
+        site.run_site()
+        path = wait_for("the aggregate of IPv4 is heard", lambda: site.heard(AGGREGATE_4, "ipv4"))
+        assert ([hop["ip"] for hop in path["nexthops"]], path["metric"]) == ([OURS_4], 7)
+        path = wait_for("the aggregate of IPv6 is heard", site.heard)
+        assert LOCATOR in [hop["ip"] for hop in path["nexthops"]]
+        assert site.heard(LONGER_4, "ipv4") is None
+        assert site.heard(LONGER) is None
+        site.wish(site.holder, "depreference")
+        wait_for("GRACEFUL_SHUTDOWN is heard for IPv6", site.is_depreferenced)
+        wait_for(
+            "GRACEFUL_SHUTDOWN is heard for IPv4",
+            lambda: GRACEFUL_SHUTDOWN in (site.heard(AGGREGATE_4, "ipv4") or {}).get("community", {}).get("list", []),
+        )
+        heard = site.heard(AGGREGATE_4, "ipv4")
+        assert heard is not None
+        assert heard["locPrf"] == 0
+
+
+def test_bird_takes_both_families_over_a_session_of_ipv4_with_bfd(place: Path) -> None:
+    with built(BirdSiteOfIpv4(place, replace(OVER_4, bfd=True))) as site:
+        site.run_site()
+        for aggregate in (AGGREGATE_4, AGGREGATE):
+            wait_for(f"{aggregate} is heard", lambda aggregate=aggregate: site.route(aggregate))
+        assert (site.route(LONGER_4), site.route(LONGER)) == ({}, {})
+        wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP_4, "state": "up"}], 20, 0.1)
+        site.wish(site.holder, "depreference")
+        for aggregate in (AGGREGATE_4, AGGREGATE):
+            wait_for("it is preferred least", lambda one=aggregate: site.route(one).get("local_pref") == "0")
 
 
 def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> None:

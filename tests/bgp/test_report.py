@@ -33,3 +33,14 @@ def test_what_is_remembered_is_bounded() -> None:
         history.take([entry(number, "announcement", "announced", "xsp-ha")])
         history.note(UNIX + number, "ExaBGP", "none", "running", "", 0.0)
     assert len(history.entries()) == REMEMBERED
+
+
+def test_what_was_kept_is_told_by_the_next_supervisor_and_what_is_no_entry_is_not() -> None:
+    kept: list[Any] = []
+    history = History(lambda *entries: kept.extend(entries))
+    history.note(UNIX, "ExaBGP", "none", "running", "", 0.0)
+    history.take([entry(1, "announcement", "announced", "xsp-ha"), entry(2, "2001:db8:1:a::1", "down", "ExaBGP")])
+    after = History()
+    after.restore([*kept, {"at": 1, "what": "announcement"}, {}])
+    assert after.entries() == history.entries() == kept
+    assert after.last == 0  # the next bridge counts anew

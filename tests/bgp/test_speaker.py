@@ -26,7 +26,7 @@ from bgp.events import (
 )
 from bgp.hold_down import HoldDown
 from bgp.route import Announce, Prefix, Route, Terms, Withdraw
-from bgp.speaker import INHERITED_LINGER_S, LEASE_S, Speaker
+from bgp.speaker import LEASE_S, Speaker
 from bgp.states import DEPREFERRING, TABLE, Cue, State
 
 FIRST, SECOND = ip_network("2001:db8:f000::/36"), ip_network("2001:db8:e000::/36")
@@ -181,12 +181,17 @@ def test_what_an_earlier_bridge_left_stays_untouched_until_its_holder_is_back() 
     assert not [c for c in exabgp.commands if isinstance(c, Withdraw)]
 
 
-def test_what_an_earlier_bridge_left_is_a_lease_that_ended_if_nobody_comes() -> None:
+@pytest.mark.parametrize(("mrai_s", "linger_s"), [(0, 1.0), (5, 10.0)])
+def test_what_an_earlier_bridge_left_is_a_lease_that_ended_if_nobody_comes(mrai_s: int, linger_s: float) -> None:
+    """It was withdrawn after a second however long the neighbours hold back what they hear."""
     exabgp = Exabgp(left=ROUTES)
+    exabgp.speaker = Speaker((FIRST, SECOND), (Terms(ISP, 64501, mrai_s=mrai_s),), exabgp.now)
     exabgp.feed(TimeReached())
     exabgp.wait(LEASE_S)
     assert [route.communities[:1] for route in exabgp.rib.values()] == [("65535:0",), ("65535:0",)]
-    exabgp.wait(INHERITED_LINGER_S)
+    exabgp.wait(linger_s - 0.05)
+    assert len(exabgp.rib) == 2
+    exabgp.wait(0.05)
     assert exabgp.rib == {}
 
 

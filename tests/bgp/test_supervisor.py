@@ -134,11 +134,15 @@ def test_a_stopped_exabgp_is_killed_and_started_anew(site: Site) -> None:
 
 
 def test_a_planned_stop_depreferences_withdraws_and_leaves_nothing(site: Site) -> None:
+    """It withdrew after a second, too, when the neighbour held back for longer what it had heard before."""
+    site.config.write_text(site.config.read_text() + "mrai_s = 1\n")  # of the neighbour, the last table
     supervisor, _ = announced(site, linger_ms=60_000)
     document = site.status()
     supervisor.terminate()
     wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 3)
+    heard_at = time.monotonic()
     wait_for("the withdraw is heard", site.is_withdrawn, 5)
+    assert time.monotonic() - heard_at > 1.8
     assert supervisor.wait(10) == 0
     assert is_gone(document["exabgp"]["pid"])
     assert is_gone(document["lease"]["bridge"])
@@ -162,6 +166,9 @@ def test_exabgp_and_bridge_have_no_rights_and_die_with_the_supervisor(site: Site
     os.kill(supervisor.pid, signal.SIGKILL)
     wait_for("both are gone", lambda: is_gone(exabgp) and is_gone(bridge), 3)
     wait_for("the neighbour dropped the aggregate", site.is_withdrawn, 5)
+    site.start_supervisor()
+    history = wait_for("the next supervisor answers", lambda: site.status().get("history"), 10, 0.1)
+    assert history[: len(document["history"])] == document["history"], "what led to the kill is told after it"
 
 
 def test_what_cannot_run_is_refused_before_the_start(site: Site) -> None:

@@ -189,6 +189,28 @@ def test_one_change_is_few_notices(net: Net, home_agent: LinuxHomeAgent) -> None
     assert notices(net, "ha", lambda: home_agent.apply({HOME: heavier})) <= 3
 
 
+def test_a_line_that_the_kernel_refuses_in_place_of_the_only_one_loses_nothing(
+    net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter
+) -> None:
+    """The old line was removed all the same, with it its group and its routes, which came back only afterwards."""
+    only = ForwardingEntry(HOME, (MNP,), (Path(1, CARE_OF[1]),))
+    assert net.inside("ha", lambda: home_agent.apply({HOME: only})) == {HOME: None}
+    net.inside("mr", lambda: carry(router, LINES))
+    # A group in the place of the new line, which the kernel turns into no tunnel.
+    for words in ("id 7 blackhole", f"id {nexthop_id(1, 2)} group 7"):
+        net.run("ha", "ip", "nexthop", "add", *words.split())
+    changed, changes = ForwardingEntry(HOME, (MNP,), (Path(2, CARE_OF[2]),)), 0
+
+    def change() -> None:
+        nonlocal changes
+        assert net.inside("ha", lambda: home_agent.apply({HOME: changed}))[HOME] is not None
+        changes += 1
+
+    assert lost_while(net, "cn", "lan", OFFICE, STREAM, change) <= changes // 50
+    assert changes >= 10
+    assert net.inside("ha", home_agent.read) == {HOME: only}
+
+
 def test_a_lost_route_comes_back_and_nothing_else_is_touched(
     net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter
 ) -> None:

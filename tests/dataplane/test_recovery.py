@@ -61,14 +61,14 @@ def test_a_customer_without_its_home_route_is_claimed_by_its_network_and_not_sho
     assert entry(HOME, found.slots[5], None) is None
     known = installed(found.slots[5], TWO, {})
     assert known.found == found.slots[5]
-    assert len(difference(5, TWO, known, BY).messages) == 1
+    assert len(difference(5, TWO, known, BY).puts) == 1
 
 
 def test_a_tunnel_that_another_driver_made_is_made_anew() -> None:
     nexthops, routes = kernel(5, TWO)
     now = Tunnels(7, HOME)
     found = dump(nexthops, routes, now).slots[5]
-    messages = difference(5, TWO, installed(found, TWO, {}), now).messages
+    messages = difference(5, TWO, installed(found, TWO, {}), now).puts
     made = [parse_nexthop(one.body) for one in messages if nexthop_named(one)]
     assert {(one.entry, one.exit, one.interface) for one in made if one.exit} == {(HOME, end, 7) for end in CARE_OF[:2]}
 
@@ -96,7 +96,7 @@ def test_a_group_with_somebody_elses_member_is_not_taken_for_right() -> None:
     group = nexthops[-1]._replace(members=(*nexthops[-1].members, (7, 1)))
     found = dump([*nexthops[:-1], group], routes, BY).slots[5]
     assert found != objects(5, TWO, {1: 1, 300: 255})
-    assert len(difference(5, TWO, installed(found, TWO, {}), BY).messages) == 1
+    assert len(difference(5, TWO, installed(found, TWO, {}), BY).puts) == 1
 
 
 def test_a_slot_without_a_group_forwards_nothing() -> None:

@@ -128,7 +128,7 @@ def test_switching_over_and_back_and_changing_weights_lose_nothing(
         switches += 1
 
     assert lost_while(net, "cn", "lan", OFFICE, 20000, switch) == 0
-    assert switches > 20
+    assert switches >= 10
 
 
 def line_of_each_flow(net: Net) -> dict[int, bytes]:

@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutants.mutations import Mutation, all_mutations
+from tests.mutants.mutation import Mutation
+from tests.mutants.mutations import all_mutations
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = 2

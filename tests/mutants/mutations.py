@@ -7,27 +7,17 @@ stands there, what is put there instead.
 # ruff: noqa: E501  (what is replaced must stand as it stands)
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
 
-HOME_AGENT = ("tests/ha", "tests/fuzz")
+from tests.mutants import announcing
+from tests.mutants.mutation import HOME_AGENT, Mutation
+
 ROUTER = ("tests/mr",)
 SIMULATION = ("tests/simulation",)
 REPLICATION = tuple(
     f"tests/ha/test_{name}.py"
     for name in ("repair", "star", "replication", "record", "frames", "wrong_clocks", "home_agent")
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Mutation:
-    """`before` stands once in `file` and becomes `after`; one of `tests` must fail then."""
-
-    name: str
-    file: str
-    before: str
-    after: str
-    tests: tuple[str, ...] = HOME_AGENT
 
 
 # File, name of the tuple of rules or checks, tests.
@@ -336,7 +326,7 @@ SINGLE = (
 def all_mutations(root: Path) -> list[Mutation]:
     """Every mutation of the tree at `root`. Raises: ValueError if one does not fit it any more."""
     found = [one for file, name, tests in TUPLES for one in _without_each(root, file, name, tests)]
-    for one in SINGLE:
+    for one in (*SINGLE, *announcing.MUTATIONS):
         if (root / one.file).read_text().count(one.before) != 1:
             raise ValueError(f"the mutation {one.name!r} does not fit {one.file} any more")
         found.append(one)

@@ -126,6 +126,7 @@ def test_killing_and_restarting_loses_no_packet_and_no_binding(place: Office) ->
         monitor.kill()
         monitor.wait()
     assert place.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
+    assert [row["reason"] for row in place.status()["history"]].count("ready") >= 2, "the life before is told of, too"
     seen = changes.read_text()
     assert "2001:db8:f100::/56" not in seen and "2001:db8:f000::51" not in seen
     trial = f"Deleted id {LAST_ID} "  # the probe's own

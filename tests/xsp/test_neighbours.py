@@ -1,7 +1,9 @@
 """BGP neighbours: from the operator's command to the files of the site and of the neighbour."""
 
 import json
+import sqlite3
 import stat
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,9 @@ import bgp.config
 from tests.xsp.operator import Office, add_site
 from xsp import check, references
 from xsp.errors import Refused
-from xsp.model import File
+from xsp.model import File, Neighbour
+from xsp.neighbours import check_neighbour
+from xsp.tables import SiteRow
 
 FIRST, SECOND, ROUTER = "2001:db8:1:a::1", "2001:db8:1:a::2", "2001:db8:1:a::3"
 PASSWORD = "0123456789abcdef"  # ExaBGP would read this as base64 if it were not told
@@ -129,3 +133,83 @@ def test_a_missing_definition_is_noticed(site: Office, tmp_path: Path, line: str
     assert references.undefined(broken) == [missing]
     with pytest.raises(Refused, match=missing):
         check.check({name: File(broken)})
+
+
+IPV4, OURS_4 = "192.0.2.1", "192.0.2.10"
+
+
+@pytest.mark.parametrize(
+    ("address", "local", "hop", "said"),
+    [
+        (IPV4, None, None, "needs an IPv4 address of ours"),
+        (IPV4, "2001:db8:1:a::10", None, "cannot be our end"),
+        (IPV4, IPV4, None, "cannot be our end"),
+        (IPV4, "127.0.0.1", None, "cannot be our end"),
+        ("2001:db8:1:a::9", OURS_4, None, "cannot be our end"),
+        (IPV4, OURS_4, OURS_4, "cannot be our next hop"),
+        (IPV4, OURS_4, "fe80::1", "cannot be our next hop"),
+        ("2001:db8:1:a::9", None, "2001:db8:1:a::10", "cannot be our next hop"),
+        ("255.255.255.255", OURS_4, None, "cannot be a neighbour"),
+    ],
+)
+def test_addresses_of_ours_that_do_not_fit_the_session_are_refused(
+    address: str, local: str | None, hop: str | None, said: str
+) -> None:
+    ours = [None if one is None else ip_address(one) for one in (local, hop)]
+    neighbour = Neighbour(ip_address(address), 64501, local_address=ours[0], next_hop=ours[1])
+    with pytest.raises(Refused, match=said):
+        check_neighbour(neighbour, SiteRow(name="site1", locator="2001:db8:1:a::10"), 64500)
+
+
+def test_a_neighbour_of_ipv4_is_told_the_aggregates_of_ipv4_and_with_a_next_hop_the_others(
+    office: Office, tmp_path: Path
+) -> None:
+    """Sessions of IPv4 could be had by hand only: `xsp render` wrote IPv6 whatever the registry held."""
+    output = tmp_path / "etc"
+    add_site(office, 1)
+    office.json("aggregate", "add", "198.51.100.0/24")
+    office.render("site1", output)
+    assert "198.51.100.0/24" not in (output / "bgp.toml").read_text()  # nobody would be told
+    over_4 = ["neighbour", "add", "site1", IPV4, "--as", "64501", "--local-address", OURS_4]
+    assert office.json(*over_4)["local_address"] == OURS_4
+    office.render("site1", output)
+    config = bgp.config.load(output / "bgp.toml")
+    assert [str(prefix) for prefix in config.prefixes] == ["2001:db8:f000::/36", "198.51.100.0/24"]
+    assert [str(one.address) for one in config.neighbour] == [FIRST, IPV4]
+    exabgp = (output / "exabgp.conf").read_text().partition(f"neighbor {IPV4} ")[2]
+    assert f"local-address {OURS_4};" in exabgp
+    assert ("ipv4 unicast" in exabgp, "ipv6 unicast" in exabgp) == (True, False)
+    assert f"peer {IPV4} local-address {OURS_4} " in (output / "bfdd.conf").read_text()
+    assert 'prefix = "198.51.100.0/24"' in (output / "ha.toml").read_text()
+    assert "route:          198.51.100.0/24" in (output / "irr.txt").read_text()
+    frr = (output / f"neighbour-{IPV4}-frr.conf").read_text()
+    assert references.undefined(frr) == []
+    assert ("2001:db8:f000::/36" in frr, "198.51.100.0/24" in frr) == (False, True)
+
+    office.json("neighbour", "delete", "site1", IPV4)
+    office.json(*over_4, "--next-hop", "2001:db8:1:a::10")
+    office.json("neighbour", "delete", "site1", FIRST)
+    office.render("site1", output)
+    config = bgp.config.load(output / "bgp.toml")
+    assert [str(one.next_hop) for one in config.neighbour] == ["2001:db8:1:a::10"]
+    assert "2001:db8:f000::/36" in (output / f"neighbour-{IPV4}-bird.conf").read_text()
+
+
+def test_what_a_site_could_announce_to_nobody_is_not_rendered(office: Office, tmp_path: Path) -> None:
+    words = ["--neighbour", IPV4, "--local-address", OURS_4]
+    add_site(office, 1, *words)
+    where = ["render", "--site", "site1", "--output", str(tmp_path / "etc"), "--program-directory"]
+    said = office.refused(*where, str(office.programs), status=1)
+    assert f"nothing can be announced to the neighbour {IPV4}" in said
+    office.json("aggregate", "add", "198.51.100.0/24")
+    assert "no neighbour of site1 is told" in office.refused(*where, str(office.programs), status=1)
+
+
+def test_a_registry_from_before_sessions_had_addresses_of_their_own_takes_one_now(office: Office) -> None:
+    add_site(office, 1)
+    with sqlite3.connect(office.registry) as connection:
+        connection.execute("DROP TABLE session")
+        connection.execute("UPDATE setting SET value = '4' WHERE name = 'schema'")
+    assert office.json("neighbour", "list", "site1")[0]["local_address"] is None
+    office.json("neighbour", "add", "site1", IPV4, "--as", "64501", "--local-address", OURS_4)
+    assert [row["local_address"] for row in office.json("neighbour", "list", "site1")] == [None, OURS_4]

@@ -34,6 +34,13 @@ def add(
     gtsm: Annotated[bool, typer.Option("--gtsm", help="Only packets over one hop (RFC 5082).")] = False,
     bfd: Annotated[bool, typer.Option(help="Watch each other by BFD.")] = True,
     mrai_s: Annotated[int, typer.Option("--mrai", metavar="N", help="Its advertisement interval, seconds.")] = 0,
+    local_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Our end of the session, if not the locator: needed for IPv4.")
+    ] = None,
+    next_hop: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Ours: announce the aggregates of the other family with it, too."),
+    ] = None,
     dry_run: DryRun = False,
     reason: Reason = "",
     idempotency_key: IdempotencyKey = None,
@@ -44,7 +51,7 @@ def add(
     from xsp.model import Neighbour
 
     neighbour = Neighbour(
-        values.address(address),
+        values.any_address(address),
         autonomous_system,
         kind,
         tuple(community or ()),
@@ -54,6 +61,8 @@ def add(
         gtsm,
         bfd,
         mrai_s,
+        values.any_address(local_address) if local_address else None,
+        values.any_address(next_hop) if next_hop else None,
     )
     password = _password(password_file) if password_file is not None else ""
     options = context.change_options(dry_run, reason, idempotency_key)
@@ -75,7 +84,7 @@ def delete(
 ) -> None:
     """Forget a neighbour; then render the site's files again."""
     options = context.change_options(dry_run, reason, idempotency_key)
-    result = _neighbours(ctx).delete(site, values.address(address), options)
+    result = _neighbours(ctx).delete(site, values.any_address(address), options)
     context.show(result, f"neighbour {result['address']} of {site} deleted", as_json=as_json, quiet=quiet)
 
 
@@ -83,7 +92,7 @@ def delete(
 @refusing
 def show(ctx: typer.Context, site: Site, address: Address, as_json: Json = False, quiet: Quiet = False) -> None:
     """Show one neighbour; never its password."""
-    found = _neighbours(ctx).show(site, values.address(address))
+    found = _neighbours(ctx).show(site, values.any_address(address))
     text = "\n".join(f"{key}: {value}" for key, value in found.items())
     context.show(found, text, as_json=as_json, quiet=quiet)
 

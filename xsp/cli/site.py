@@ -28,6 +28,12 @@ def add(
         Role, typer.Option(help="A home agent, a reflector of what the others say, or both.")
     ] = Role.HOME_AGENT,
     neighbour: Annotated[str | None, typer.Option(help="The ISP's BGP address; the gateway if not given.")] = None,
+    local_address: Annotated[
+        str | None, typer.Option(help="Our end of the BGP session, if not the locator: needed for IPv4.")
+    ] = None,
+    bgp_next_hop: Annotated[
+        str | None, typer.Option("--next-hop", help="Ours: announce the other family over this session, too.")
+    ] = None,
     interface: Annotated[str, typer.Option(help="The interface towards the ISP.")] = "isp",
     home_agent_set: Annotated[str, typer.Option("--set", help="The set of home agents it belongs to.")] = "default",
     mrai_s: Annotated[
@@ -43,14 +49,20 @@ def add(
     from xsp.model import Neighbour, Site
 
     if role is Role.REFLECTOR:
-        if gateway or neighbour_as or neighbour:
+        if gateway or neighbour_as or neighbour or local_address or bgp_next_hop:
             raise Refused("a reflector alone has no gateway and no neighbours", "Leave them out", Exit.USAGE)
         site = Site(name, home_agent_set, values.address(locator), "", None, "", (), role)
     elif gateway is None or neighbour_as is None:
         raise Refused("a home agent needs --gateway and --neighbour-as", "Give them, or --role reflector", Exit.USAGE)
     else:
         next_hop = values.address(gateway)
-        first = Neighbour(values.address(neighbour) if neighbour else next_hop, neighbour_as, mrai_s=mrai_s)
+        first = Neighbour(
+            values.any_address(neighbour) if neighbour else next_hop,
+            neighbour_as,
+            mrai_s=mrai_s,
+            local_address=values.any_address(local_address) if local_address else None,
+            next_hop=values.any_address(bgp_next_hop) if bgp_next_hop else None,
+        )
         site = Site(name, home_agent_set, values.address(locator), interface, next_hop, "", (first,), role)
     options = context.change_options(dry_run, reason, idempotency_key)
     result = context.registry(ctx).add_site(site, options)

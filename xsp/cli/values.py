@@ -1,6 +1,6 @@
 """What an operator types -> values: addresses, prefixes, lines. A mistake says what is expected."""
 
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +17,14 @@ def address(text: str) -> IPv6Address:
         return IPv6Address(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is no IPv6 address") from error
+
+
+def any_address(text: str) -> IPv6Address | IPv4Address:
+    """An address of IPv6 or IPv4."""
+    try:
+        return ip_address(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no address of IPv6 or IPv4") from error
 
 
 def prefix(text: str) -> IPv6Network:

@@ -1,0 +1,84 @@
+"""The mutations of what decides how long a site is announced: lease, linger, hold-down, brake, their constants. Data.
+
+`LIVES` is the property test alone; the others are found by the tables' own tests first.
+"""
+
+from tests.mutants.mutation import Mutation
+
+LIVES = ("tests/bgp/test_announcing.py",)
+TABLES = (
+    "tests/bgp/test_speaker.py",
+    "tests/bgp/test_speaker_brakes.py",
+    "tests/bgp/test_fellows.py",
+    "tests/ha/test_readiness.py",
+)
+
+
+def _constant(name: str, file: str, constant: str, right: str, wrong: str, tests: tuple[str, ...]) -> Mutation:
+    return Mutation(name, file, f"\n{constant} = {right}", f"\n{constant} = {wrong}", tests)
+
+
+MUTATIONS = (
+    _constant("word of another site counts at once", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.0", LIVES),
+    _constant("word counts half as late", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.3", LIVES),
+    _constant("a supervisor vouches too long", "bgp/fellows.py", "VOUCH_S", "0.3", "1.0", LIVES),
+    _constant("a lease lasts longer", "bgp/speaker.py", "LEASE_S", "0.3", "0.6", LIVES),
+    _constant("a depreferenced site hardly lingers", "ha/readiness.py", "LINGER_MIN_S", "1.0", "0.3", LIVES),
+    _constant("the linger forgets the neighbours' interval", "ha/readiness.py", "MRAI_FACTOR", "2", "0", LIVES),
+    _constant("an old greeting lets go of the brake", "ha/readiness.py", "FRESH_S", "0.5", "30.0", LIVES),
+    _constant("a hold-down never ends", "bgp/hold_down.py", "DEFAULT_MAX_S", "60.0", "6000.0", TABLES),
+    _constant("nothing is held back", "bgp/hold_down.py", "FIRST_S", "0.5", "0.0", TABLES),
+    _constant("failures are not forgotten", "bgp/hold_down.py", "FORGET_S", "300.0", "3000.0", TABLES),
+    _constant("what was inherited does not linger", "bgp/speaker.py", "INHERITED_LINGER_S", "1.0", "0.0", TABLES),
+    _constant("old word of others counts", "bgp/speaker.py", "OTHERS_FRESH_S", "1.0", "100.0", TABLES),
+    _constant("silent speakers are believed", "bgp/fellows.py", "LOST_S", "1.0", "100.0", TABLES),
+    Mutation(
+        "a lapsed lease is withdrawn at once",
+        "bgp/speaker.py",
+        "self._ended_at, self._linger_until = ended_at, ended_at + self._linger_s",
+        "self._ended_at, self._linger_until = ended_at, ended_at",
+        LIVES,
+    ),
+    Mutation(
+        "the lease does not run out",
+        "bgp/speaker.py",
+        "if self._lease_until is not None and now >= self._lease_until:",
+        "if self._lease_until is not None and now >= self._lease_until + 5.0:",
+        LIVES,
+    ),
+    Mutation(
+        "the last site withdraws when its linger is over",
+        "bgp/speaker.py",
+        "orphaned = self.state is State.LINGERING and not others",
+        "orphaned = False",
+        LIVES,
+    ),
+    Mutation(
+        "the brake is never let go",
+        "bgp/speaker.py",
+        "elif not orphaned or now >= self._orphan_until:",
+        "elif not orphaned:",
+        TABLES,
+    ),
+    Mutation(
+        "what came and went is announced at once",
+        "bgp/speaker.py",
+        "if not hold_s or unseen:",
+        "if True:",
+        TABLES,
+    ),
+    Mutation(
+        "a hard reason lets the announcement stand",
+        "ha/readiness.py",
+        'return Decision(WITHDRAW, "WITHDRAWN", hard, linger_s)',
+        'return Decision(DEPREFERENCE, "DEPREFERENCED", hard, linger_s)',
+        LIVES,
+    ),
+    Mutation(
+        "a drain withdraws before its linger is over",
+        "ha/readiness.py",
+        "now - facts.wish.since >= _linger(facts):",
+        "now - facts.wish.since >= 0.0:",
+        LIVES,
+    ),
+)  # fmt: skip

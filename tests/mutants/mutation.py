@@ -1,0 +1,16 @@
+"""One mutation as a value."""
+
+from dataclasses import dataclass
+
+HOME_AGENT = ("tests/ha", "tests/fuzz")
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`before` stands once in `file` and becomes `after`; one of `tests` must fail then."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    tests: tuple[str, ...] = HOME_AGENT
