@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ha import customer_table, snapshot
 from ha.frames import WireCell, WireRecord
-from ha.snapshot import Snapshot
+from ha.record import OLDEST, Register, Version
 from lab import build
 from lab.errors import LabError
 from lab.lab import Lab
@@ -42,7 +42,7 @@ def _join(table: Path, config: Path, state: Path, records: list[WireRecord]) -> 
     table.write_bytes(_joined(table.read_bytes(), len(records)))
     _trust(config)
     state.mkdir(mode=0o700, exist_ok=True)
-    snapshot.save(state, Snapshot(time.time(), records))
+    snapshot.save(state, time.time(), [snapshot.piece(records)])
 
 
 def _beside(customers: int) -> range:
@@ -76,9 +76,9 @@ def _trust(config: Path) -> None:
 def _record(customer: int) -> WireRecord:
     """Two verified lines, registered a moment ago."""
     said = ntp.to_timestamp(time.time() - 60)
-    version = (said, SITES[0])
+    version = Version(said, SITES[0])
     cells = {bid: WireCell(version, care_of(customer, bid), LIFETIME_S, 0) for bid in (1, 2)}
-    return WireRecord(home(customer), cells, (0, ""), (version, 1), (version, True, None), said, LIFETIME_S)
+    return WireRecord(home(customer), cells, OLDEST, Register(version, 1), (version, True, None), said, LIFETIME_S)
 
 
 def check_all_bound(lab: Lab, sites: tuple[str, ...]) -> None:
