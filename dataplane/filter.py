@@ -70,11 +70,12 @@ class SourceCheck:
         """Take the elements from the kernel; they are nobody's until somebody enters or owns them."""
         sets = self._required()
         self._kinds = kinds(sets.names())
-        before, self._owners = self._owners, {}
+        found: dict[Element, bytes] = {}
         for kind in self._kinds:
             code = kind.code
             for some in sets.keys(f"ok{kind}"):
-                self._owners.update([(code + key, _UNKNOWN) for key in some])
+                found.update([(code + key, _UNKNOWN) for key in some])
+        before, self._owners = self._owners, found  # at once: others ask meanwhile whose an address is
         self._leaving = {element: at for element, at in self._leaving.items() if element in self._owners}
         dismantle(before)
 
@@ -109,7 +110,7 @@ class SourceCheck:
         for kind in new.keys() - self._kinds:
             _nft(ruleset.of_kind(kind))
             self._on_script()
-            self._kinds.add(kind)
+            self._kinds = self._kinds | {kind}  # anew: others iterate over the old one meanwhile
         self._required().change(_by_set(new), {})
 
     def leave(self, owner: bytes, elements: Iterable[Element]) -> None:

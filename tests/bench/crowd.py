@@ -10,11 +10,12 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ha import customer_table, snapshot
 from ha.frames import WireCell, WireRecord
-from ha.snapshot import Snapshot
+from ha.record import OLDEST, Register, Version
 from lab import build, family
 from lab.errors import LabError
 from lab.lab import Lab
@@ -31,7 +32,7 @@ LIFETIME_S = 86_400  # longer than any measurement: nobody refreshes them
 def load(lab: Lab) -> None:
     """Give every site the table and the snapshot, before anything runs."""
     build.without_hold_down(lab)
-    records = _records(CUSTOMERS)
+    records = _records(_beside(CUSTOMERS))
     for site in SITES:
         state = lab.layout.state_root / site
         _join(lab.layout.customer_table(site), lab.layout.etc(site) / "ha.toml", state, records)
@@ -39,24 +40,29 @@ def load(lab: Lab) -> None:
 
 def join(table: Path, config: Path, state: Path, customers: int) -> None:
     """Give one home agent the crowd: into its table, its configuration and its snapshot, before it runs."""
-    _join(table, config, state, _records(customers))
+    _join(table, config, state, _records(_beside(customers)))
 
 
 def _join(table: Path, config: Path, state: Path, records: list[WireRecord]) -> None:
     table.write_bytes(_joined(table.read_bytes(), len(records)))
     _trust(config)
     state.mkdir(mode=0o700, exist_ok=True)
-    snapshot.save(state, Snapshot(time.time(), records))
+    snapshot.save(state, time.time(), [snapshot.piece(records)])
 
 
-def _records(customers: int) -> list[WireRecord]:
-    return [_record(customer) for customer in range(customers)]
+def _beside(customers: int) -> range:
+    """So many, but for the first: its network is that of the customer who is watched."""
+    return range(1, customers + 1)
+
+
+def _records(customers: Iterable[int]) -> list[WireRecord]:
+    return [_record(customer) for customer in customers]
 
 
 def _joined(published: bytes, customers: int) -> bytes:
     """What the office published and the crowd, in one table, signed with the key of the tests."""
     head_line, _, mine = published.partition(b"\n")
-    rest = mine + b"".join(rows(customers))
+    rest = mine + b"".join(rows(_beside(customers)))
     head = json.loads(head_line) | {"count": customers + mine.count(b"\n"), "sha256": hashlib.sha256(rest).hexdigest()}
     head.pop("signature")
     signature = base64.b64encode(OFFICE.sign(customer_table.signed_octets(head))).decode()
@@ -75,9 +81,9 @@ def _trust(config: Path) -> None:
 def _record(customer: int) -> WireRecord:
     """Two verified lines, registered a moment ago."""
     said = ntp.to_timestamp(time.time() - 60)
-    version = (said, SITES[0])
+    version = Version(said, SITES[0])
     cells = {bid: WireCell(version, care_of(customer, bid), LIFETIME_S, 0) for bid in (1, 2)}
-    return WireRecord(home(customer), cells, (0, ""), (version, 1), (version, True, None), said, LIFETIME_S)
+    return WireRecord(home(customer), cells, OLDEST, Register(version, 1), (version, True, None), said, LIFETIME_S)
 
 
 def wait_until_at_rest(lab: Lab) -> str:

@@ -14,7 +14,8 @@ from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.netlink import BATCH, NetlinkSocket
 from dataplane.numbers import HOME_AGENT_PROTOCOL, NETWORK_METRIC
 from dataplane.rtnetlink import RTN_UNREACHABLE, Route, delete_route, put_route, put_tunnel
-from tests.dataplane.test_linux import BOTH, HOME, SITE, address, prepared_home_agent
+from dataplane.tunnel_errors import TunnelError
+from tests.dataplane.test_linux import BOTH, HA, HOME, SITE, address, prepared_home_agent
 from tests.netns import Net
 from tests.office import office
 
@@ -75,13 +76,14 @@ def test_customers_whose_only_line_changes_while_the_kernel_lacks_memory_keep_th
         plane = prepared_home_agent()
         some = dict(islice(customers(0).items(), MOVING))
         lines = [{home: replace(one, paths=one.paths[bid : bid + 1]) for home, one in some.items()} for bid in (0, 1)]
-        assert plane.apply(lines[0]) == dict.fromkeys(some)
+        installed: dict[bytes, ForwardingEntry] = {}
         short = 0
-        for move in range(1, MOVES_MAX):
+        for move in range(MOVES_MAX):
             wanted, before = lines[move % 2], plane.counters()["kernel_changes_repeated"]
-            assert plane.apply(wanted) == dict.fromkeys(some)
+            refused = {home for home, why in plane.apply(wanted).items() if why}  # on a machine that has no time at all
+            installed |= {home: one for home, one in wanted.items() if home not in refused}
             if plane.counters()["kernel_changes_repeated"] > before:
-                assert plane.read() == wanted
+                assert plane.read() == installed
                 short += 1
             if short == SHORT_OF_MEMORY:
                 break
@@ -132,3 +134,18 @@ def test_changes_that_came_too_fast_to_be_heard_are_a_change_and_are_repaired(ne
         assert plane.disturbances() == set()
 
     net.inside("ha", play)
+
+
+def test_whose_a_tunnel_is_stays_known_while_everything_is_compared_with_the_kernel(net: Net) -> None:
+    """Errors about tunnels that came in during a repair were nobody's, so that no sender heard of them."""
+    plane, wanted = net.inside("ha", prepared_home_agent), customers(0)
+    assert net.inside("ha", lambda: plane.apply(wanted), PATIENCE_S) == dict.fromkeys(wanted)
+    home = next(iter(wanted))
+    inside = bytes(24) + home
+    error = TunnelError(2, 1400, HA, wanted[home].paths[0].care_of, 40, b"\x60" + inside[1:])
+    assert plane.owns(error)
+    with ThreadPoolExecutor(1) as beside:
+        comparing = beside.submit(net.inside, "ha", lambda: plane.reconcile(wanted), PATIENCE_S)
+        while not comparing.done():
+            assert plane.owns(error)
+        assert comparing.result() == dict.fromkeys(wanted)
