@@ -51,7 +51,8 @@ def test_a_burst_for_which_the_kernel_claims_to_lack_memory_goes_in_whole(net: N
     """Thousands of customers at once were refused with ENOMEM, with gigabytes free."""
 
     def play() -> None:
-        plane, installed = prepared_home_agent(), {}
+        plane = prepared_home_agent()
+        installed: dict[bytes, ForwardingEntry] = {}
         for burst in range(BURSTS_MAX):
             wanted = customers(burst * AT_ONCE)
             assert plane.apply(wanted) == dict.fromkeys(wanted)
@@ -124,7 +125,7 @@ def test_changes_that_came_too_fast_to_be_heard_are_a_change_and_are_repaired(ne
             Route((_numbered("2001:db8:99::", number << 64), 64), HOME_AGENT_PROTOCOL, kind=RTN_UNREACHABLE)
             for number in range(AT_ONCE)
         ]
-        lost = Route(tuple(BOTH.prefixes[0]), HOME_AGENT_PROTOCOL, metric=NETWORK_METRIC)
+        lost = Route(BOTH.prefixes[0], HOME_AGENT_PROTOCOL, metric=NETWORK_METRIC)
         somebody.settle([*map(put_route, routes), *map(delete_route, routes), delete_route(lost)], "a flood")
         somebody.close()
         assert "overrun" in plane.disturbances()

@@ -9,7 +9,7 @@ import pytest
 from ha import frames
 from ha.events import RecordsReceived
 from ha.frames import BadFrame, Hello, StateDigest, StateSyncReply, Unknown, WireRecord
-from ha.record import Register, Version, merge, same
+from ha.record import CELLS_MAX, MORE_MAX, Register, Version, merge, same
 from mip6.numbers import Status
 from tests.ha.cast import HOME, Router, Site, both_lines
 from tests.ha.mesh import Mesh
@@ -54,8 +54,8 @@ def test_a_record_travels_as_it_is() -> None:
         ((5,), -1),
         ((6,), math.nan),
         ((7,), {"x": [[1, "site1"], b"y" * (frames.MORE_MAX_BYTES + 1)]}),
-        ((7,), {str(number): [[1, "site1"], b""] for number in range(frames.MORE_MAX + 1)}),
-        ((1,), {number: [[1, "site1"], None, 1.0, 0, True] for number in range(frames.CELLS_MAX + 1)}),
+        ((7,), {str(number): [[1, "site1"], b""] for number in range(MORE_MAX + 1)}),
+        ((1,), {number: [[1, "site1"], None, 1.0, 0, True] for number in range(CELLS_MAX + 1)}),
         ((1,), {70000: [[1, "site1"], None, 1.0, 0, True]}),
     ],
 )

@@ -6,6 +6,7 @@ from ha import effects, events
 from mip6 import ntp
 from mip6.options import BindingIdentifier, MessageIdentification
 from mr.events import SendBindingUpdate
+from tests.simulation.schedule import UNIX
 
 Names = Callable[[bytes], str]
 
@@ -87,6 +88,4 @@ def _stamp(option: MessageIdentification | None) -> str:
 
 def _time(timestamp: int) -> str:
     """Seconds of the world, as far as the clock was right."""
-    from tests.simulation.machine import UNIX
-
     return "0" if timestamp == 0 else f"{ntp.to_unix(timestamp) - UNIX:.4f}"
