@@ -8,8 +8,10 @@ none. After the timeout the answer leaves anyway and is counted as degraded.
 
 import math
 from collections.abc import Set
-from dataclasses import dataclass, replace
 from itertools import islice
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ha.effects import AcknowledgeRecords, Effect, SendBindingAck
 from ha.frames import StateSyncAck
@@ -24,8 +26,7 @@ DUE_A_TURN = 500
 RTT_SHARE = 0.125  # weight of a new sample, as in RFC 6298 2
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True, gc=False):
     """Whose change it was that we passed on: the peer, its index of it, and when we did."""
 
     site: str
@@ -33,8 +34,7 @@ class Origin:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Awaited:
+class Awaited(Struct, frozen=True, gc=False):
     """A change under way, and the answer that waits for it (None: none, or given).
 
     `missing`: the sites that do not have it yet; `hoped`: those of them whose word alone is enough for `any`.

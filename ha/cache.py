@@ -9,8 +9,10 @@ that a refused registration leaves no trace.
 
 import heapq
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dataplane.entry import ForwardingEntry
 from ha.effects import SendBindingAck, SetForwarding
@@ -18,8 +20,7 @@ from ha.record import Record
 from ha.undo import Undo
 
 
-@dataclass(frozen=True, slots=True)
-class LocalChange:
+class LocalChange(Struct, frozen=True, gc=False):
     """A Binding Update heard by this site that waits for the kernel.
 
     Its answer, or the refusal, and what to fall back to.
@@ -30,8 +31,7 @@ class LocalChange:
     fallback: Record | None
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(Struct, frozen=True, gc=False):
     """A `SetForwarding` under way; `promised` are the peers' changes to acknowledge when it is in."""
 
     generation: int
@@ -48,7 +48,9 @@ class BindingCache:
         self.installed: dict[bytes, ForwardingEntry] = {}
         self.pending: dict[bytes, Pending] = {}
         self.unsettled: dict[bytes, float] = {}  # home address -> when to try the kernel again, monotonic seconds
-        self.touched: set[bytes] = set()  # records whose digest is to be made anew; to name too many does no harm
+        # Records whose digest is to be made anew; to name too many does no harm. A set that was once large is slow to
+        # find its next member, a mapping is not.
+        self.touched: dict[bytes, None] = {}
         self._generation = 0
         self._expiries: list[tuple[float, bytes]] = []  # a heap; of each home address only the one in `_noted` counts
         self._noted: dict[bytes, float] = {}
@@ -57,7 +59,7 @@ class BindingCache:
         """Store what this site wants; its next expiry is noted."""
         home_address, expiry = record.home_address, record.next_expiry()
         undo.put(self.records, home_address, record)
-        self.touched.add(home_address)
+        self.touched[home_address] = None
         noted = self._noted.get(home_address)
         if noted is None or expiry < noted:
             undo.put(self._noted, home_address, expiry)
@@ -66,7 +68,7 @@ class BindingCache:
     def forget(self, home_address: bytes, undo: Undo) -> None:
         """Drop a record that can matter to nobody any more."""
         undo.drop(self.records, home_address)
-        self.touched.add(home_address)
+        self.touched[home_address] = None
 
     def committed(self, home_address: bytes) -> Record | None:
         """The record as others may know it: without a Binding Update that the kernel may yet refuse."""

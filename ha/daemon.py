@@ -41,7 +41,7 @@ from ha.start import bind, control_taken, make_directories
 from ha.status import status_document
 from ha.table_file import TableFile
 from mip6.mhsocket import MobilitySocket
-from runtime import collector, control, exits, log, notify
+from runtime import collector, control, exits, log, notify, threads
 from runtime.counters import Counters
 from runtime.journal import Journal, Recorded
 from runtime.loop import Loop
@@ -118,6 +118,7 @@ class Daemon:
         The control socket and the port come first: a second instance must find out before it touches the kernel.
         """
         config = self._config
+        threads.step_aside()
         make_directories(config)
         accounts = AccountingCommand(self._kernel.volumes, lambda: self.agent.table.customers)
         commands: dict[str, control.Command] = {

@@ -52,9 +52,9 @@ class Digests:
         self._buckets: dict[int, dict[bytes, int]] = {}  # only those with something in them
         self._sums = array("Q", bytes(8 * BUCKETS))
 
-    def settle(self, touched: set[bytes], records: Mapping[bytes, Record], at_most: int, undo: Undo) -> bool:
+    def settle(self, touched: dict[bytes, None], records: Mapping[bytes, Record], at_most: int, undo: Undo) -> bool:
         """Make up for some of what was touched, and take it off that list; true if nothing is left."""
-        chosen = [touched.pop() for _ in range(min(at_most, len(touched)))]
+        chosen = dict(touched.popitem() for _ in range(min(at_most, len(touched))))
         undo.on_roll_back(partial(touched.update, chosen))
         for home_address in chosen:
             number, record = bucket_of(home_address), records.get(home_address)

@@ -1,6 +1,6 @@
 """Records from the other sites: doubted, merged into ours, given to the data plane, acknowledged when installed."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ha import forwarding, frames
 from ha.effects import AcknowledgeRecords, Effect

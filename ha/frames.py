@@ -29,7 +29,6 @@ Text = Annotated[str, Meta(max_length=64)]
 Seconds = Annotated[float, Meta(ge=-1e9, le=1e9)]
 Share = Annotated[float, Meta(ge=0, le=1e6)]
 Bid = Annotated[int, Meta(ge=0, le=0xFFFF)]
-WireVersion = tuple[Annotated[int, Meta(ge=0)], Text]
 WirePrefix = tuple[Octets16, Annotated[int, Meta(ge=0, le=128)]]
 
 
@@ -41,28 +40,28 @@ class BadFrame(Exception):
         self.why = why
 
 
-class WireCell(msgspec.Struct, frozen=True, array_like=True):
+class WireCell(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A cell; `remaining_s` until it dies; `care_of` None is a tombstone."""
 
-    version: WireVersion
+    version: Version
     care_of: Octets16 | None
     remaining_s: Seconds
     priority: int
     verified: bool = True
 
 
-class WireRecord(msgspec.Struct, frozen=True, array_like=True):
+class WireRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """An MR record on its way to another site, or to disk."""
 
     home_address: Octets16
     cells: Annotated[dict[Bid, WireCell], Meta(max_length=CELLS_MAX)]
-    floor: WireVersion
-    sequence: tuple[WireVersion, int]
-    network: tuple[WireVersion, bool, tuple[WirePrefix, ...] | None]
+    floor: Version
+    sequence: Register[int]
+    network: tuple[Version, bool, tuple[WirePrefix, ...] | None]
     message_id: Annotated[int, Meta(ge=0)]
     kept_s: Seconds
     more: Annotated[
-        dict[Text, tuple[WireVersion, Annotated[bytes, Meta(max_length=MORE_MAX_BYTES)]]], Meta(max_length=MORE_MAX)
+        dict[Text, Register[Annotated[bytes, Meta(max_length=MORE_MAX_BYTES)]]], Meta(max_length=MORE_MAX)
     ] = {}
 
 
@@ -200,11 +199,11 @@ def to_wire(record: Record, now: float) -> WireRecord:
             for bid, cell in record.cells.items()
         },
         floor=record.floor,
-        sequence=(record.sequence.version, record.sequence.value),
+        sequence=record.sequence,
         network=(record.network.version, record.network.value.mobile_router, record.network.value.prefixes),
         message_id=record.message_id,
         kept_s=record.kept_until - now,
-        more={name: (register.version, register.value) for name, register in record.more.items()},
+        more=dict(record.more),
     )
 
 
@@ -214,19 +213,19 @@ def from_wire(wire: WireRecord, now: float, longest_s: float) -> Record:
     return Record(
         home_address=wire.home_address,
         cells=_cells(wire.cells, now, longest_s),
-        floor=Version(*wire.floor),
-        sequence=Register(Version(*wire.sequence[0]), wire.sequence[1]),
-        network=Register(Version(*network_version), Network(mobile_router, prefixes)),
+        floor=wire.floor,
+        sequence=wire.sequence,
+        network=Register(network_version, Network(mobile_router, prefixes)),
         message_id=wire.message_id,
         kept_until=now + min(wire.kept_s, longest_s),
-        more={name: Register(Version(*version), octets) for name, (version, octets) in wire.more.items()},
+        more=wire.more,
     )
 
 
 def _cells(cells: Mapping[int, WireCell], now: float, longest_s: float) -> dict[int, Binding]:
     return {
         bid: Binding(
-            Version(*cell.version),
+            cell.version,
             cell.care_of,
             now + min(cell.remaining_s, longest_s),
             cell.priority,

@@ -7,7 +7,7 @@ care-of address that we do not know (the binding may be on its way from another 
 router asks again. Others may ask whether we live; they are strangers and share the strangers' budget.
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ha import cookie, forwarding
 from ha.customer_table import Customer
@@ -109,7 +109,7 @@ def _fault(
 def _verify(state: State, record: Record, bids: list[int], now: float) -> list[Effect]:
     """These bindings may carry traffic: here, and when the peers have merged it, there."""
     state.counters.add("care_of_addresses_verified", amount=len(bids))
-    cells = {**record.cells, **{bid: record.cells[bid]._replace(verified=True) for bid in bids}}
+    cells = {**record.cells, **{bid: replace(record.cells[bid], verified=True) for bid in bids}}
     verified = replace(record, cells=cells)
     state.cache.put(verified, state.undo)
     effects = state.changed(verified, None, now)

@@ -359,24 +359,27 @@ class PeerLink:
             self._feed(PeerIdentified(site, identify.incarnation))
         try:
             while True:
-                # A silent HELLO stream is a dead one; a stream of changes may be silent for long.
-                async with asyncio.timeout(SILENCE_MAX_S if carries == "hello" else None):
-                    frame = await stream.read()
-                match frame:
-                    case Hello() if carries == "hello":
+                match await (_read_soon(stream) if carries == "hello" else stream.read()):
+                    case Hello() as frame if carries == "hello":
                         self._feed(HelloReceived(site, frame))
-                    case StateSyncReply() if carries == "changes":
+                    case StateSyncReply() as frame if carries == "changes":
                         self._feed(RecordsReceived(site, identify.incarnation, frame))
-                    case StateDigest() if carries == "changes":
+                    case StateDigest() as frame if carries == "changes":
                         self._feed(DigestReceived(site, frame))
                     case Unknown():
                         self._counters.add("frames_skipped", site)
-                    case _:
+                    case frame:
                         raise BadFrame(f"unexpected {type(frame).__name__}")
         finally:
             stream.cut()
             if self._accepted.get((site, carries)) is stream:
                 del self._accepted[site, carries]
+
+
+async def _read_soon(stream: Stream) -> Frame | Unknown:
+    """A silent HELLO stream is a dead one; a stream of changes may be silent for long."""
+    async with asyncio.timeout(SILENCE_MAX_S):
+        return await stream.read()
 
 
 def _set_options(sock: socket.socket, unacknowledged_ms: int) -> None:

@@ -15,13 +15,17 @@ whichever site heard it; ties are broken by the site's name. A plain binding (no
 BU that replaces everything (O flag, plain BU, delete all; RFC 5648 6.2) raises the floor to just below, or at, its
 own version. Expiry is local: `expires_at` is on this process's monotonic clock, travels as remaining time and makes
 no tombstone. What is live is derived by `live`, never stored. Values only; no clock, no I/O.
+
+There are a million of these values, and they live long: so they are kept out of the garbage collector's sight
+(`gc=False`), which may be done as none of them can be part of a cycle. What it sees it visits again and again, and
+for as long as that takes no lease is renewed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Generic, NamedTuple, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from mip6.quick import quick
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 CELLS_MAX = 256  # more than any limit of BIDs and tombstones allows; those with the lowest BIDs stay
 MORE_MAX = 16  # parts of a later release; those with the lowest names stay
@@ -31,20 +35,20 @@ Value = TypeVar("Value")
 Prefix = tuple[bytes, int]
 
 
-class Version(NamedTuple):
+class Version(Struct, frozen=True, order=True, array_like=True, gc=False):
     """When, in the mobile router's own order, a value was written.
 
     NTP timestamp (RFC 5905, 64 bits), then site name.
     """
 
-    time: int
-    site: str
+    time: Annotated[int, Meta(ge=0)]
+    site: Annotated[str, Meta(max_length=64)]
 
 
 OLDEST = Version(0, "")
 
 
-class Binding(NamedTuple):
+class Binding(Struct, frozen=True, gc=False):
     """One cell: a care-of address until `expires_at` (monotonic seconds), or a tombstone (`care_of` None).
 
     `verified`: the mobile router has shown that it hears there.
@@ -57,16 +61,14 @@ class Binding(NamedTuple):
     verified: bool = True
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Register(Generic[Value]):
+class Register(Struct, Generic[Value], frozen=True, array_like=True, gc=False):
     """One value and the version that wrote it."""
 
     version: Version
     value: Value
 
 
-class Network(NamedTuple):
+class Network(Struct, frozen=True, gc=False):
     """What a BU said about its network: the R flag (RFC 3963 4.1) and its MNP options.
 
     `prefixes` None is implicit mode.
@@ -76,9 +78,7 @@ class Network(NamedTuple):
     prefixes: tuple[Prefix, ...] | None
 
 
-@quick
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(Struct, frozen=True, gc=False):
     """The shared state of one mobile router. Fields: see the theory above; `kept_until` is local, monotonic seconds."""
 
     home_address: bytes
@@ -88,7 +88,7 @@ class Record:
     network: Register[Network]
     message_id: int
     kept_until: float
-    more: Mapping[str, Register[bytes]] = field(default_factory=dict)
+    more: Mapping[str, Register[bytes]] = {}
 
     def live(self, now: float) -> dict[int, Binding]:
         """The bindings in force at `now`: the plain one or those with a BID, whichever kind was written later."""

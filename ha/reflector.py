@@ -21,7 +21,7 @@ from ha.peerlink import PeerLink
 from ha.snapshot_file import SnapshotFile
 from ha.start import bind, control_taken, make_directories
 from ha.status import peers
-from runtime import collector, control, log, notify, status
+from runtime import collector, control, log, notify, status, threads
 from runtime.counters import Counters
 from runtime.loop import Loop
 
@@ -67,6 +67,7 @@ class ReflectorDaemon:
 
     async def run(self) -> None:
         """Pass on until SIGTERM or SIGINT."""
+        threads.step_aside()
         make_directories(self._config)
         recovered = False
         server = await control.serve(self._config.control_socket, {"status": self._status})

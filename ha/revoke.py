@@ -6,7 +6,8 @@ Indication tells the router, at each of its care-of addresses in turn; its ackno
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ha.customer_table import Customer, CustomerTable
 from ha.effects import Effect, Note, SendToRouter

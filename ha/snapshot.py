@@ -8,7 +8,6 @@ and says so.
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,7 +16,6 @@ from ha.frames import WireRecord
 
 FILE = "snapshot"
 FORMAT = 2
-RECORDS_A_PIECE = 1000
 LOSSES_FILE = "restarts"
 
 
@@ -29,14 +27,6 @@ class SnapshotRefused(Exception):
         self.why = why
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Records with remaining times as of `saved_at` (Unix seconds)."""
-
-    saved_at: float
-    records: Sequence[WireRecord]
-
-
 class _Head(msgspec.Struct, frozen=True):
     format: int
     saved_at: float
@@ -46,15 +36,27 @@ _ENCODER = msgspec.msgpack.Encoder()
 _HEAD, _RECORDS = msgspec.msgpack.Decoder(_Head), msgspec.msgpack.Decoder(list[WireRecord])
 
 
-def save(directory: Path, snapshot: Snapshot) -> None:
+def piece(records: Sequence[WireRecord]) -> bytes:
+    """Some records, ready for `save`: a loop makes them piece by piece."""
+    return _behind_length(_ENCODER.encode(records))
+
+
+def save(directory: Path, saved_at: float, pieces: Sequence[bytes]) -> None:
     """Replace the snapshot in `directory`; either the old or the new one is there, whole. Raises: OSError.
 
-    May run in a thread beside a loop: no single step of it holds the interpreter for long.
+    May run in a thread beside a loop: it only waits for the disk, and for a digest, without the interpreter's lock.
+
+    Args:
+        saved_at: since when, in Unix seconds, what remains of the records' times runs.
     """
-    body = b"".join(map(_behind_length, _pieces(snapshot)))
+    body = [_behind_length(_ENCODER.encode(_Head(FORMAT, saved_at))), *pieces]
+    digest = hashlib.sha256()
+    for one in body:
+        digest.update(one)
     temporary = directory / (FILE + ".new")
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-        stream.write(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+        stream.write(digest.hexdigest().encode() + b"\n")
+        stream.writelines(body)
         stream.flush()
         os.fsync(stream.fileno())
     temporary.replace(directory / FILE)
@@ -80,7 +82,7 @@ def load(directory: Path, wall: float) -> list[WireRecord]:
         if head.format != FORMAT:
             raise SnapshotRefused(f"its format is {head.format}, this program reads {FORMAT}")
         elapsed_s = max(0.0, wall - head.saved_at)
-        return [_aged(record, elapsed_s) for piece in pieces for record in _RECORDS.decode(piece)]
+        return [_aged(record, elapsed_s) for one in pieces for record in _RECORDS.decode(one)]
     except msgspec.MsgspecError as error:
         raise SnapshotRefused(str(error)) from error
 
@@ -101,14 +103,8 @@ def count_losses(directory: Path, lost: bool) -> int:
     return count & 0xFFFFFFFF
 
 
-def _pieces(snapshot: Snapshot) -> Iterator[bytes]:
-    yield _ENCODER.encode(_Head(FORMAT, snapshot.saved_at))
-    for start in range(0, len(snapshot.records), RECORDS_A_PIECE):
-        yield _ENCODER.encode(snapshot.records[start : start + RECORDS_A_PIECE])
-
-
-def _behind_length(piece: bytes) -> bytes:
-    return len(piece).to_bytes(4, "big") + piece
+def _behind_length(octets: bytes) -> bytes:
+    return len(octets).to_bytes(4, "big") + octets
 
 
 def _read(body: bytes) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """When the snapshot is read and written: at the start, now and then, at the end. An edge; `ha.snapshot` has the format.
 
-No turn of the loop is held, and only a small share of the time is spent.
+No turn of the loop is held, and only a small share of the time is spent. The records are made octets in the loop, some
+at a time: a thread that did it would be given the interpreter at each of the loop's system calls, and keep it.
 """
 
 import asyncio
@@ -10,13 +11,13 @@ from pathlib import Path
 from ha import snapshot
 from ha.frames import WireRecord
 from ha.home_agent import HomeAgent
-from ha.snapshot import Snapshot, SnapshotRefused
+from ha.snapshot import SnapshotRefused
 from runtime import log
 from runtime.counters import Counters
 
 EVERY_S = 1.0
 SHARE = 0.05  # of the time at most is spent on taking snapshots
-RECORDS_A_TURN = 2000  # about 10 ms
+RECORDS_A_TURN = 500  # about 3 ms
 
 
 class SnapshotFile:
@@ -41,13 +42,13 @@ class SnapshotFile:
 
     async def save(self, agent: HomeAgent) -> None:
         """Replace it; a disk that is full is counted, logged, and tried again later."""
-        began, saved_at, taken = time.monotonic(), time.time(), list[WireRecord]()
+        began, saved_at, pieces = time.monotonic(), time.time(), list[bytes]()
         homes = list(agent.cache.records)
         for start in range(0, len(homes), RECORDS_A_TURN):
-            taken.extend(agent.snapshot(time.monotonic(), homes[start : start + RECORDS_A_TURN]))
+            pieces.append(snapshot.piece(agent.snapshot(time.monotonic(), homes[start : start + RECORDS_A_TURN])))
             await asyncio.sleep(0)  # the lease must be renewed meanwhile
         try:
-            await asyncio.to_thread(snapshot.save, self._directory, Snapshot(saved_at, taken))
+            await asyncio.to_thread(snapshot.save, self._directory, saved_at, pieces)
         except OSError as error:
             self._counters.add("snapshots_failed")
             log.get().error("snapshot not written", reason=str(error))

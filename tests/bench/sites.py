@@ -22,7 +22,7 @@ from typing import Any
 
 from ha import snapshot
 from ha.frames import WireCell, WireRecord
-from ha.snapshot import Snapshot
+from ha.record import OLDEST, Register, Version
 from mip6 import ntp
 from mip6.mhsocket import MobilitySocket
 from runtime import control
@@ -95,7 +95,7 @@ class SiteProcess:
         """What it finds when it starts: the customer table, and its own snapshot."""
         (self.directory / "customers.jsonl").write_bytes(table)
         if records:
-            snapshot.save(self.directory / "state", Snapshot(time.time(), records))
+            snapshot.save(self.directory / "state", time.time(), [snapshot.piece(records)])
 
     def start(self) -> None:
         """Run it; `wait_for` what it says."""
@@ -159,11 +159,11 @@ def others_used_s(processes: Sequence[SiteProcess]) -> float:
 def bound(customers: int, unix_s: float) -> list[WireRecord]:
     """Everybody's record: two verified lines, registered at `unix_s`."""
     said = ntp.to_timestamp(unix_s)
-    version = (said, "site1")
+    version = Version(said, "site1")
 
     def record(customer: int) -> WireRecord:
         cells = {bid: WireCell(version, care_of(customer, bid), LIFETIME_S, 0) for bid in (1, 2)}
-        return WireRecord(home(customer), cells, (0, ""), (version, 1), (version, True, None), said, LIFETIME_S)
+        return WireRecord(home(customer), cells, OLDEST, Register(version, 1), (version, True, None), said, LIFETIME_S)
 
     return [record(customer) for customer in range(customers)]
 

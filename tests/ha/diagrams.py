@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
 
@@ -32,7 +31,7 @@ def record_diagram() -> Iterator[str]:
     yield "classDiagram"
     for name in ("Record", "Binding", "Register", "Network", "Version"):
         one = getattr(record, name)
-        names = [each.name for each in fields(one)] if hasattr(one, "__dataclass_fields__") else list(one._fields)
+        names = one.__struct_fields__
         hints = get_type_hints(one)
         yield f"    class {name} {{"
         yield from (f"        {field} {_plain(hints[field])}" for field in names)

@@ -1,9 +1,11 @@
 """What the home agent reads and writes (table, configuration, snapshot, frames): what is broken is refused whole."""
 
+import asyncio
 import base64
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha import config, customer_table, frames, snapshot
+from ha import config, customer_table, frames, snapshot, snapshot_file
 from ha.config import ConfigRefused
 from ha.customer_table import TableRefused
 from ha.frames import BadFrame, Hello, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
 from ha.record import same
 from ha.site_plan import site_plan
-from ha.snapshot import Snapshot, SnapshotRefused
+from ha.snapshot import SnapshotRefused
+from ha.snapshot_file import SnapshotFile
+from runtime.counters import Counters
 from tests.ha.cast import HOME, MNP, Router, Site, both_lines
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -205,7 +209,7 @@ def served_site() -> Site:
 
 def test_a_snapshot_brings_records_back_with_the_time_taken_off(tmp_path: Path) -> None:
     site = served_site()
-    snapshot.save(tmp_path, Snapshot(1000.0, site.agent.snapshot(100.0)))
+    snapshot.save(tmp_path, 1000.0, [snapshot.piece(site.agent.snapshot(100.0))])
     later = Site()
     wanted = later.agent.recover(snapshot.load(tmp_path, 1050.0), {}, 0.0)
     assert wanted == {HOME: site.plane.read()[HOME]}
@@ -214,22 +218,24 @@ def test_a_snapshot_brings_records_back_with_the_time_taken_off(tmp_path: Path) 
     assert {round(cell.expires_at) for cell in record.cells.values()} == {70}
 
 
-def test_a_snapshot_of_many_pieces_has_all_records_in_order(tmp_path: Path) -> None:
+def test_a_snapshot_that_takes_many_turns_of_the_loop_has_all_records_in_order(tmp_path: Path) -> None:
     [record] = served_site().agent.snapshot(100.0)
-    homes = [bytes(12) + place.to_bytes(4, "big") for place in range(2 * snapshot.RECORDS_A_PIECE + 1)]
-    records = [msgspec.structs.replace(record, home_address=home) for home in homes]
-    snapshot.save(tmp_path, Snapshot(1000.0, records))
-    assert snapshot.load(tmp_path, 1000.0) == records
+    homes = [bytes(12) + place.to_bytes(4, "big") for place in range(2 * snapshot_file.RECORDS_A_TURN + 1)]
+    site, counters = Site(), Counters()
+    site.agent.recover([msgspec.structs.replace(record, home_address=home) for home in homes], {}, time.monotonic())
+    asyncio.run(SnapshotFile(tmp_path, counters).save(site.agent))
+    assert [one.home_address for one in snapshot.load(tmp_path, time.time())] == homes
+    assert SnapshotFile(tmp_path, counters).load()[1] == 0
 
 
 def test_what_expired_meanwhile_is_not_brought_back(tmp_path: Path) -> None:
-    snapshot.save(tmp_path, Snapshot(1000.0, served_site().agent.snapshot(100.0)))
+    snapshot.save(tmp_path, 1000.0, [snapshot.piece(served_site().agent.snapshot(100.0))])
     assert Site().agent.recover(snapshot.load(tmp_path, 1121.0), {}, 0.0) == {}
 
 
 def test_a_cut_or_changed_snapshot_is_refused_and_none_is_no_error(tmp_path: Path) -> None:
     assert snapshot.load(tmp_path, 0.0) == []
-    snapshot.save(tmp_path, Snapshot(1000.0, served_site().agent.snapshot(100.0)))
+    snapshot.save(tmp_path, 1000.0, [snapshot.piece(served_site().agent.snapshot(100.0))])
     path = tmp_path / snapshot.FILE
     whole = path.read_bytes()
     for broken in (whole[:-1], whole[: len(whole) // 2], whole[:-1] + b"?", b"x"):

@@ -101,7 +101,7 @@ def test_a_part_of_a_later_release_outlives_this_one_and_the_router_s_next_word(
     mesh.feed("site1", router.update(NOW, both_lines()), NOW)
     mesh.settle(NOW)
     home_agent = mesh.sites["site1"].agent
-    told = msgspec.structs.replace(home_agent.snapshot(NOW)[0], more={"flows": (later.version, later.value)})
+    told = msgspec.structs.replace(home_agent.snapshot(NOW)[0], more={"flows": later})
     received = frames.decode(frames.encode(StateSyncReply(9, (told,), False))[4:])
     assert isinstance(received, StateSyncReply)
     mesh.feed("site2", RecordsReceived("site1", 1, received), NOW)
@@ -114,8 +114,10 @@ def test_a_part_of_a_later_release_outlives_this_one_and_the_router_s_next_word(
 
 def test_the_higher_version_of_a_part_wins_whichever_way_copies_meet() -> None:
     one = frames.from_wire(wire(), NOW, 600.0)
-    older = msgspec.structs.replace(wire(), more={"a": ((3, "x"), b"old"), "b": ((1, "x"), b"only here")})
-    newer = msgspec.structs.replace(wire(), more={"a": ((4, "x"), b"new")})
+    older = msgspec.structs.replace(
+        wire(), more={"a": Register(Version(3, "x"), b"old"), "b": Register(Version(1, "x"), b"only here")}
+    )
+    newer = msgspec.structs.replace(wire(), more={"a": Register(Version(4, "x"), b"new")})
     left, right = (frames.from_wire(each, NOW, 600.0) for each in (older, newer))
     assert same(merge(left, right), merge(right, left))
     assert {name: part.value for name, part in merge(left, right).more.items()} == {"a": b"new", "b": b"only here"}

@@ -20,6 +20,7 @@ from ha.events import (
 )
 from ha.frames import Frame, Hello, StateSyncAck, StateSyncReply, StateSyncRequest, WireRecord
 from ha.peerlink import QUEUE_MAX_BYTES, RATES, SILENCE_MAX_S, UNREAD_MAX_MS
+from ha.record import Register, Version
 from tests.certificates import Authority
 from tests.ha.links import DEADLINE_S, HELLO, TWO, Caller, End, call, identify, listener, play, until
 
@@ -35,7 +36,8 @@ def ca(tmp_path: Path) -> Authority:
 def record(number: int, padding: int = 0) -> WireRecord:
     home = bytes.fromhex("20010db8f0000000") + number.to_bytes(8, "big")
     networks = ((bytes(16), 64),) * padding
-    return WireRecord(home, {}, (1, "site2"), ((1, "site2"), 1), ((1, "site2"), True, networks), 1, 9.0)
+    version = Version(1, "site2")
+    return WireRecord(home, {}, version, Register(version, 1), (version, True, networks), 1, 9.0)
 
 
 async def talking(one: End, two: End) -> None:

@@ -1,9 +1,8 @@
 """The MR record: joining copies gives one result whatever the order, and every accepted change wins."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ha import frames
 from ha.record import (

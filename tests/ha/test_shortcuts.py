@@ -2,6 +2,7 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dataplane.entry import Prefix
 from ha import customer_table, forwarding
@@ -38,7 +39,7 @@ def test_a_record_called_unchanged_wants_the_same_entry(
     old: dict[int, Binding], network: Network, data: st.DataObject
 ) -> None:
     new = {
-        bid: data.draw(st.one_of(bindings, st.just(cell._replace(version=Version(4, "a"), expires_at=NOW + 90))))
+        bid: data.draw(st.one_of(bindings, st.just(replace(cell, version=Version(4, "a"), expires_at=NOW + 90))))
         for bid, cell in old.items()
     }
     before, after = record(old, network), record(new, data.draw(st.one_of(networks, st.just(network))))

@@ -29,7 +29,6 @@ from ha.events import (
 from ha.home_agent import HomeAgent
 from ha.record import Record
 from ha.site import Policy, Topology
-from ha.snapshot import Snapshot
 from mip6 import packet
 from mip6.mhsocket import Datagram
 from mip6.numbers import DESTINATION_OPTIONS, MOBILITY_HEADER
@@ -256,7 +255,7 @@ class Machine:
             return []
         saved = [frames.to_wire(record, self.disk.saved_at) for record in self.disk.records.values()]
         with tempfile.TemporaryDirectory() as directory:
-            snapshot.save(Path(directory), Snapshot(self.disk.saved_unix, saved))
+            snapshot.save(Path(directory), self.disk.saved_unix, [snapshot.piece(saved)])
             return snapshot.load(Path(directory), self.unix())
 
     # -- events

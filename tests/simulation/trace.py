@@ -54,7 +54,7 @@ def _event(event: events.Event, name: Names) -> str:
 def _record(wire: object, name: Names) -> str:
     home, cells, floor = wire.home_address, wire.cells, wire.floor  # type: ignore[attr-defined]
     told = " ".join(
-        f"{bid}={_short(cell.care_of)}@{_time(cell.version[0])}/{cell.version[1]}" for bid, cell in cells.items()
+        f"{bid}={_short(cell.care_of)}@{_time(cell.version.time)}/{cell.version.site}" for bid, cell in cells.items()
     )
     return f"{name(home)}[{told} floor {_time(floor[0])}]"
 
