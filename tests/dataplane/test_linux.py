@@ -214,7 +214,7 @@ def everything(net: Net, node: str) -> list[str]:
         "ip -6 route show table all type unreachable",
         "ip -6 rule",
         "ip nexthop",
-        "nft list tables",
+        "nft -t list tables",  # without it nft reads all elements of all sets first
         "ip -6 addr",
         "ip sr tunsrc show",
     )
