@@ -100,7 +100,7 @@ class StateSyncReply(msgspec.Struct, frozen=True, tag=True):
 class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
     """Your change `index` is merged and installed, at `site` if a reflector passes this on, else here.
 
-    `serves`: that site forwards; a reflector that is no home agent has only merged it.
+    `serves`: that site forwards; one that is no home agent, or does not know the customer yet, has only merged it.
     """
 
     index: int
