@@ -7,6 +7,8 @@ files and the two settings that belong to them. That all are in is read from the
 import base64
 import hashlib
 import json
+import math
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,13 +16,16 @@ from pathlib import Path
 from ha import customer_table, snapshot
 from ha.frames import WireCell, WireRecord
 from ha.record import OLDEST, Register, Version
-from lab import build
+from lab import build, family
 from lab.errors import LabError
 from lab.lab import Lab
+from lab.poll import wait_until
 from lab.topology import SITES
 from mip6 import ntp
 from tests.bench.population import CUSTOMERS, OFFICE, OFFICE_PUBLIC, care_of, home, rows
 
+LOOK_S = 1.0
+AT_REST, REST_S = 0.3, 60.0  # the share of a core that is no loading any more; how long to wait for it
 LIFETIME_S = 86_400  # longer than any measurement: nobody refreshes them
 
 
@@ -79,6 +84,33 @@ def _record(customer: int) -> WireRecord:
     version = Version(said, SITES[0])
     cells = {bid: WireCell(version, care_of(customer, bid), LIFETIME_S, 0) for bid in (1, 2)}
     return WireRecord(home(customer), cells, OLDEST, Register(version, 1), (version, True, None), said, LIFETIME_S)
+
+
+def wait_until_at_rest(lab: Lab) -> str:
+    """Until the sites have them loaded, and are not loading them: they announce before all is told to all.
+
+    Returns: what did not come to rest; it is measured as it is then.
+    """
+    before = dict.fromkeys(SITES, math.inf)
+
+    def busy() -> str | None:
+        nonlocal before
+        used = {site: _processor_s(family.find(lab.processes, site, "xsp-ha")) for site in SITES}
+        worst = max(SITES, key=lambda site: used[site] - before[site])
+        share, before = (used[worst] - before[worst]) / LOOK_S, used
+        return f"xsp-ha of {worst} is busy" if not 0.0 <= share < AT_REST else None
+
+    try:
+        wait_until(busy, REST_S, LOOK_S)
+    except LabError as error:
+        return error.what
+    return ""
+
+
+def _processor_s(pid: int) -> float:
+    """What a process has used since its start."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def check_all_bound(lab: Lab, sites: tuple[str, ...]) -> None:

@@ -100,6 +100,8 @@ def _stage(setting: Setting, say: Say, logs: Path | None) -> Iterator["_Stage"]:
         try:
             stage = _Stage(lab, setting, hands, prober, say)
             stage.wait_until_steady()
+            if setting.crowd and (restless := crowd.wait_until_at_rest(lab)):
+                say(f"  {setting.name}: {restless}")
             say(f"  {setting.name}: a lab of its own is up after {time.monotonic() - began:.0f} s")
             yield stage
         finally:

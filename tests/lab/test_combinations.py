@@ -12,6 +12,7 @@ from tests.topology.combinations import (
     Harm,
     Look,
     bound_s,
+    can_hear,
     complaint,
 )
 
@@ -49,6 +50,10 @@ def test_a_route_that_stays_too_long_is_seen(harm: Harm, looks: list[Look], serv
 def test_who_hears_of_no_other_may_stay_depreferenced() -> None:
     looks = [Look(0.5, False, True), Look(6.0, False, True)]
     assert complaint(DEAD, looks, False, 3.0, withdraws=False) == ""
+    deaf: Harm = (("xsp-ha", SIGSTOP), ("supervisor", SIGSTOP))
+    assert (can_hear(DEAD), can_hear(deaf)) == (True, False)
+    still_chosen = complaint(deaf, [Look(0.5, True, True), Look(6.0, True, True)], False, 3.0, can_hear(deaf))
+    assert "still chosen" in still_chosen, "it may stay, but not be preferred"
 
 
 def test_of_two_bounds_the_larger_counts() -> None:

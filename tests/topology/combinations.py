@@ -66,6 +66,11 @@ def must_go(harm: Harm) -> bool:
     return any(process == "xsp-ha" for process, _ in harm)
 
 
+def can_hear(harm: Harm) -> bool:
+    """Whether word of other sites still reaches the speaker: a stopped supervisor passes none on."""
+    return ("supervisor", SIGSTOP) not in harm
+
+
 def complaint(harm: Harm, looks: Sequence[Look], served: bool, relaxed: float, withdraws: bool = True) -> str:
     """What is wrong, empty if nothing. `served`: probes passed through the site when the last look was taken.
 
