@@ -8,7 +8,7 @@ and after netlink failed. Works in the network namespace of the process. Does no
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path as FilePath
+from typing import TypeVar
 
 from dataplane import accounting, capacity, foundation, plan, recovery
 from dataplane.driver import Driver, Tunnels
@@ -16,7 +16,7 @@ from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
 from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
-from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, first_failure
+from dataplane.netlink import NetlinkSocket, first_failure
 from dataplane.numbers import DECAPSULATION_TABLES, EGRESS_METRIC, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Objects, Steps
 from dataplane.probe import probe
@@ -48,12 +48,16 @@ from dataplane.rtnetlink import (
 )
 from dataplane.ruleset import HOME_AGENT_TABLE
 from dataplane.self_test import CARE_OF, HOST
+from dataplane.sysctl import set_sysctl
 from dataplane.tunnel_errors import TunnelError
 from dataplane.tunnels import close_tunnels, open_tunnels
 from dataplane.watch import KernelWatch
 
+Entry = TypeVar("Entry", ForwardingEntry, ForwardingEntry | None)
+
 _ANYWHERE = (bytes(16), 0)
 _SLICE = 500  # customers that a reconciliation looks at together
+ATTEMPTS = 5  # at changes that the kernel refused a reconciliation
 
 
 class LinuxHomeAgent:
@@ -250,14 +254,24 @@ class LinuxHomeAgent:
         self._netlink.execute(list(strays))
         found.dismantle()
         gone: dict[bytes, ForwardingEntry | None] = dict.fromkeys(self._view.keys() - wanted.keys())
-        for changes in (gone, sound):
-            for some in _slices(changes):
-                results = self._apply({home: entry for home, entry in some.items() if home not in refused})
-                refused |= {home: why for home, why in results.items() if why}
+        refused |= self._apply_all(gone)
+        refused |= self._apply_all({home: entry for home, entry in sound.items() if home not in refused})
         # Whom the kernel refused a change may still have what was.
         self._check.own({home: plan.elements(one.entry) for home in refused if (one := self._view.get(home))})
         self._check.leave_disowned()
         return {home: refused.get(home) for home in wanted}
+
+    def _apply_all(self, changes: Mapping[bytes, ForwardingEntry | None]) -> dict[bytes, str]:
+        """Who is refused it. A kernel that has no time to get itself memory is asked again when all others are in."""
+        refused: dict[bytes, str] = {}
+        for attempt in range(ATTEMPTS):
+            asked = changes if not attempt else {home: changes[home] for home in refused}
+            refused = {}
+            for some in _slices(asked):
+                refused |= {home: why for home, why in self._apply(some).items() if why}
+            if not refused:
+                break
+        return refused
 
     def read(self) -> dict[bytes, ForwardingEntry]:
         """See the port. BIDs and lines that stand by are not in the kernel; they are those that were installed."""
@@ -368,9 +382,7 @@ def _index(egress: Egress) -> int:
         return 0
 
 
-def _slices(
-    entries: Mapping[bytes, ForwardingEntry] | Mapping[bytes, ForwardingEntry | None],
-) -> Iterator[dict[bytes, ForwardingEntry | None]]:
+def _slices(entries: Mapping[bytes, Entry]) -> Iterator[dict[bytes, Entry]]:
     """All entries, so many at a time: neither do they wait for each other, nor is very much freed at once."""
     rest = iter(entries.items())
     while some := dict(islice(rest, _SLICE)):
@@ -381,15 +393,3 @@ def _each(bodies: list[bytes]) -> Iterator[bytes]:
     """All of them, in any order; each is freed when the next is asked for."""
     while bodies:
         yield bodies.pop()
-
-
-def set_sysctl(name: str, value: str) -> None:
-    """Write a kernel setting if it differs. Raises: DataPlaneError."""
-    path = FilePath("/proc/sys") / name
-    try:
-        if path.read_text().strip() != value:
-            path.write_text(value)
-    except PermissionError as error:
-        raise DataPlaneError(f"setting {name.replace('/', '.')}", f"not permitted: {NEEDS_ROOT}") from error
-    except OSError as error:
-        raise DataPlaneError(f"setting {name.replace('/', '.')}", error.strerror or str(error)) from error

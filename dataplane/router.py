@@ -20,7 +20,6 @@ from dataplane import filter as packet_filter
 from dataplane.driver import Driver, Tunnels
 from dataplane.entry import Prefix, RouterPlan, UplinkPath, contains
 from dataplane.errors import DataPlaneError
-from dataplane.linux import set_sysctl
 from dataplane.message import Message
 from dataplane.netlink import NetlinkSocket, first_failure
 from dataplane.numbers import (
@@ -71,6 +70,7 @@ from dataplane.rtnetlink import (
     rule_dump,
 )
 from dataplane.ruleset import ROUTER_TABLE
+from dataplane.sysctl import set_sysctl
 from dataplane.tunnel_errors import TunnelError
 from dataplane.tunnels import close_tunnels, device
 

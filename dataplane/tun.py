@@ -8,8 +8,8 @@ import subprocess
 
 from dataplane import self_test
 from dataplane.errors import DataPlaneError
-from dataplane.linux import set_sysctl
 from dataplane.netlink import NEEDS_ROOT
+from dataplane.sysctl import set_sysctl
 
 PATH = "/dev/net/tun"
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000

@@ -42,8 +42,9 @@ SLICE_EVERY_S = 0.01  # so often a peer that catches up is sent a frame: 20,000 
 class Peer(Struct, frozen=True):
     """What we know of one peer.
 
-    `reflects`: it passes on to others what we send; `reachable`: it takes our changes; `incarnation`, `merged`: resume point
-    of *its* changes; `asked`: it has not yet sent all that it was asked for; `complete`: we hold its first full set.
+    `reflects`: it passes on to others what we send; `reachable`: it takes our changes; `incarnation`, `merged`: resume
+    point of *its* changes; `asked`: it has not yet sent all that it was asked for; `complete`: we hold its first full
+    set.
     """
 
     site: str

@@ -5,8 +5,8 @@ Theory of operation. Both ends prove themselves in TLS 1.3 with certificates of 
 same site, and if there is a protocol that both speak. `proof` None: plain TCP, for those who asked for it in their
 configuration; then the locator is all there is. Every read is bounded: in octets, in records, and by the pace at which
 this peer is listened to, which is remembered from one stream to the next. Frames are small and many, and what one
-costs is mostly TLS and the kernel: so all that are sent in one turn of the loop go out together, acknowledgements as one
-frame, and all that came in together are taken apart without waiting.
+costs is mostly TLS and the kernel: so all that are sent in one turn of the loop go out together, acknowledgements in
+one frame, and all that came in together are taken apart without waiting.
 """
 
 import asyncio

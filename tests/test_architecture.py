@@ -58,6 +58,7 @@ EDGES: tuple[str, ...] = (
     "dataplane/probe.py",
     "dataplane/relay.py",
     "dataplane/router.py",
+    "dataplane/sysctl.py",
     "dataplane/tun.py",
     "dataplane/tunnels.py",
     "dataplane/watch.py",

@@ -6,6 +6,7 @@ sender has the other core.
 """
 
 import statistics
+from functools import partial
 
 from tests.bench.process import home_agent, updates
 from tests.bench.result import Result
@@ -27,7 +28,7 @@ def run() -> Result:
             agent.register(first, first + 5_000)
         for sequence in range(2, 2 + REPETITIONS):
             packets = updates(range(UPDATES), sequence)
-            took_s = agent.net.inside("mr", lambda packets=packets: agent.routers.ask(packets, UNANSWERED_MAX))
+            took_s = agent.net.inside("mr", partial(agent.routers.ask, packets, UNANSWERED_MAX))
             rates.append(agent.routers.accepted / took_s)
             print(f"  {sequence - 1}/{REPETITIONS}: {rates[-1]:,.0f}/s", flush=True)
             if agent.routers.accepted < UPDATES:

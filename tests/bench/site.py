@@ -68,5 +68,6 @@ class Site:
         for datagram in datagrams:
             for effect in self.agent.handle(reception.event(datagram), now):
                 if not isinstance(effect, Note):
+                    assert isinstance(effect, transmission.Packet)
                     yield transmission.octets(effect, HOME_AGENT)
             now += step_s

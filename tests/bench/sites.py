@@ -99,7 +99,8 @@ class SiteProcess:
 
     def start(self) -> None:
         """Run it; `wait_for` what it says."""
-        words = ["ip", "netns", "exec", self.net.name(self.node), sys.executable, "-m", "ha", "--config", self.config]
+        words: list[str | Path] = ["ip", "netns", "exec", self.net.name(self.node)]
+        words += [sys.executable, "-m", "ha", "--config", self.config]
         with open(self.directory / "ha.log", "ab") as log:
             self.process = subprocess.Popen(words, cwd=ROOT, stdout=log, stderr=log)
 

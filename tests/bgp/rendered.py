@@ -34,7 +34,8 @@ class RenderedSite(Site):
         passwords: tuple[str, str] = ("", ""),
     ) -> None:
         super().__init__(directory)
-        self.aggregates, self.longer = (AGGREGATE,), (LONGER,)
+        self.aggregates: tuple[str, ...] = (AGGREGATE,)
+        self.longer: tuple[str, ...] = (LONGER,)
         self.neighbour, self.here = neighbour, here or neighbour
         self.passwords = passwords
 

@@ -128,8 +128,8 @@ def check(world: World) -> None:
         assert site.rib or quick or gone_s >= linger_s - STEP_S, f"{site.name}: withdrawn before its linger was over"
         assert not site.rib or age_s <= LEASE_S + ORPHAN_HOLD_S + STEP_S, f"{site.name}: beyond every hold"
         known_hard = site.hard_since is not None and world.now - site.hard_since > REACTION_S
-        works = site.agent is not None and not site.agent.hangs
-        if known_hard and works and world.now > site.agent.ready_at + REACTION_S:
+        agent = site.agent if site.agent is not None and not site.agent.hangs else None
+        if known_hard and agent is not None and world.now > agent.ready_at + REACTION_S:
             assert not site.rib, f"{site.name}: announced with a hard reason"
 
 

@@ -124,7 +124,7 @@ def test_a_prefix_outside_the_aggregates_is_refused_and_its_holder_has_no_lease(
 def test_lines_that_break_the_contract_renew_no_lease(site: Site) -> None:
     site.start_supervisor()
     wait_for("the session is up", site.is_connected, 20, 0.1)
-    routes = [{"prefix": AGGREGATE, "communities": [], "med": None, "prepend": 0}]
+    routes: list[dict[str, object]] = [{"prefix": AGGREGATE, "communities": [], "med": None, "prepend": 0}]
     good = {"v": 1, "seq": 1, "wanted": "announce", "reason": "test", "linger_ms": 60_000, "routes": routes}
     bad = (
         lease.encode({**good, "routes": [{**routes[0], "prefix": FOREIGN}]}),

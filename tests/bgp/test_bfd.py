@@ -1,6 +1,7 @@
 """The peers of a rendered bfdd.conf, as far as that shows without a bfdd."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ PEER = " peer {} local-address 2001:db8:1:a::10 interface isp\n  detect-multipli
 class Recorded(BfdDaemons):
     """With vtysh written down."""
 
-    said: tuple[str, ...] = ()
+    said: Sequence[str] = ()
 
     async def _vtysh(self, *words: str) -> bytes:
         self.said = words
@@ -27,7 +28,7 @@ def test_only_the_peers_that_differ_are_told_to_bfdd(tmp_path: Path) -> None:
     file.write_text("! BFD\nbfd\n" + PEER.format("::1", 3) + PEER.format("::2", 3) + PEER.format("::4", 3) + "exit\n")
     daemons = Recorded(file, tmp_path, Counters())
     asyncio.run(daemons.change(file))
-    assert daemons.said == ()
+    assert not daemons.said
     file.write_text("bfd\n" + PEER.format("::1", 3) + PEER.format("::3", 3) + PEER.format("::4", 5) + "exit\n")
     asyncio.run(daemons.change(file))
     where = "local-address 2001:db8:1:a::10 interface isp"

@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,6 +59,10 @@ def built(site: Built) -> Iterator[Built]:
         site.close()
 
 
+def is_preferred_least(site: BirdSite, prefix: str) -> bool:
+    return site.route(prefix).get("local_pref") == "0"
+
+
 @pytest.fixture
 def frr(place: Path) -> Iterator[RenderedSite]:
     with built(RenderedSite(place)) as site:
@@ -99,7 +104,7 @@ def test_bird_takes_the_aggregate_alone_and_obeys_graceful_shutdown(place: Path,
         assert site.route(LONGER) == {}
         wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP, "state": "up"}], 20, 0.1)
         site.wish(site.holder, "depreference")
-        wait_for("it is preferred least", lambda: site.route(AGGREGATE).get("local_pref") == "0")
+        wait_for("it is preferred least", partial(is_preferred_least, site, AGGREGATE))
 
 
 def test_frr_takes_both_families_over_a_session_of_ipv4(place: Path) -> None:
@@ -126,12 +131,12 @@ def test_bird_takes_both_families_over_a_session_of_ipv4_with_bfd(place: Path) -
     with built(BirdSiteOfIpv4(place, replace(OVER_4, bfd=True))) as site:
         site.run_site()
         for aggregate in (AGGREGATE_4, AGGREGATE):
-            wait_for(f"{aggregate} is heard", lambda aggregate=aggregate: site.route(aggregate))
+            wait_for(f"{aggregate} is heard", partial(site.route, aggregate))
         assert (site.route(LONGER_4), site.route(LONGER)) == ({}, {})
         wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP_4, "state": "up"}], 20, 0.1)
         site.wish(site.holder, "depreference")
         for aggregate in (AGGREGATE_4, AGGREGATE):
-            wait_for("it is preferred least", lambda one=aggregate: site.route(one).get("local_pref") == "0")
+            wait_for("it is preferred least", partial(is_preferred_least, site, aggregate))
 
 
 def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> None:

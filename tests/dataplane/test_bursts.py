@@ -2,13 +2,14 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 
 import pytest
 
+from dataplane import linux, netlink
 from dataplane.driver import Tunnels
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.netlink import BATCH, NetlinkSocket
@@ -51,7 +52,8 @@ def test_a_burst_for_which_the_kernel_claims_to_lack_memory_goes_in_whole(net: N
     """Thousands of customers at once were refused with ENOMEM, with gigabytes free."""
 
     def play() -> None:
-        plane, installed = prepared_home_agent(), {}
+        plane = prepared_home_agent()
+        installed: dict[bytes, ForwardingEntry] = {}
         for burst in range(BURSTS_MAX):
             wanted = customers(burst * AT_ONCE)
             assert plane.apply(wanted) == dict.fromkeys(wanted)
@@ -70,7 +72,6 @@ def test_customers_whose_only_line_changes_while_the_kernel_lacks_memory_keep_th
 
     Seen once in a million random changes, beside another home agent that was being filled.
     """
-    ended = threading.Event()
 
     def play() -> None:
         plane = prepared_home_agent()
@@ -89,6 +90,34 @@ def test_customers_whose_only_line_changes_while_the_kernel_lacks_memory_keep_th
                 break
         assert short, "the kernel lacked nothing: this has tested nothing"
 
+    beside_an_eater(net, play)
+
+
+def test_a_comparison_leaves_nobody_out_for_whom_there_was_no_memory_at_first(
+    net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start on a machine without time for its own memory ended without 55 of 100,000 customers."""
+    monkeypatch.setattr(netlink, "ENOMEM_TRIES", 0)  # as if it never got the time
+    monkeypatch.setattr(linux, "ATTEMPTS", MOVES_MAX)
+
+    def play() -> None:
+        plane = prepared_home_agent()
+        wanted: dict[bytes, ForwardingEntry] = {}
+        for burst in range(BURSTS_MAX):
+            some = customers(burst * AT_ONCE)
+            wanted |= some
+            if any(plane.apply(some).values()):
+                break
+        assert plane.read() != wanted, "the kernel lacked nothing: this has tested nothing"
+        assert plane.reconcile(wanted) == dict.fromkeys(wanted)
+        assert plane.read() == wanted
+
+    beside_an_eater(net, play)
+
+
+def beside_an_eater(net: Net, play: Callable[[], None]) -> None:
+    """Call `play` in the home agent's namespace while somebody else's tunnels use up the kernel's memory at hand."""
+    ended = threading.Event()
     with ThreadPoolExecutor(1) as beside:
         eating = beside.submit(net.inside, "mr", lambda: _eat(ended), PATIENCE_S)
         try:
@@ -100,13 +129,13 @@ def test_customers_whose_only_line_changes_while_the_kernel_lacks_memory_keep_th
 
 def _eat(ended: threading.Event) -> None:
     """Use up what the kernel, for all namespaces together, has at hand for new tunnels."""
-    netlink, by = NetlinkSocket(socket.NETLINK_ROUTE), Tunnels(socket.if_nametoindex("lo"))
+    eater, by = NetlinkSocket(socket.NETLINK_ROUTE), Tunnels(socket.if_nametoindex("lo"))
     for first in range(1, TUNNELS_MAX, BATCH):
         if ended.is_set():
             break
         some = range(first, first + BATCH)
-        netlink.execute([put_tunnel(id_, HOME_AGENT_PROTOCOL, _numbered("2001:db8:77::", id_), by) for id_ in some])
-    netlink.close()
+        eater.execute([put_tunnel(id_, HOME_AGENT_PROTOCOL, _numbered("2001:db8:77::", id_), by) for id_ in some])
+    eater.close()
 
 
 def test_changes_that_came_too_fast_to_be_heard_are_a_change_and_are_repaired(net: Net) -> None:
@@ -124,7 +153,7 @@ def test_changes_that_came_too_fast_to_be_heard_are_a_change_and_are_repaired(ne
             Route((_numbered("2001:db8:99::", number << 64), 64), HOME_AGENT_PROTOCOL, kind=RTN_UNREACHABLE)
             for number in range(AT_ONCE)
         ]
-        lost = Route(tuple(BOTH.prefixes[0]), HOME_AGENT_PROTOCOL, metric=NETWORK_METRIC)
+        lost = Route(BOTH.prefixes[0], HOME_AGENT_PROTOCOL, metric=NETWORK_METRIC)
         somebody.settle([*map(put_route, routes), *map(delete_route, routes), delete_route(lost)], "a flood")
         somebody.close()
         assert "overrun" in plane.disturbances()

@@ -7,6 +7,7 @@ from itertools import cycle
 
 import pytest
 
+from dataplane.driver import Driver
 from dataplane.entry import ForwardingEntry, Path, SitePlan
 from dataplane.linux import LinuxHomeAgent
 from dataplane.plan import nexthop_id
@@ -94,9 +95,8 @@ def test_a_care_of_address_change_is_one_nexthop_and_loses_nothing(
     serve(net, home_agent, router)
     moved = ForwardingEntry(HOME, (MNP,), (Path(1, OTHER_CARE_OF), Path(2, CARE_OF[2])))
     assert net.inside("ha", lambda: home_agent.apply({HOME: moved})) == {HOME: None}
-    id_ = str(nexthop_id(1, 1))
-    [nexthop] = net.json("ha", "ip", "-j", "nexthop", "show", "id", id_)
-    assert nexthop["segs"] == ["2001:db8:1:c::21"]
+    [nexthop] = net.run("ha", "ip", "nexthop", "show", "id", str(nexthop_id(1, 1))).splitlines()
+    assert "2001:db8:1:c::21" in nexthop.split()
     entries, changes = cycle([BOTH, moved]), 0
 
     def change() -> None:
@@ -171,7 +171,7 @@ def test_what_is_right_is_not_touched(net: Net, home_agent: LinuxHomeAgent, rout
     entries = {HOME: BOTH, OTHER: other}
     net.inside("ha", lambda: home_agent.apply(entries))
     net.inside("mr", lambda: carry(router, LINES))
-    again = net.inside("ha", LinuxHomeAgent)
+    again = net.inside("ha", tunnels.home_agent)
     net.inside("ha", lambda: again.prepare(SITE))
     before = everything(net, "ha")
     assert notices(net, "ha", lambda: again.reconcile(entries)) == 0
@@ -217,7 +217,7 @@ def test_a_lost_route_comes_back_and_nothing_else_is_touched(
     """The route of the home address is what a customer is known by: without it the network's still tells."""
     serve(net, home_agent, router)
     net.run("ha", "ip", "-6", "route", "del", "2001:db8:f000::51", "proto", "208")
-    again = net.inside("ha", LinuxHomeAgent)
+    again = net.inside("ha", tunnels.home_agent)
     net.inside("ha", lambda: again.prepare(SITE))
     assert net.inside("ha", again.read) == {}
     assert notices(net, "ha", lambda: again.reconcile({HOME: BOTH})) == 1
@@ -229,7 +229,8 @@ def test_everything_comes_back_after_the_loopback_was_down(
 ) -> None:
     serve(net, home_agent, router)
     net.run("ha", "ip", "link", "set", "lo", "down")
-    assert net.inside("ha", home_agent.read) == {}
+    if tunnels.driver() is not Driver.IP6TNL:  # whose tunnels are on a device of their own
+        assert net.inside("ha", home_agent.read) == {}
     net.run("ha", "ip", "link", "set", "lo", "up")
     net.inside("ha", lambda: home_agent.prepare(SITE))
     assert net.inside("ha", lambda: home_agent.reconcile({HOME: BOTH})) == {HOME: None}

@@ -48,9 +48,10 @@ def inner(source: str) -> Packet:
 
 def fragments(inside: Packet, id_: int) -> list[Packet]:
     """The tunnelled packet as a router between would not make it, but a tunnel entry may (RFC 2473 7.1)."""
+    assert inside.name is not None
     octets, size = bytes(inside), 800
     header = 60 if inside.name.startswith("IPv6 Extension") else 41
-    pieces = []
+    pieces: list[Packet] = []
     for start in range(0, len(octets), size):
         more = int(start + size < len(octets))
         head = IPv6ExtHdrFragment(nh=header, offset=start // 8, m=more, id=id_)

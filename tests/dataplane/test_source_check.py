@@ -5,8 +5,9 @@ from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
-from scapy.layers.inet import GRE, IP
+from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop, IPv6ExtHdrSegmentRouting
+from scapy.layers.l2 import GRE
 from scapy.packet import Packet
 
 from dataplane.entry import ForwardingEntry, Path, Prefix

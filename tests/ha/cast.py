@@ -56,7 +56,7 @@ def customer(**changes: object) -> Customer:
         "prefixes": (MNP,),
         "associations": {KEY.spi: KEY},
         "uplinks": {
-            1: UplinkRight(1, "line1", 1, 0, ((address("2001:db8:1:c::"), 64),)),
+            1: UplinkRight(1, "line1", 1, 0, (Prefix(address("2001:db8:1:c::"), 64),)),
             2: UplinkRight(2, "line2", 1, 0, ()),
         },
         "active": True,
@@ -144,7 +144,7 @@ class Site:
         """Handle `event`; orders to the data plane are carried out and reported unless `hold_reports`."""
         effects = list(self.agent.handle(event, now))
         orders = [effect for effect in effects if isinstance(effect, SetForwarding)]
-        rest = [effect for effect in effects if not isinstance(effect, SetForwarding)]
+        rest: list[Effect] = [effect for effect in effects if not isinstance(effect, SetForwarding)]
         if self.hold_reports:
             self.held += orders
         elif orders:

@@ -18,7 +18,7 @@ from ipaddress import IPv6Address
 from ha import frames
 from ha.credentials import Credentials
 from ha.events import Event
-from ha.frames import Frame, Hello, Identify
+from ha.frames import Frame, Hello, Identify, Unknown
 from ha.peerlink import PORT, PeerLink
 from runtime.counters import Counters
 
@@ -106,7 +106,7 @@ class Caller:
             self.writer.write(b"".join(map(frames.encode, said)) + octets)
             await self.writer.drain()
 
-    async def read(self) -> Frame:
+    async def read(self) -> Frame | Unknown:
         length = int.from_bytes(await self.reader.readexactly(4), "big")
         return frames.decode(await self.reader.readexactly(length))
 

@@ -80,12 +80,16 @@ def test_all_pages_together_are_one_reading() -> None:
     customers = {one.home_address: one for one in map(customer, range(2 * accounting.PAGE + 1))}
     volumes = {Prefix(home, 128): Volume(1, 1, 1, 1) for home in customers}
     asked = command(volumes, customers)
-    found, start, pages = [], 0, 0
+    found: list[dict[str, object]] = []
+    start: int | None = 0
+    pages = 0
     while start is not None:
         answer = asyncio.run(asked.answer({"start": start}))
         volumes.clear()  # what is counted meanwhile is for the next reading
-        found += answer["customers"]  # type: ignore[operator]
-        start, pages = answer["next"], pages + 1  # type: ignore[assignment]
+        some, after = answer["customers"], answer["next"]
+        assert isinstance(some, list) and (after is None or isinstance(after, int))
+        found += some
+        start, pages = after, pages + 1
     assert pages == 3 and len(found) == len(customers)
     assert all(row["sent_packets"] == 1 for row in found)
 

@@ -6,6 +6,7 @@ from ha.awaiting import SYNC_TIMEOUT_MIN_S, Awaiting
 from ha.effects import SendBindingAck
 from ha.undo import Undo
 from mip6.messages import BindingAck
+from mip6.numbers import BindingAckFlag, Status
 from runtime.counters import Counters
 
 SITES = frozenset({"site2", "site3"})
@@ -13,7 +14,9 @@ STEP_S = 0.01
 
 
 def answer(sequence: int) -> SendBindingAck:
-    return SendBindingAck(BindingAck(0, sequence, 60, ()), bytes(16), None, bytes(16), None)
+    return SendBindingAck(
+        BindingAck(Status.ACCEPTED, BindingAckFlag(0), sequence, 60), bytes(16), None, bytes(16), None
+    )
 
 
 def test_the_deadline_is_found_again_when_the_answers_before_it_have_left() -> None:

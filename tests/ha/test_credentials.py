@@ -15,6 +15,7 @@ from ha.credential_files import CredentialFiles
 from ha.credentials import CredentialsRefused
 from runtime.counters import Counters
 from tests.certificates import Authority
+from tests.ha import configuration
 from tests.ha.test_files import CONFIG, written
 
 
@@ -99,8 +100,6 @@ def test_a_revoked_certificate_of_our_own_is_an_alarm(ca: Authority) -> None:
 
 
 def config_of(ca: Authority, tmp_path: Path) -> Config:
-    from ha import config
-
     places = {
         "authority": ca.certificate,
         "certificate": ca.directory / "site1.pem",
@@ -108,7 +107,7 @@ def config_of(ca: Authority, tmp_path: Path) -> Config:
         "revoked": ca.revoked,
     }
     lines = "".join(f'{name} = "{path}"\n' for name, path in places.items())
-    return config.load(written(tmp_path, CONFIG.partition("[tls]")[0] + "[tls]\n" + lines + BGP))
+    return configuration.load(written(tmp_path, CONFIG.partition("[tls]")[0] + "[tls]\n" + lines + BGP))
 
 
 BGP = '[bgp]\nlease_socket = "/run/anycast-xsp/site1/lease.sock"\n'

@@ -25,6 +25,7 @@ from ha.site_plan import site_plan
 from ha.snapshot import SnapshotRefused
 from ha.snapshot_file import SnapshotFile
 from runtime.counters import Counters
+from tests.ha import configuration
 from tests.ha.cast import HOME, MNP, Router, Site, both_lines
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -165,7 +166,7 @@ def test_plain_tcp_between_sites_is_spoken_only_if_asked_for(tmp_path: Path) -> 
 
 
 def test_a_configuration_becomes_the_rules_of_the_site(tmp_path: Path) -> None:
-    policy = config.load(written(tmp_path, CONFIG)).policy(b"k")
+    policy = configuration.load(written(tmp_path, CONFIG)).policy(b"k")
     assert (policy.site, policy.acknowledge, len(policy.locators)) == ("site1", "any", 2)
 
 
@@ -276,8 +277,8 @@ def test_a_table_may_give_a_customer_networks_of_ipv4() -> None:
 
 def test_forwarding_is_configured_and_the_locators_are_closed_without_saying_so(tmp_path: Path) -> None:
     more = '[forwarding]\nclosed = ["2001:db8:a::/64", "10.0.0.0/8"]\nclamp_mss = true\nline_mtu = 1492\n'
-    assert site_plan(config.load(written(tmp_path, CONFIG))).clamp_mtu == 0
-    plan = site_plan(config.load(written(tmp_path, CONFIG + more)))
+    assert site_plan(configuration.load(written(tmp_path, CONFIG))).clamp_mtu == 0
+    plan = site_plan(configuration.load(written(tmp_path, CONFIG + more)))
     assert plan.clamp_mtu == 1492
     assert [(len(prefix.network), prefix.length) for prefix in plan.closed] == [(16, 128), (16, 128), (16, 64), (4, 8)]
     with pytest.raises(ConfigRefused, match="line_mtu"):

@@ -9,7 +9,7 @@ import pytest
 from ha import frames
 from ha.events import RecordsReceived
 from ha.frames import BadFrame, Hello, StateDigest, StateSyncReply, Unknown, WireRecord
-from ha.record import Register, Version, merge, same
+from ha.record import CELLS_MAX, MORE_MAX, Register, Version, merge, same
 from mip6.numbers import Status
 from tests.ha.cast import HOME, Router, Site, both_lines
 from tests.ha.mesh import Mesh
@@ -54,8 +54,8 @@ def test_a_record_travels_as_it_is() -> None:
         ((5,), -1),
         ((6,), math.nan),
         ((7,), {"x": [[1, "site1"], b"y" * (frames.MORE_MAX_BYTES + 1)]}),
-        ((7,), {str(number): [[1, "site1"], b""] for number in range(frames.MORE_MAX + 1)}),
-        ((1,), {number: [[1, "site1"], None, 1.0, 0, True] for number in range(frames.CELLS_MAX + 1)}),
+        ((7,), {str(number): [[1, "site1"], b""] for number in range(MORE_MAX + 1)}),
+        ((1,), {number: [[1, "site1"], None, 1.0, 0, True] for number in range(CELLS_MAX + 1)}),
         ((1,), {70000: [[1, "site1"], None, 1.0, 0, True]}),
     ],
 )
@@ -69,6 +69,13 @@ def test_a_record_that_cannot_be_is_a_bad_frame(where: tuple[int, ...], what: ob
     place[where[-1]] = what
     with pytest.raises(BadFrame):
         frames.decode(reply(record))
+
+
+def test_acknowledgements_in_a_frame_are_bounded() -> None:
+    ack = {"type": "StateSyncAck", "index": 1, "also": [2] * (frames.ACKS_MAX - 1)}
+    assert isinstance(frames.decode(msgspec.msgpack.encode(ack)), frames.StateSyncAck)
+    with pytest.raises(BadFrame):
+        frames.decode(msgspec.msgpack.encode({**ack, "also": [2] * frames.ACKS_MAX}))
 
 
 def test_a_kind_of_a_later_release_is_told_from_garbage() -> None:

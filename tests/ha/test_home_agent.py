@@ -5,7 +5,7 @@ import random
 import pytest
 
 from ha.effects import SendBindingAck, SetForwarding
-from ha.events import DataPlaneChecked, HelloReceived, OperatorAsked, SelfTested, TimeReached
+from ha.events import DataPlaneChecked, Event, HelloReceived, OperatorAsked, SelfTested, TimeReached
 from ha.frames import Hello
 from ha.home_agent import HomeAgent
 from ha.readiness import Mode
@@ -160,7 +160,7 @@ def test_random_updates_and_late_or_refused_reports_end_with_kernel_equal_to_cac
             ]
             lifetime_s = random_.choice((0, 20, 60))
             flags = OVERWRITE if random_.random() < 0.5 else router.update(now).update.flags
-            event = router.update(now, bids, lifetime_s=lifetime_s, flags=flags)
+            event: Event = router.update(now, bids, lifetime_s=lifetime_s, flags=flags)
         else:
             event = TimeReached()
         site.plane.refuse(HOME) if random_.random() < 0.2 else site.plane.refuse(None)

@@ -5,10 +5,11 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 from dataplane.entry import Prefix
-from ha import care_of, config
+from ha import care_of
 from ha.prefix import prefix_text
 from ha.site_plan import site_plan
 from mip6.numbers import Status
+from tests.ha import configuration
 from tests.ha.cast import HOME, MNP, Router, Site, both_lines, customer
 from tests.ha.test_files import CONFIG, written
 
@@ -45,6 +46,6 @@ def test_a_prefix_of_ipv4_is_printed_as_one() -> None:
 
 def test_an_aggregate_of_ipv4_is_for_the_data_plane_alone(tmp_path: Path) -> None:
     both = 'aggregates = ["2001:db8:f000::/36", "203.0.113.0/24"]'
-    read = config.load(written(tmp_path, CONFIG.replace('aggregates = ["2001:db8:f000::/36"]', both)))
+    read = configuration.load(written(tmp_path, CONFIG.replace('aggregates = ["2001:db8:f000::/36"]', both)))
     assert len(read.policy(b"").aggregates) == 1
     assert site_plan(read).aggregates[1] == prefix("203.0.113.0/24")

@@ -21,6 +21,7 @@ from mip6.options import (
     MalformedBindingIdentifier,
     MessageIdentification,
     MobileNodeIdentifier,
+    Option,
 )
 from tests.ha.cast import (
     CARE_OF_1,
@@ -231,7 +232,7 @@ def test_a_malformed_bid_option_is_answered_164() -> None:
     assert site.agent.cache.records == {}
 
 
-def _unsigned(event: BindingUpdateReceived) -> tuple[object, ...]:
+def _unsigned(event: BindingUpdateReceived) -> tuple[Option, ...]:
     return tuple(option for option in event.update.options if not hasattr(option, "authenticator"))
 
 

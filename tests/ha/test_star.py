@@ -12,6 +12,7 @@ from ha.frames import Heard, Hello, StateSyncAck, StateSyncReply
 from ha.record import same
 from ha.repair import DIGEST_EVERY_S
 from ha.replication import HOLD_BACK_S
+from ha.site import Topology
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
 from tests.ha.cast import CARE_OF_1, HOME, OVERWRITE, Router, both_lines
@@ -303,7 +304,9 @@ def test_sites_with_reflectors_between_them_are_believed_later() -> None:
 @pytest.mark.parametrize(
     ("topologies", "idle"), [(ONE, ["hub"]), (TWO, ["hub1", "hub2"]), (SERVING_HUB, []), (MESH, [])]
 )
-def test_sites_are_equal_after_quiet_whatever_happened(topologies: dict, idle: Sequence[str], seed: int) -> None:
+def test_sites_are_equal_after_quiet_whatever_happened(
+    topologies: dict[str, Topology], idle: Sequence[str], seed: int
+) -> None:
     random_ = random.Random(seed)
     mesh, router, now = Mesh(topologies=topologies, idle=idle), Router(), NOW
     serving = [name for name in mesh.names if name not in idle]

@@ -52,7 +52,7 @@ POLICY = Policy(
     lifetime_max_s=3600,
     acknowledge="local",
 )
-EVERYWHERE = ((address("2001:db8:a::"), 48), (address("2001:db8:b::"), 48), (address("2001:db8:c::"), 48), (HOME, 128))
+EVERYWHERE = (*(Prefix(address(f"2001:db8:{net}::"), 48) for net in "abc"), Prefix(HOME, 128))
 TRUSTED = Customer(
     name="office1",
     home_address=HOME,

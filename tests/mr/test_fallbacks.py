@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from mip6.messages import BindingUpdate
 from mip6.numbers import BindingAckFlag, Status
 from mip6.options import AlternateCareOf
 from mr.events import Count, Effect, SendBindingUpdate, SetHomeAgent
@@ -74,7 +75,7 @@ def test_a_plain_registration_moves_to_the_other_line_and_back() -> None:
 def test_after_a_while_several_care_of_addresses_are_asked_for_again() -> None:
     bench, update = fallen_back(PLAIN)
     bench.feed(PLAIN.to(update))
-    asked = []
+    asked: list[BindingUpdate] = []
     while bench.now < 1000 + FALLBACK_RETRY_S + 5 and not asked:
         for one in sent(bench.advance(1)):
             message = received_update(one)

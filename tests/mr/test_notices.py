@@ -8,7 +8,7 @@ from mip6 import header
 from mip6.auth import SecurityAssociation, encode_signed, verify
 from mip6.messages import BindingError, BindingRevocation
 from mip6.numbers import BindingRevocationType, RevocationStatus
-from mip6.options import BindingIdentifier, MessageIdentification
+from mip6.options import BindingIdentifier, MessageIdentification, Option
 from mip6.packet import destination_options
 from mr.binding_update import signed_packet
 from mr.events import (
@@ -38,7 +38,8 @@ from tests.mr.cast import (
 def indication(
     bench: Bench, *named: int, stamp: int | None = None, association: SecurityAssociation = ASSOCIATION
 ) -> RevocationReceived:
-    options = (*map(BindingIdentifier, named), MessageIdentification(bench.ntp() if stamp is None else stamp))
+    said = MessageIdentification(bench.ntp() if stamp is None else stamp)
+    options: tuple[Option, ...] = (*map(BindingIdentifier, named), said)
     message = BindingRevocation(BindingRevocationType.INDICATION, 1, 0x55, options=options)
     octets = encode_signed(message, association, CARE_OF[2], HOME_ADDRESS, HOME_AGENT, HOME_ADDRESS)
     decoded = header.decode(octets, HOME_AGENT, HOME_ADDRESS)

@@ -252,7 +252,7 @@ SINGLE = (
     Mutation("a starting reflector's set is taken for all there is", "ha/replication.py", "if is_last and catching_up.resumes and self._is_held_back(now):", "if False:", REPLICATION),
     Mutation("the timeout is that of a site whose word is not enough", "ha/awaiting.py", "missing if waits_for_all else hoped or missing", "missing", REPLICATION),
     Mutation("anybody speaks for others", "ha/serving.py", "for one in hello.others if site in self._topology.reflectors else ():", "for one in hello.others:", REPLICATION),
-    Mutation("anybody acknowledges for others", "ha/replication.py", "ack.site if ack.site and peer.reflects else site", "ack.site or site", REPLICATION),
+    Mutation("anybody acknowledges for others", "ha/replication.py", "ack.site if ack.site and self.peers[site].reflects else site", "ack.site or site", REPLICATION),
     Mutation("a reflector's word is newer than a site's own", "ha/serving.py", "if known is not None and known.direct and now - known.heard_at < readiness.FRESH_S:", "if False:", REPLICATION),
     Mutation(
         "the lower version wins, in simulation",

@@ -12,7 +12,7 @@ from tests.simulation.scenario import Deed
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
-    from tests.simulation.wires import Wire
+    from tests.simulation.wires import Stream, Wire
     from tests.simulation.world import World
 
 SLOW_MAX_S = 0.6
@@ -63,7 +63,7 @@ class Faults:
                 for stream in self._streams(wire):
                     stream.break_()
 
-    def _streams(self, wire: "Wire") -> list:
+    def _streams(self, wire: "Wire") -> "list[Stream]":
         return [stream for machine in wire.ends for stream in machine.streams if stream.wire is wire]
 
     # -- sites

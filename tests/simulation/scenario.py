@@ -101,7 +101,7 @@ def scenario(seed: int) -> Scenario:
     )  # a router says three things a second at most
     lines = tuple(draw.choice((1, 2, 2, 2, 3)) for _ in range(routers))
     hubs, reflecting = draw.choice(((0, 0), (0, 0), (0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1)))
-    across = frozenset()
+    across: frozenset[frozenset[int]] = frozenset()
     if draw.random() < 0.2:
         across = frozenset({frozenset(draw.sample(range(sites), 2))})
     return Scenario(

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from ha import effects, events
+from ha.frames import WireRecord
 from mip6 import ntp
 from mip6.options import BindingIdentifier, MessageIdentification
 from mr.events import SendBindingUpdate
+from tests.simulation.schedule import UNIX
 
 Names = Callable[[bytes], str]
 
@@ -51,12 +53,12 @@ def _event(event: events.Event, name: Names) -> str:
     return str(event)
 
 
-def _record(wire: object, name: Names) -> str:
-    home, cells, floor = wire.home_address, wire.cells, wire.floor  # type: ignore[attr-defined]
+def _record(wire: WireRecord, name: Names) -> str:
     told = " ".join(
-        f"{bid}={_short(cell.care_of)}@{_time(cell.version.time)}/{cell.version.site}" for bid, cell in cells.items()
+        f"{bid}={_short(cell.care_of)}@{_time(cell.version.time)}/{cell.version.site}"
+        for bid, cell in wire.cells.items()
     )
-    return f"{name(home)}[{told} floor {_time(floor[0])}]"
+    return f"{name(wire.home_address)}[{told} floor {_time(wire.floor.time)}]"
 
 
 def _effect(effect: effects.Effect, name: Names) -> str:
@@ -87,6 +89,4 @@ def _stamp(option: MessageIdentification | None) -> str:
 
 def _time(timestamp: int) -> str:
     """Seconds of the world, as far as the clock was right."""
-    from tests.simulation.machine import UNIX
-
     return "0" if timestamp == 0 else f"{ntp.to_unix(timestamp) - UNIX:.4f}"

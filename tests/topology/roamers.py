@@ -25,7 +25,7 @@ from mip6 import auth, ntp, packet
 from mip6.messages import BindingUpdate
 from mip6.mhsocket import MobilitySocket
 from mip6.numbers import ROUTING_HEADER
-from mip6.options import BindingIdentifier, MessageIdentification, MobileNodeIdentifier
+from mip6.options import BindingIdentifier, MessageIdentification, MobileNodeIdentifier, Option
 from tests.bench.population import ALGORITHM, FIRST, OFFICE, REFRESH, SPI, home, key, prefix, public_key_text
 from tests.ha.cast import HOME_AGENT, address
 
@@ -190,7 +190,7 @@ class Roamers:
         one.asked, one.sent_at = one.care_ofs(), now
         at_home, through = home(one.number), self._draw.choice(one.lines)
         source = care_of(one.number, through, one.moves[through])
-        options = (
+        options: tuple[Option, ...] = (
             *(BindingIdentifier(line, care_of=care_of(one.number, line, one.moves[line])) for line in one.lines),
             MobileNodeIdentifier(1, f"roamer{one.number}@xsp.example".encode()),
             MessageIdentification(one.stamp),

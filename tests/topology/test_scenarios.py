@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import UnionType
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -88,8 +89,8 @@ def test_every_program_tells_its_status_in_the_agreed_form(
 
     wait_until(missing, DEADLINE_S)
     status = json.loads(said[0])
-    kinds = {"v": int, "program": str, "instance": str, "version": str, "state": str, "since_s": float | int}
-    kinds |= {"reasons": list, "counters": dict}
+    kinds: dict[str, type | UnionType] = {"v": int, "reasons": list, "counters": dict, "since_s": float | int}
+    kinds |= dict.fromkeys(("program", "instance", "version", "state"), str)
     assert {key: isinstance(status[key], kind) for key, kind in kinds.items()} == dict.fromkeys(kinds, True)
     assert (status["v"], status["program"]) == (1, program)
     assert all(isinstance(reason, str) for reason in status["reasons"])

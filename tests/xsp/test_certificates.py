@@ -38,7 +38,7 @@ def test_a_new_site_has_a_certificate_that_it_and_openssl_accept(office: Office,
     assert stat.S_IMODE((etc / "site.key").stat().st_mode) == 0o600
     if (openssl := shutil.which("openssl")) is None:
         pytest.skip("no openssl here")
-    words = ["-CAfile", etc / "ca.pem", "-CRLfile", etc / "revoked.pem", "-crl_check", "-x509_strict"]
+    words: list[str | Path] = ["-CAfile", etc / "ca.pem", "-CRLfile", etc / "revoked.pem", "-crl_check", "-x509_strict"]
     for purpose in ("sslserver", "sslclient"):
         subprocess.run([openssl, "verify", *words, "-purpose", purpose, etc / "site.pem"], check=True, timeout=30)
 

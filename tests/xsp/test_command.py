@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-import ha.config
 from ha import customer_table
 from ha.customer_table import TableRefused
+from tests.ha import configuration
 from tests.xsp.operator import ROOT, Office, add_site
 
 
@@ -42,7 +42,7 @@ def test_a_customer_may_get_a_network_of_ipv4_that_sites_forward_and_nobody_anno
     assert second["prefixes"][1] == "203.0.113.128/25"
     add_site(office, 1)
     office.render("site1", tmp_path / "site1")
-    config = ha.config.load(tmp_path / "site1" / "ha.toml")
+    config = configuration.load(tmp_path / "site1" / "ha.toml")
     assert [str(prefix) for prefix in config.aggregates] == ["2001:db8:f000::/36", "203.0.113.0/24"]
     assert [str(route.prefix) for route in config.bgp.route] == ["2001:db8:f000::/36"]
     assert "203.0.113" not in (tmp_path / "site1" / "roa.json").read_text()
@@ -135,7 +135,7 @@ def test_a_published_table_is_what_a_home_agent_believes(office: Office, tmp_pat
     office.add_customer("office1", "--uplink", "line2:bid=7,weight=3,allowed=2001:db8:2::/48")
     add_site(office, 1)
     office.render("site1", tmp_path / "etc")
-    config = ha.config.load(tmp_path / "etc" / "ha.toml")
+    config = configuration.load(tmp_path / "etc" / "ha.toml")
     outputs = [tmp_path / "etc" / "customers.jsonl", tmp_path / "other.jsonl"]
     published = office.json("table", "publish", *(word for path in outputs for word in ("--output", str(path))))
     assert stat.S_IMODE(outputs[0].stat().st_mode) == 0o600
@@ -161,7 +161,7 @@ def test_rendered_files_are_accepted_by_those_who_read_them(office: Office, tmp_
     names = ["ha.toml", "bgp.toml", "exabgp.conf", "bfdd.conf", *for_isp, "roa.json", "irr.txt", "cookie.key"]
     names += ["ca.pem", "site.pem", "site.key", "revoked.pem"]
     assert [Path(file).name for file in files] == names
-    config = ha.config.load(tmp_path / "site1" / "ha.toml")
+    config = configuration.load(tmp_path / "site1" / "ha.toml")
     assert [peer.site for peer in config.peer] == ["site2", "site3"]
     office.json("render", "--customer", "office1", "--output", str(tmp_path / "office1"))
     assert stat.S_IMODE((tmp_path / "office1" / "mr.key").stat().st_mode) == 0o600
