@@ -3,7 +3,7 @@
 What waits is the answer to a mobile router, or, at a reflector, a peer that passed the change on to us and wants to
 know who has it. "Has it" means merged and installed. How many are enough says the policy: with `any` one other home
 agent that forwards, or a mere reflector if no such site is heard; with `all` each site that is heard; with `local`
-none. After the timeout the answer leaves anyway and is counted as degraded.
+none. After the timeout, or when nobody is left to wait for, the answer leaves anyway and is counted as degraded.
 """
 
 import math
@@ -37,13 +37,15 @@ class Origin(Struct, frozen=True, gc=False):
 class Awaited(Struct, frozen=True, gc=False):
     """A change under way, and the answer that waits for it (None: none, or given).
 
-    `missing`: the sites that do not have it yet; `hoped`: those of them whose word alone is enough for `any`.
+    `missing`: the sites that do not have it yet; `hoped`: those of them that are heard and forward, whose word alone
+    is enough for `any`; `lacking`: one of these has merged it without forwarding it.
     """
 
     sent_at: float
     answer: SendBindingAck | None
     missing: frozenset[str]
     hoped: frozenset[str]
+    lacking: bool = False
 
 
 class Awaiting:
@@ -65,8 +67,10 @@ class Awaiting:
 
         With `all` to the slowest.
         """
-        known = [rtt_s for site, rtt_s in self._rtts.items() if site in (hoped or missing)]
-        chosen = max if self._acknowledge == "all" else min
+        waits_for_all = self._acknowledge == "all"
+        whom = missing if waits_for_all else hoped or missing
+        known = [rtt_s for site, rtt_s in self._rtts.items() if site in whom]
+        chosen = max if waits_for_all else min
         wait_s = SYNC_TIMEOUT_RTTS * chosen(known, default=0.0)
         return min(SYNC_TIMEOUT_MAX_S, max(SYNC_TIMEOUT_MIN_S, wait_s))
 
@@ -81,7 +85,7 @@ class Awaiting:
             effects.append(answer)
             answer = None
         if missing:
-            hoped = frozenset(missing & serving) if self._acknowledge == "any" else frozenset()
+            hoped = frozenset(missing & serving)
             undo.put(self._awaited, index, Awaited(now, answer, frozenset(missing), hoped))
             if answer is not None:
                 undo.put(self._waiting, index, now + self.sync_timeout_s(missing, hoped))
@@ -107,15 +111,19 @@ class Awaiting:
             return []
         self._measure(site, now - awaited.sent_at, undo)
         missing, answer = awaited.missing - {site}, awaited.answer
-        enough = not missing or (self._acknowledge == "any" and (serves or not awaited.hoped))
+        lacking = awaited.lacking or (site in awaited.hoped and not serves)
+        good = serves or not awaited.hoped
+        enough = not missing or (self._acknowledge == "any" and good)
         if missing:
-            left = replace(awaited, missing=missing, answer=None if enough else answer)
+            left = replace(awaited, missing=missing, lacking=lacking, answer=None if enough else answer)
             undo.put(self._awaited, index, left)
         else:
             undo.drop(self._awaited, index)
         if answer is None or not enough:
             return []
         undo.drop(self._waiting, index)
+        if lacking if self._acknowledge == "all" else not good:
+            self._counters.add("acknowledged_degraded", "not_installed")
         return [answer]
 
     def unreachable(self, site: str, undo: Undo) -> list[Effect]:

@@ -8,7 +8,7 @@ that a refused registration leaves no trace.
 """
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from msgspec import Struct
@@ -76,6 +76,11 @@ class BindingCache:
         if pending is not None and pending.local is not None:
             return pending.local.fallback
         return self.records.get(home_address)
+
+    def known(self, home_addresses: Iterable[bytes]) -> list[bytes]:
+        """Those of these of which there is a record, or something in the kernel or under way there."""
+        records, installed, pending = self.records, self.installed, self.pending
+        return [home for home in home_addresses if home in records or home in installed or home in pending]
 
     def wants(self, home_address: bytes) -> ForwardingEntry | None:
         """The entry that will be in force when all that is under way is in."""

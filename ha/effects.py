@@ -15,6 +15,7 @@ from mip6.numbers import BindingErrorStatus
 from mip6.quick import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SetForwarding:
     """Make the kernel forward `entry` for this home address (None: nothing); report with the same generation."""
@@ -91,6 +92,7 @@ class SendParameterProblem:
     pointer: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SendRecords:
     """Send our changes to a peer."""
@@ -124,6 +126,7 @@ class AskForRecords:
     since: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AcknowledgeRecords:
     """Tell a peer that its change is merged and installed here."""

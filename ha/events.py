@@ -116,6 +116,7 @@ class HomeAddressUsed:
     next_header: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class ForwardingReported:
     """What became of `SetForwarding`: home address -> (generation, None or why the kernel refused)."""
@@ -170,6 +171,7 @@ class PeerIdentified:
     incarnation: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RecordsReceived:
     """A peer's changes; `incarnation` is the sender's."""
@@ -195,6 +197,7 @@ class RepairAsked:
     frame: StateRepairRequest
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RecordsAcknowledged:
     """A peer, or a site that it names, merged and installed one of our changes."""

@@ -22,7 +22,8 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     believed = [record for record in records if state.believed_at(record) <= now]
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
-    promise = (site, index) if index and not quarantined else None
+    merged, forwarded = bool(index) and not quarantined, all(state.may_forward(record, now) for record in believed)
+    promise = (site, index) if merged and forwarded else None
     news: list[Record] = []
     orders: list[Effect] = []
     for record in believed:
@@ -32,16 +33,16 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
     if promise and orders:
         state.replication.owe(site, index, len(orders), state.undo)
-    elif promise:
-        effects.append(acknowledgement(state, site, index))
+    elif merged:
+        effects.append(acknowledgement(state, site, index, forwarded=forwarded))
     if event.frame.repaired:
         effects += state.replication.repaired(site, now, state.undo)
     return effects + orders
 
 
-def acknowledgement(state: State, site: str, index: int) -> AcknowledgeRecords:
-    """Tell a peer that its change is in."""
-    return AcknowledgeRecords(site, StateSyncAck(index, serves=state.serving.reconciled))
+def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:
+    """Tell a peer that its change is in; not `forwarded`: only merged, as our customer table does not allow more."""
+    return AcknowledgeRecords(site, StateSyncAck(index, serves=forwarded and state.serving.reconciled))
 
 
 def _merge(

@@ -22,6 +22,7 @@ MORE_MAX_BYTES = 1024  # of a part of a record that a later release may add
 BUCKETS_MAX = 256  # asked for at a time: with 100,000 records 6,400 of them, shown in 150 kB
 SUMS_MAX_BYTES = 65536  # twice what they are now
 SITES_MAX = 1000
+ACKS_MAX = 1000  # in a frame
 
 # What a decoder believes; anything else is a `BadFrame`. The bounds also keep out what is no number.
 Octets16 = Annotated[bytes, Meta(min_length=16, max_length=16)]
@@ -100,12 +101,14 @@ class StateSyncReply(msgspec.Struct, frozen=True, tag=True):
 class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
     """Your change `index` is merged and installed, at `site` if a reflector passes this on, else here.
 
-    `serves`: that site forwards; a reflector that is no home agent has only merged it.
+    `serves`: that site forwards; one that is no home agent, or does not know the customer yet, has only merged it.
+    `also`: more changes of which the same is true.
     """
 
     index: int
     site: Text = ""
     serves: bool = True
+    also: Annotated[tuple[int, ...], Meta(max_length=ACKS_MAX - 1)] = ()
 
 
 class StateDigest(msgspec.Struct, frozen=True, tag=True):

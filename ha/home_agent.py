@@ -273,7 +273,7 @@ class HomeAgent:
     def _table_loaded(self, table: CustomerTable, now: float) -> list[Effect]:
         state, before = self.state, self.table
         self._undo.assign(state, "table", table)
-        changed = customer_table.changed(before, table)
+        changed = self.cache.known(customer_table.changed(before, table))
         effects = revoke.suspended(state, before, changed, now)
         for home_address in changed:
             record = self.cache.records.get(home_address)

@@ -18,7 +18,9 @@ compare what they hold, every few seconds, and send each other what differs (`ha
 import math
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AnySet
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ha import frames
 from ha.awaiting import Awaiting, Origin
@@ -37,27 +39,24 @@ LOOK_AGAIN_S = 0.1
 SLICE_EVERY_S = 0.01  # so often a peer that catches up is sent a frame: 20,000 records a second, a fifth of our time
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(Struct, frozen=True):
     """What we know of one peer.
 
-    `reflects`: it passes on to others what we send; `reachable`: it takes our changes; `acknowledged`: our last index
-    it installed; `incarnation`, `merged`: resume point of *its* changes; `asked`: it has not yet sent all that it was
-    asked for; `complete`: we hold its first full set.
+    `reflects`: it passes on to others what we send; `reachable`: it takes our changes; `incarnation`, `merged`: resume
+    point of *its* changes; `asked`: it has not yet sent all that it was asked for; `complete`: we hold its first full
+    set.
     """
 
     site: str
     reflects: bool = False
     reachable: bool = False
-    acknowledged: int = 0
     incarnation: int = 0
     merged: int = 0
     asked: bool = False
     complete: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CatchingUp:
+class CatchingUp(Struct, frozen=True):
     """Records that a peer lacks: their home addresses, `sent` of them so far, more of them at `next_at`.
 
     `resumes`: they end what it asked for when it connected; else they are a repair. `held_back`: their end had to wait.
@@ -212,11 +211,12 @@ class Replication:
 
     def acknowledged(self, site: str, ack: StateSyncAck, now: float, undo: Undo) -> list[Effect]:
         """A peer, or a site that a reflector names, merged and installed our change."""
-        peer = self.peers[site]
-        by = ack.site if ack.site and peer.reflects else site
-        if by == site:
-            undo.put(self.peers, site, replace(peer, acknowledged=max(peer.acknowledged, ack.index)))
-        return self.awaiting.acknowledged(ack.index, by, ack.serves, now, undo)
+        by = ack.site if ack.site and self.peers[site].reflects else site
+        return [
+            effect
+            for index in (ack.index, *ack.also)
+            for effect in self.awaiting.acknowledged(index, by, ack.serves, now, undo)
+        ]
 
     def forget(self, home_address: bytes, undo: Undo) -> None:
         """A record is gone; nobody needs its change any more."""
@@ -300,5 +300,5 @@ class Replication:
 
     def next_deadline(self) -> float:
         """When the next slice or answer is due."""
-        slice_at = min((one.next_at for one in self._catching_up.values()), default=math.inf)
+        slice_at = min(one.next_at for one in self._catching_up.values()) if self._catching_up else math.inf
         return min(slice_at, self.awaiting.next_deadline(), self.repair.next_deadline())

@@ -5,8 +5,8 @@ Theory of operation. Both ends prove themselves in TLS 1.3 with certificates of 
 same site, and if there is a protocol that both speak. `proof` None: plain TCP, for those who asked for it in their
 configuration; then the locator is all there is. Every read is bounded: in octets, in records, and by the pace at which
 this peer is listened to, which is remembered from one stream to the next. Frames are small and many, and what one
-costs is mostly TLS and the kernel: so all that are sent in one turn of the loop go out together, and all that came in
-together are taken apart without waiting.
+costs is mostly TLS and the kernel: so all that are sent in one turn of the loop go out together, acknowledgements in
+one frame, and all that came in together are taken apart without waiting.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from ha.frames import (
     Identify,
     StateDigest,
     StateRepairRequest,
+    StateSyncAck,
     StateSyncReply,
     StateSyncRequest,
     Unknown,
@@ -37,6 +38,7 @@ READ_BYTES = 256 * 1024  # at once; asyncio holds no more of a stream that nobod
 LENGTH_BYTES = 4
 DIGEST_UNITS = 1_000  # one comes in two seconds; to answer takes milliseconds
 BUCKET_UNITS = 50  # what we hold of it may be the answer: 25 records, with 100,000
+ACKS_A_UNIT = 4
 REQUEST_UNITS = 15_000  # of pace: the answer may be all records
 
 _TLS_HANDSHAKE = 0x16  # RFC 8446 5.1
@@ -56,7 +58,18 @@ class Stream:
     `serial`: of its certificate, 0 in plain TCP; `pace`: how fast this peer is listened to from now on.
     """
 
-    __slots__ = ("_counters", "_leaving", "_leaving_bytes", "_read", "_received", "pace", "reader", "serial", "writer")
+    __slots__ = (
+        "_acknowledged",
+        "_counters",
+        "_leaving",
+        "_leaving_bytes",
+        "_read",
+        "_received",
+        "pace",
+        "reader",
+        "serial",
+        "writer",
+    )
 
     def __init__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, serial: int, pace: Pace, counters: Counters
@@ -64,6 +77,7 @@ class Stream:
         self.reader, self.writer, self.serial, self.pace = reader, writer, serial, pace
         self._counters = counters
         self._leaving: list[bytes] = []
+        self._acknowledged: dict[tuple[str, bool], list[int]] = {}  # what an acknowledgement says besides -> of what
         self._leaving_bytes = 0
         self._received = b""
         self._read = 0  # so many of them were taken
@@ -71,17 +85,29 @@ class Stream:
     def cut(self) -> None:
         """End it now, whatever waits to be sent."""
         self._leaving.clear()
+        self._acknowledged.clear()
         self.writer.transport.abort()
 
     def send(self, frame: Frame) -> None:
         """Put a frame behind those that wait; it leaves with all that are sent in this turn of the loop."""
-        octets = frames.encode(frame)
-        if not self._leaving:
+        if not self._leaving and not self._acknowledged:
             asyncio.get_running_loop().call_soon(self._leave)
+        if isinstance(frame, StateSyncAck):
+            self._acknowledged.setdefault((frame.site, frame.serves), []).extend((frame.index, *frame.also))
+        else:
+            self._put(frame)
+
+    def _put(self, frame: Frame) -> None:
+        octets = frames.encode(frame)
         self._leaving.append(octets)
         self._leaving_bytes += len(octets)
 
     def _leave(self) -> None:
+        for (site, serves), indexes in self._acknowledged.items():
+            for start in range(0, len(indexes), frames.ACKS_MAX):
+                index, *also = indexes[start : start + frames.ACKS_MAX]
+                self._put(StateSyncAck(index, site, serves, tuple(also)))
+        self._acknowledged.clear()
         octets, self._leaving_bytes = b"".join(self._leaving), 0
         self._leaving.clear()
         if octets and not self.writer.is_closing():
@@ -201,6 +227,8 @@ def _units(frame: Frame | Unknown) -> int:
     match frame:
         case StateSyncReply():
             return 1 + len(frame.records)
+        case StateSyncAck():
+            return 1 + len(frame.also) // ACKS_A_UNIT
         case StateSyncRequest():
             return REQUEST_UNITS
         case StateRepairRequest(buckets):

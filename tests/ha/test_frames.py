@@ -71,6 +71,13 @@ def test_a_record_that_cannot_be_is_a_bad_frame(where: tuple[int, ...], what: ob
         frames.decode(reply(record))
 
 
+def test_acknowledgements_in_a_frame_are_bounded() -> None:
+    ack = {"type": "StateSyncAck", "index": 1, "also": [2] * (frames.ACKS_MAX - 1)}
+    assert isinstance(frames.decode(msgspec.msgpack.encode(ack)), frames.StateSyncAck)
+    with pytest.raises(BadFrame):
+        frames.decode(msgspec.msgpack.encode({**ack, "also": [2] * frames.ACKS_MAX}))
+
+
 def test_a_kind_of_a_later_release_is_told_from_garbage() -> None:
     assert frames.decode(msgspec.msgpack.encode({"type": "Later", "what": [1, 2]})) == Unknown("Later")
     for garbage in (b"", b"\x01", b"\xff" * 40, msgspec.msgpack.encode({"type": "Hello"}), msgspec.msgpack.encode({})):

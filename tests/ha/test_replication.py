@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from dataplane.entry import Prefix
-from ha.effects import AcknowledgeRecords, AskForRecords, Effect, SendRecords
-from ha.events import PeerAsked, PeerIdentified, PeerUnreachable, RecordsReceived, TimeReached
+from ha.effects import AcknowledgeRecords, AskForRecords, Effect, SendBindingAck, SendRecords
+from ha.events import PeerAsked, PeerIdentified, PeerUnreachable, RecordsAcknowledged, RecordsReceived, TimeReached
 from ha.frames import StateSyncAck, StateSyncReply
 from ha.record import same
 from mip6.numbers import Status
@@ -47,6 +47,18 @@ def test_any_waits_until_one_other_site_has_merged_and_installed() -> None:
     mesh.settle(NOW)
     assert len(mesh.acks) == 1
     assert mesh.sites["site1"].counters.get("acknowledged_degraded", "timeout") == 0
+
+
+def test_one_frame_acknowledges_several_changes() -> None:
+    site = Site(replace(POLICY, site="site1", acknowledge="any"), ["site2"])
+    site.feed(PeerAsked("site2", 0, 0), NOW)
+    other = Prefix(MNP.network[:6] + b"\x77" + MNP.network[7:], MNP.length)
+    site.load(customer(), customer(home_address=OTHER_HOME, prefixes=(other,)))
+    for home in (HOME, OTHER_HOME):
+        done = site.feed(Router(home=home).update(NOW, both_lines()), NOW)
+        assert not [one for one in done if isinstance(one, SendBindingAck)]
+    done = site.feed(RecordsAcknowledged("site2", StateSyncAck(1, also=(2,))), NOW)
+    assert [one.signed_home_address for one in done if isinstance(one, SendBindingAck)] == [HOME, OTHER_HOME]
 
 
 def test_a_silent_peer_delays_an_answer_only_until_the_timeout_and_that_is_counted() -> None:

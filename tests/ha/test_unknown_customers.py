@@ -1,10 +1,14 @@
 """A site whose customer table is older than its peers': what it hears of customers it does not know yet."""
 
 import dataclasses
+from collections.abc import Sequence
+
+import pytest
 
 from ha.customer_table import CustomerTable
 from ha.events import TableLoaded
 from ha.record import same
+from mip6.numbers import Status
 from tests.ha.cast import CARE_OF_1, HOME, MNP, OVERWRITE, Router, address, both_lines, customer
 from tests.ha.mesh import Mesh
 
@@ -29,6 +33,45 @@ def test_a_record_of_an_unknown_customer_is_kept_and_not_installed_until_the_tab
     assert two.plane.read() == {}
     two.load(customer(), OTHER, now=NOW + 1)
     assert two.plane.read()[HOME].paths[0].care_of == CARE_OF_1
+
+
+@pytest.mark.parametrize("acknowledge", ["any", "all"])
+@pytest.mark.parametrize("older", [("site2",), ("site2", "site3")])
+def test_a_site_that_does_not_know_the_customer_does_not_vouch_for_him(acknowledge: str, older: Sequence[str]) -> None:
+    """Symptom: a table reached one site first; routers registered there, it died, and nobody else forwarded to them."""
+    mesh, router = Mesh(acknowledge), Router()
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    mesh.tick(NOW)
+    mesh.settle(NOW)
+    for name in older:
+        without_the_customer(mesh, name)
+    mesh.feed("site1", router.update(NOW, both_lines(), flags=OVERWRITE), NOW)
+    mesh.step(("site1", "site2"), NOW)
+    mesh.step(("site2*", "site1"), NOW)
+    assert mesh.acks == []
+    mesh.settle(NOW)
+    [(name, ack)] = mesh.acks
+    assert (name, ack.ack.status) == ("site1", Status.ACCEPTED)
+    counted = mesh.sites["site1"].agent.counters.as_dict()
+    enough = acknowledge == "any" and "site3" not in older
+    assert counted.get("acknowledged_degraded{not_installed}", 0) == (0 if enough else 1)
+
+
+def test_a_deletion_needs_no_customer_to_be_in_force() -> None:
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    mesh.tick(NOW)
+    mesh.settle(NOW)
+    mesh.feed("site1", router.update(NOW, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    for name in ("site2", "site3"):
+        without_the_customer(mesh, name)
+    mesh.feed("site1", router.update(NOW + 1, (), lifetime_s=0), NOW + 1)
+    mesh.settle(NOW + 1)
+    assert len(mesh.acks) == 2
+    assert "acknowledged_degraded{not_installed}" not in mesh.sites["site1"].agent.counters.as_dict()
 
 
 def test_what_a_peers_table_grants_is_not_installed_where_ours_does_not() -> None:

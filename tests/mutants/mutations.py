@@ -16,7 +16,7 @@ ROUTER = ("tests/mr",)
 SIMULATION = ("tests/simulation",)
 REPLICATION = tuple(
     f"tests/ha/test_{name}.py"
-    for name in ("repair", "star", "replication", "record", "frames", "wrong_clocks", "home_agent")
+    for name in ("repair", "star", "replication", "record", "frames", "wrong_clocks", "home_agent", "unknown_customers")
 )
 
 
@@ -188,8 +188,7 @@ SINGLE = (
     Mutation(
         "what was quarantined is acknowledged",
         "ha/exchange.py",
-        "if index and not quarantined else None",
-        "if index else None",
+        "merged, forwarded = bool(index) and not quarantined,", "merged, forwarded = bool(index),",
         SIMULATION,
     ),
     Mutation(
@@ -222,12 +221,16 @@ SINGLE = (
     Mutation("a repair shows what the kernel may refuse", "ha/cache.py", "            return pending.local.fallback\n", "            return self.records.get(home_address)\n", REPLICATION),
     Mutation("the digest leaves out the floor", "ha/digest.py", "        record.floor,\n", "", REPLICATION),
     Mutation("the digest leaves out what is verified", "ha/digest.py", "(bid, cell.version, cell.verified)", "(bid, cell.version)", REPLICATION),
+    Mutation("a reflector's first set ends without what came meanwhile", "ha/replication.py", "        if is_last and catching_up.held_back:", "        if False:", REPLICATION),
+    Mutation("who only merged a change vouches for it", "ha/exchange.py", "serves=forwarded and state.serving.reconciled", "serves=state.serving.reconciled", REPLICATION),
+    Mutation("with all, one that does not forward it is not told of", "ha/awaiting.py", "        if lacking if self._acknowledge", "        if False if self._acknowledge", REPLICATION),
+    Mutation("with any, nobody forwards it and nobody hears of it", "ha/awaiting.py", 'if lacking if self._acknowledge == "all" else not good:', 'if lacking if self._acknowledge == "all" else False:', REPLICATION),
     Mutation("a failed event leaves its digests undone", "ha/digest.py", "        undo.on_roll_back(partial(touched.update, chosen))\n", "", REPLICATION),
     Mutation("reflectors pass nothing on", "ha/replication.py", "if not records or not self._reflects:", "if True:", REPLICATION),
     Mutation("everybody passes on", "ha/replication.py", "if not records or not self._reflects:", "if not records:", REPLICATION),
     Mutation("a starting reflector passes on full sets", "ha/replication.py", "        if not index and any(", "        if False and any(", REPLICATION),
     Mutation("a reflector keeps who has it to itself", "ha/replication.py", "        if index and effects:\n", "        if False:\n", REPLICATION),
-    Mutation("the reflector alone is always enough", "ha/awaiting.py", "(serves or not awaited.hoped)", "True", REPLICATION),
+    Mutation("the reflector alone is always enough", "ha/awaiting.py", "        good = serves or not awaited.hoped", "        good = True", REPLICATION),
     Mutation("reflectors tell each other what they did not hear", "ha/serving.py", "if seen is not None and seen.direct and now", "if seen is not None and now", REPLICATION),
     Mutation("what is heard through a reflector is new", "ha/serving.py", "heard_at = now - max(0.0, one.age_s)", "heard_at = now", REPLICATION),
     Mutation("the end of a full set acknowledges",
@@ -247,9 +250,9 @@ SINGLE = (
     Mutation("a repair never goes on", "ha/exchange.py", "    if event.frame.repaired:\n", "    if False:\n", REPLICATION),
     Mutation("every round of repair begins at the first bucket", "ha/repair.py", "in_turn = (*behind, *(bucket for bucket in found if bucket <= before.last))", "in_turn = tuple(found)", REPLICATION),
     Mutation("a starting reflector's set is taken for all there is", "ha/replication.py", "if is_last and catching_up.resumes and self._is_held_back(now):", "if False:", REPLICATION),
-    Mutation("the timeout is that of a site whose word is not enough", "ha/awaiting.py", "if site in (hoped or missing)]", "if site in missing]", REPLICATION),
+    Mutation("the timeout is that of a site whose word is not enough", "ha/awaiting.py", "missing if waits_for_all else hoped or missing", "missing", REPLICATION),
     Mutation("anybody speaks for others", "ha/serving.py", "for one in hello.others if site in self._topology.reflectors else ():", "for one in hello.others:", REPLICATION),
-    Mutation("anybody acknowledges for others", "ha/replication.py", "ack.site if ack.site and peer.reflects else site", "ack.site or site", REPLICATION),
+    Mutation("anybody acknowledges for others", "ha/replication.py", "ack.site if ack.site and self.peers[site].reflects else site", "ack.site or site", REPLICATION),
     Mutation("a reflector's word is newer than a site's own", "ha/serving.py", "if known is not None and known.direct and now - known.heard_at < readiness.FRESH_S:", "if False:", REPLICATION),
     Mutation(
         "the lower version wins, in simulation",
