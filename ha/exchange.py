@@ -57,7 +57,9 @@ def _merge(
     pending = cache.pending.get(home_address)
     held = cache.records.get(home_address)
     at_rest = pending is None and home_address not in cache.unsettled  # else it is not in the kernel, whoever said it
-    if held is not None and at_rest and same(held, theirs):
+    # Two peers tell a site that starts the same: what is on its way to the kernel need not be ordered again.
+    is_coming = promise is None and pending is not None and pending.local is None
+    if held is not None and (at_rest or is_coming) and same(held, theirs):
         return
     ours = state.believed(home_address, now)
     merged = theirs if ours is None else merge(ours, theirs)

@@ -291,7 +291,7 @@ class Replication:
 
     def time_reached(self, now: float, undo: Undo) -> list[Effect]:
         """Send the slices that are due, and the answers that waited long enough."""
-        if now >= self.repair.next_deadline():
+        if now >= self._settle_at():
             self.repair.settle(now, undo)
         due = [site for site, catching_up in self._catching_up.items() if catching_up.next_at <= now]
         return [effect for site in due for effect in self._slice(site, now, undo)] + self.awaiting.time_reached(
@@ -301,4 +301,9 @@ class Replication:
     def next_deadline(self) -> float:
         """When the next slice or answer is due."""
         slice_at = min(one.next_at for one in self._catching_up.values()) if self._catching_up else math.inf
-        return min(slice_at, self.awaiting.next_deadline(), self.repair.next_deadline())
+        return min(slice_at, self.awaiting.next_deadline(), self._settle_at())
+
+    def _settle_at(self) -> float:
+        """When to make up for digests: not before the first full set is here, for until then there is more to do."""
+        is_complete = any(peer.complete for peer in self.peers.values())
+        return self.repair.next_deadline() if is_complete else math.inf

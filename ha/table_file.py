@@ -5,7 +5,7 @@ import asyncio
 from ha import customer_table
 from ha.config import Config
 from ha.customer_table import EMPTY, CustomerTable, TableRefused
-from runtime import log
+from runtime import collector, log
 from runtime.counters import Counters
 
 
@@ -29,7 +29,9 @@ class TableFile:
     async def newer(self, before: CustomerTable) -> CustomerTable | None:
         """The table if it is newer than `before`; a bad or older one is said, counted and left alone."""
         try:
-            table = await asyncio.to_thread(self.load, before)
+            with collector.nothing_kept():
+                table = await asyncio.to_thread(self.load, before)
+                collector.quiet()
         except (OSError, TableRefused) as error:
             self._counters.add("tables_refused")
             log.get().error("customer table refused, the old one stays", why=str(error))
