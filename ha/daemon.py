@@ -20,7 +20,6 @@ from typing import Any
 
 from bgp.client import LeaseClient
 from bgp.route import Route
-from dataplane.entry import ForwardingEntry
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from ha import customer_table, effects, events, journal, reception, transmission, wish_file
@@ -38,7 +37,7 @@ from ha.readiness import Mode
 from ha.site_plan import site_plan
 from ha.snapshot_file import SnapshotFile
 from ha.start import bind, control_taken, make_directories
-from ha.status import status_document
+from ha.status import Dumped, shown, status_document
 from ha.table_file import TableFile
 from mip6.mhsocket import MobilitySocket
 from runtime import collector, control, exits, log, notify, threads
@@ -268,13 +267,13 @@ class Daemon:
     async def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
         """`brief` asks for no dump of what the kernel forwards, which takes seconds with 100,000 customers."""
         connected, counters = self._peerlink.connected(), self._counters.as_dict() | self._kernel.relay_counters()
-        present: Mapping[bytes, ForwardingEntry] | None = None
+        present: Dumped | None = None
         troubles = [alarm] if (alarm := self._credentials.alarm()) else []
         try:
             if request.get("brief"):
                 counters |= await self._kernel.counters()
             else:
-                present, more = await self._kernel.read()
+                present, more = await self._kernel.read(shown(self.agent))
                 counters |= more
         except DataPlaneError as error:
             troubles.append(f"the data plane cannot be read: {error}")

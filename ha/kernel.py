@@ -7,7 +7,7 @@ wait until it is done. The self-test's customer is one more for the driver, and 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -18,6 +18,7 @@ from dataplane.port import DataPlane
 from dataplane.relay import ErrorRelay
 from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
 from ha.self_test import SelfTest
+from ha.status import Dumped, dumped
 from runtime import collector, log
 from runtime.counters import Counters
 
@@ -193,11 +194,19 @@ class Kernel:
         self._plane.prepare(self._plan)
         return dict(self._reconcile(wanted))
 
-    async def read(self) -> tuple[Entries, dict[str, int]]:
+    async def read(self, shown: Sequence[bytes]) -> tuple[Dumped, dict[str, int]]:
         """What the kernel holds, by its own dump, and its counters. Raises: DataPlaneError."""
         async with self._alone():
-            entries, counters = await asyncio.to_thread(lambda: (self._read(), self._plane.counters()))
-        return entries, counters | {"customers_installed": len(entries)}
+            found, counters = await asyncio.to_thread(self._compare, shown)
+        return found, counters | {"customers_installed": found.customers}
+
+    def _compare(self, shown: Sequence[bytes]) -> tuple[Dumped, dict[str, int]]:
+        """In a thread: as long as nobody else uses the driver, what is believed to be installed stays as it is."""
+        present = dict(self._read())
+        found = dumped(present, self._installed(), shown)
+        while present:
+            present.popitem()  # freed at once, 100,000 entries would hold the loop up
+        return found, self._plane.counters()
 
     async def counters(self) -> dict[str, int]:
         """What the kernel counts; no dump, so it may be asked for often. Raises: DataPlaneError."""

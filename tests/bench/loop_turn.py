@@ -70,7 +70,7 @@ async def _life() -> list[tuple[str, float, list[float]]]:
     phases: list[tuple[str, Callable[[], Awaitable[object]]]] = [
         ("start", lambda: _start(kernel, installed)),
         ("nothing to do", lambda: asyncio.sleep(2)),
-        ("read by status", kernel.read),
+        ("read by status", lambda: kernel.read(())),
         ("half of the routes flushed, repaired", lambda: _flushed(kernel, heard)),
         (f"{MOVING} orders at once", lambda: _ordered(kernel, moved, heard)),
     ]

@@ -1,0 +1,42 @@
+"""What a status says of the kernel beside what the home agent believes."""
+
+from dataclasses import replace
+
+from dataplane.entry import ForwardingEntry
+from ha import status
+from tests.ha.cast import CARE_OF_1, CARE_OF_2, HOME, Router, Site, address, both_lines
+
+NOW = 100.0
+OTHER = address("2001:db8:f000::52")
+
+
+def served() -> tuple[Site, dict[bytes, ForwardingEntry]]:
+    site = Site()
+    site.feed(Router().update(NOW, both_lines()), NOW)
+    return site, dict(site.agent.cache.installed)
+
+
+def test_a_kernel_that_holds_what_we_believe_differs_in_nothing() -> None:
+    site, present = served()
+    found = status.dumped(present, site.agent.cache.installed, status.shown(site.agent))
+    assert (found.customers, found.different) == (1, 0)
+    assert {path.care_of for path in found.entries[HOME].paths} == {CARE_OF_1, CARE_OF_2}
+
+
+def test_what_is_missing_foreign_or_otherwise_is_counted_each() -> None:
+    site, present = served()
+    believed = {**site.agent.cache.installed, OTHER: replace(present[HOME], home_address=OTHER)}
+    present[HOME] = replace(present[HOME], paths=present[HOME].paths[:1])
+    present[bytes(16)] = replace(present[HOME], home_address=bytes(16))
+    found = status.dumped(present, believed, status.shown(site.agent))
+    assert (found.customers, found.different) == (2, 3)
+
+
+def test_of_many_the_first_are_shown_in_order_whatever_the_kernel_holds() -> None:
+    site, _ = served()
+    homes = [bytes(12) + number.to_bytes(4, "big") for number in reversed(range(2 * status.BINDINGS_SHOWN))]
+    for home in homes:
+        site.agent.cache.records[home] = site.agent.cache.records[HOME]
+    chosen = status.shown(site.agent)
+    assert chosen == sorted(homes)[: status.BINDINGS_SHOWN]
+    assert status.dumped({}, {}, chosen).entries == {}
