@@ -22,7 +22,8 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     believed = [record for record in records if state.believed_at(record) <= now]
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
-    merged, forwarded = bool(index) and not quarantined, all(state.may_forward(record, now) for record in believed)
+    merged = bool(index) and not quarantined
+    forwarded = all(state.may_forward(record, now) for record in believed)
     promise = (site, index) if merged and forwarded else None
     news: list[Record] = []
     orders: list[Effect] = []

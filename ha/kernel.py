@@ -15,6 +15,7 @@ from dataplane import self_test
 from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
 from dataplane.port import DataPlane
+from dataplane.recovery import dismantle
 from dataplane.relay import ErrorRelay
 from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
 from ha.self_test import SelfTest
@@ -185,7 +186,6 @@ class Kernel:
             log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
             wanted = dict(self._installed())
             results = await asyncio.to_thread(self._repair, wanted)
-            collector.quiet()
             self._feed(ForwardingRepaired(wanted, results))
         self._plane.expire(time.monotonic())
         return self._plane.egress_present()
@@ -204,8 +204,7 @@ class Kernel:
         """In a thread: as long as nobody else uses the driver, what is believed to be installed stays as it is."""
         present = dict(self._read())
         found = dumped(present, self._installed(), shown)
-        while present:
-            present.popitem()  # freed at once, 100,000 entries would hold the loop up
+        dismantle(present)
         return found, self._plane.counters()
 
     async def counters(self) -> dict[str, int]:

@@ -28,14 +28,15 @@ class Past:
         self._entries = [entry for entry in self._file.load() if _is_ours(entry)][-REMEMBERED:]
 
     def note(self, history: Sequence[Transition]) -> None:
-        """Remember what is new in the history of this life."""
+        """Remember what is new in the history of this life; mostly nothing is, and it is asked often."""
+        if not history or history[-1] is self._last:
+            return
         place = next((number for number, one in enumerate(history) if one is self._last), -1)
-        if fresh := history[place + 1 :]:
-            self._last = fresh[-1]
-            ahead_s = time.time() - time.monotonic()
-            entries = [_entry(one, ahead_s) for one in fresh]
-            self._entries = [*self._entries, *entries][-REMEMBERED:]
-            self._file.add(*entries)
+        fresh, self._last = history[place + 1 :], history[-1]
+        ahead_s = time.time() - time.monotonic()
+        entries = [_entry(one, ahead_s) for one in fresh]
+        self._entries = [*self._entries, *entries][-REMEMBERED:]
+        self._file.add(*entries)
 
     def rows(self) -> list[dict[str, Any]]:
         """For the status, oldest first."""

@@ -31,7 +31,6 @@ class TableFile:
         try:
             with collector.nothing_kept():
                 table = await asyncio.to_thread(self.load, before)
-                collector.quiet()
         except (OSError, TableRefused) as error:
             self._counters.add("tables_refused")
             log.get().error("customer table refused, the old one stays", why=str(error))

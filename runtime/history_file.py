@@ -28,7 +28,7 @@ class HistoryFile:
     def __init__(self, path: Path, remembered: Callable[[], Sequence[Entry]]) -> None:
         self._path, self._remembered = path, remembered
         self._lines = 0
-        self._clean = True  # False: the next entry replaces the whole, there is something that cannot be read
+        self._clean = True  # False: the next entry replaces the whole: something there is missing or unreadable
         self._failing = False
         self._waiting: SimpleQueue[tuple[bool, bytes] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="history", daemon=True)
@@ -55,7 +55,10 @@ class HistoryFile:
 
     def add(self, *entries: Entry) -> None:
         """Remember these, which `remembered` has already; they are on their way to the disk when this returns."""
-        if not entries or self._waiting.qsize() >= MAX_WAITING:
+        if not entries:
+            return
+        if self._waiting.qsize() >= MAX_WAITING:
+            self._clean = False
             return
         if not self._thread.is_alive():
             self._thread.start()
@@ -80,9 +83,9 @@ class HistoryFile:
                 self._replace(octets) if whole else self._append(octets)
                 self._failing = False
             except OSError as error:
-                if not self._failing:  # once: it is tried again with every entry
+                is_told, self._failing, self._clean = self._failing, True, False
+                if not is_told:  # once: it is tried again with every entry
                     log.get().warning("the history cannot be written", file=str(self._path), reason=str(error))
-                self._failing = True
 
     def _append(self, octets: bytes) -> None:
         with open(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dataplane.entry import Prefix
+from ha import frames
 from ha.effects import AcknowledgeRecords, AskForRecords, Effect, SendBindingAck, SendRecords
 from ha.events import PeerAsked, PeerIdentified, PeerUnreachable, RecordsAcknowledged, RecordsReceived, TimeReached
 from ha.frames import StateSyncAck, StateSyncReply
@@ -184,6 +185,43 @@ def test_the_end_of_a_full_set_acknowledges_no_change_that_is_not_yet_installed(
     assert not [one for one in done if isinstance(one, AcknowledgeRecords)]
     [ack] = [one for one in receiver.report(receiver.held, NOW) if isinstance(one, AcknowledgeRecords)]
     assert ack.frame.index == 1
+
+
+def test_what_two_peers_tell_a_site_that_starts_is_ordered_once() -> None:
+    """Each of 100,000 customers was planned and ordered twice, and a takeover was a third longer for it."""
+    sender, receiver = two_customers("site1"), two_customers("site2")
+    sender.feed(Router().update(NOW, both_lines()), NOW)
+    [sent] = records_for("site2", sender.feed(PeerAsked("site2", 0, 0), NOW))
+    receiver.hold_reports = True
+    for peer in ("site1", "site3"):
+        receiver.feed(RecordsReceived(peer, 1, sent), NOW)
+    assert [order.home_address for order in receiver.held] == [HOME]
+    receiver.report(receiver.held, NOW)
+    assert HOME in receiver.plane.read()
+
+
+def test_a_change_that_comes_again_on_its_way_to_the_kernel_is_acknowledged_to_both() -> None:
+    sender, receiver = Site(replace(POLICY, site="site1", acknowledge="any"), ["site2"]), two_customers("site2")
+    sender.feed(PeerAsked("site2", 0, 0), NOW)
+    [sent] = records_for("site2", sender.feed(Router().update(NOW, both_lines()), NOW))
+    receiver.hold_reports = True
+    for peer in ("site1", "site3"):
+        assert receiver.feed(RecordsReceived(peer, 1, sent), NOW) == []
+    done = receiver.report(receiver.held, NOW)
+    assert {one.site for one in done if isinstance(one, AcknowledgeRecords)} == {"site1", "site3"}
+
+
+def test_what_a_peer_tells_beside_a_binding_update_outlives_its_refusal_by_the_kernel() -> None:
+    """A peer knows from an earlier life of ours what the kernel refuses now: it stands there, and so here."""
+    site = two_customers("site2")
+    site.hold_reports = True
+    site.feed(Router().update(NOW, both_lines()), NOW)
+    wanted = site.agent.cache.records[HOME]
+    site.feed(RecordsReceived("site1", 1, StateSyncReply(0, (frames.to_wire(wanted, NOW),), False)), NOW)
+    site.plane.refuse(HOME)
+    site.hold_reports = False
+    site.report(site.held, NOW)
+    assert same(site.agent.cache.records[HOME], wanted)
 
 
 def test_what_the_kernel_refused_is_not_acknowledged_when_another_site_says_it_again() -> None:

@@ -188,7 +188,7 @@ SINGLE = (
     Mutation(
         "what was quarantined is acknowledged",
         "ha/exchange.py",
-        "merged, forwarded = bool(index) and not quarantined,", "merged, forwarded = bool(index),",
+        "    merged = bool(index) and not quarantined\n", "    merged = bool(index)\n",
         SIMULATION,
     ),
     Mutation(
@@ -222,6 +222,9 @@ SINGLE = (
     Mutation("the digest leaves out the floor", "ha/digest.py", "        record.floor,\n", "", REPLICATION),
     Mutation("the digest leaves out what is verified", "ha/digest.py", "(bid, cell.version, cell.verified)", "(bid, cell.version)", REPLICATION),
     Mutation("a reflector's first set ends without what came meanwhile", "ha/replication.py", "        if is_last and catching_up.held_back:", "        if False:", REPLICATION),
+    Mutation("what comes twice on its way to the kernel is never acknowledged", "ha/exchange.py", "is_coming = promise is None and pending is not None", "is_coming = pending is not None", REPLICATION),
+    Mutation("what a peer knows already is forgotten when the kernel refuses it here", "ha/exchange.py", "pending is not None and pending.local is None", "pending is not None", REPLICATION),
+    Mutation("what two peers tell is ordered twice", "ha/exchange.py", "if held is not None and (at_rest or is_coming) and same", "if held is not None and at_rest and same", REPLICATION),
     Mutation("who only merged a change vouches for it", "ha/exchange.py", "serves=forwarded and state.serving.reconciled", "serves=state.serving.reconciled", REPLICATION),
     Mutation("with all, one that does not forward it is not told of", "ha/awaiting.py", "        if lacking if self._acknowledge", "        if False if self._acknowledge", REPLICATION),
     Mutation("with any, nobody forwards it and nobody hears of it", "ha/awaiting.py", 'if lacking if self._acknowledge == "all" else not good:', 'if lacking if self._acknowledge == "all" else False:', REPLICATION),

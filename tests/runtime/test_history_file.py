@@ -1,12 +1,15 @@
 """The file of what changed: bounded, in order, and never in anybody's way."""
 
 import json
+import threading
 from collections import deque
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from runtime import log
 from runtime.history_file import HistoryFile
 
 
@@ -73,6 +76,22 @@ def test_a_file_of_any_size_is_read_from_its_end(tmp_path: Path) -> None:
     path = tmp_path / "history"
     path.write_bytes(b"x" * 5_000_000 + b'\n{"number":1}\n')
     assert Owner(path).numbers() == [1]
+
+
+def test_what_a_full_disk_kept_out_is_written_when_there_is_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that was cut in half swallowed the next one, and what came while the disk was full was gone for good."""
+    failed = threading.Event()
+    monkeypatch.setattr(log, "get", lambda: SimpleNamespace(warning=lambda *_, **__: failed.set()))
+    path = tmp_path / "there" / "history"
+    owner = Owner(path)
+    owner.add(1, 2)
+    assert failed.wait(60)
+    path.parent.mkdir()
+    owner.add(3)
+    owner.file.close()
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
 
 def test_a_place_that_cannot_be_written_costs_nothing_but_the_history(tmp_path: Path) -> None:
