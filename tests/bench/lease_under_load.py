@@ -2,8 +2,8 @@
 
 The real daemon with its kernel on one processor: it is given a table of 100,000, all of whom register, many change a
 line, half of the routes are flushed and repaired, and status is asked for, all of it beside packets that are forwarded
-at full speed on the other processor. Heard are the renewals themselves, at the lease socket. (`lease_gap.py` watches
-the sites of the failover table.)
+at full speed on the other processor. Heard are the renewals themselves, at the lease socket, by a process that does
+nothing else. (`lease_gap.py` watches the sites of the failover table.)
 """
 
 import threading
@@ -16,7 +16,7 @@ from tests.bench.lease_gap import TARGET_MS
 from tests.bench.population import CUSTOMERS, FIRST
 from tests.bench.process import HomeAgentProcess, home_agent, updates
 from tests.bench.result import Result
-from tests.topology.lease_holder import LeaseListener
+from tests.topology.lease_holder import ListenerProcess
 
 AT_ONCE = 5_000
 MOVING = 20_000
@@ -29,7 +29,7 @@ def run() -> Result:
     """A sample a phase."""
     samples, notes = [], []
     with home_agent(1) as agent:
-        heard = LeaseListener(agent.directory / "lease.sock")
+        heard = ListenerProcess(agent.directory / "lease.sock")
         ended = threading.Event()
         traffic = threading.Thread(target=_forward, args=(agent, ended))
         phases: dict[str, Callable[[], object]] = {

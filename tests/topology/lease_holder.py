@@ -1,13 +1,21 @@
-"""The lease socket as a bridge would have it, to hear what a home agent wants, and when it said so first."""
+"""The lease socket as a bridge would have it, to hear what a home agent wants, and when it said so first.
+
+`python -m tests.topology.lease_holder SOCKET` listens by itself: to each line with a moment of the monotonic clock it
+answers with the longest gap since then, in seconds.
+"""
 
 import contextlib
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[2]
 
 
 class LeaseListener:
@@ -58,3 +66,37 @@ class LeaseListener:
                     sessions = [{"neighbour": "2001:db8:a::1", "state": "established", "since_s": 1}]
                     answer = {"v": 1, "seq": renewal["seq"], "state": state, "sent": [], "sessions": sessions}
                     lines.write(json.dumps(answer).encode() + b"\n")
+
+
+class ListenerProcess:
+    """A `LeaseListener` in a process of its own, which hears on time whatever this one computes. Close it."""
+
+    def __init__(self, path: Path) -> None:
+        words = [sys.executable, "-m", "tests.topology.lease_holder", str(path)]
+        self._process = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._ask(0.0)  # it listens
+
+    def longest_gap_s(self, since: float) -> float:
+        """As the listener's."""
+        return self._ask(since)
+
+    def close(self) -> None:
+        """End it."""
+        self._process.communicate()
+
+    def _ask(self, since: float) -> float:
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.write(f"{since}\n")
+        self._process.stdin.flush()
+        return float(self._process.stdout.readline())
+
+
+def main() -> None:
+    """Listen, and answer, until standard input ends."""
+    listener = LeaseListener(Path(sys.argv[1]))
+    for line in sys.stdin:
+        print(listener.longest_gap_s(float(line)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
