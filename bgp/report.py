@@ -1,5 +1,6 @@
 """The status document of `xsp-bgp`: what ExaBGP, the sessions and the other sites report, and what is wrong. Pure."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -44,7 +45,7 @@ class History:
         """What the one before us kept, oldest first; what is no entry is left out."""
         for entry in entries:
             texts = all(isinstance(entry.get(name), str) for name in _FIELDS)
-            if texts and isinstance(entry.get("lasted_s"), int | float):
+            if texts and isinstance(entry.get("lasted_s"), int | float) and math.isfinite(entry["lasted_s"]):
                 self._place({name: entry[name] for name in (*_FIELDS, "lasted_s")})
 
     def _place(self, entry: Mapping[str, Any]) -> None:

@@ -40,6 +40,14 @@ HISTORY = "history-bgp.jsonl"  # in the state directory
 STABLE_S = 30.0  # a run this long starts the backoff anew
 
 
+def stop_linger_s(mrai_s: float) -> float:
+    """How long a planned stop is depreferenced before it withdraws, by the longest interval of the neighbours.
+
+    Above 30 s it may overtake what such a neighbour holds back: who needs more drains first, which takes its time.
+    """
+    return max(STOP_LINGER_S, min(MRAI_FACTOR * mrai_s, STOP_LINGER_MAX_S))
+
+
 class Supervisor:
     """One site's ExaBGP, for as long as this process runs."""
 
@@ -233,8 +241,7 @@ class Supervisor:
     # -- stopping
 
     async def _withdraw_and_stop(self, process: asyncio.subprocess.Process) -> None:
-        mrai_s = max(neighbour.mrai_s for neighbour in self._config.neighbour)
-        linger_s = max(STOP_LINGER_S, min(MRAI_FACTOR * mrai_s, STOP_LINGER_MAX_S))
+        linger_s = stop_linger_s(max(neighbour.mrai_s for neighbour in self._config.neighbour))
         self._log.info("withdrawing before the stop", linger_s=linger_s)
         deadline = time.monotonic() + linger_s + 2
         question = {"ask": "stop", "linger_ms": int(linger_s * 1000)}

@@ -16,7 +16,6 @@ from dataplane.entry import Prefix
 
 Element = bytes
 
-_CARE_OF_OCTETS = 16
 _ADDRESS_OCTETS = {6: 16, 4: 4}
 _IPV4_FROM = 128  # the code of a kind of IPv4 is so much more than its length
 
@@ -76,9 +75,3 @@ def combine(care_ofs: Iterable[bytes], prefixes: Iterable[tuple[bytes, int]]) ->
 def _shape(address_octets: int, length: int) -> tuple[bytes, int, bytes]:
     kind = kind_of(Prefix(bytes(address_octets), length))
     return kind.code, kind.octets, bytes(-kind.octets % 4)
-
-
-def parts(element: Element) -> tuple[bytes, Prefix]:
-    """Its care-of address and its prefix."""
-    end = 1 + _CARE_OF_OCTETS
-    return element[1:end], kind_coded(element[0]).prefix(element[end:])

@@ -20,7 +20,7 @@ import msgspec
 from ha.record import Record
 from ha.undo import Undo
 
-KIND = 1  # of this way to make them
+KIND = 2  # of this way to make them; 1 were sums of 4 octets
 BUCKETS = 4096  # 100,000 records make 25 a bucket; all sums are 32 kB
 _OCTETS = 8  # of a record's digest, and of a sum
 _encode = msgspec.msgpack.Encoder().encode

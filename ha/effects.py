@@ -129,7 +129,7 @@ class AskForRecords:
 @quick
 @dataclass(frozen=True, slots=True)
 class AcknowledgeRecords:
-    """Tell a peer that its change is merged and installed here."""
+    """Tell a peer that its change is merged here, and installed if the frame says `serves`."""
 
     site: str
     frame: StateSyncAck

@@ -200,7 +200,7 @@ class RepairAsked:
 @quick
 @dataclass(frozen=True, slots=True)
 class RecordsAcknowledged:
-    """A peer, or a site that it names, merged and installed one of our changes."""
+    """A peer, or a site that it names, merged changes of ours, and installed them if the frame says `serves`."""
 
     site: str
     frame: StateSyncAck

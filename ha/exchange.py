@@ -23,7 +23,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
     merged = bool(index) and not quarantined
-    forwarded = all(state.may_forward(record, now) for record in believed)
+    forwarded = not merged or all(state.forwards_all(record, now) for record in believed)
     promise = (site, index) if merged and forwarded else None
     news: list[Record] = []
     orders: list[Effect] = []
@@ -42,7 +42,9 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
 
 
 def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:
-    """Tell a peer that its change is in; not `forwarded`: only merged, as our customer table does not allow more."""
+    """Tell a peer that its change is in; not `forwarded`: merged, but our customer table does not allow
+    all of it.
+    """
     return AcknowledgeRecords(site, StateSyncAck(index, serves=forwarded and state.serving.reconciled))
 
 

@@ -27,6 +27,21 @@ def entry(record: Record | None, customer: Customer | None, policy: Policy, now:
     return ForwardingEntry(record.home_address, prefixes(record, customer), paths)
 
 
+def is_whole(record: Record, customer: Customer | None, policy: Policy, now: float) -> bool:
+    """True if the entry leaves out nothing that the record wants: each binding in force, each network that it names.
+
+    In implicit mode it names none: then a network that our table lacks is not missed.
+    """
+    live = record.live(now)
+    if not live:
+        return True
+    made = entry(record, customer, policy, now)
+    if made is None or len(made.paths) < len(live):
+        return False
+    named = record.network.value.prefixes if record.network.value.mobile_router else None
+    return all(prefix in made.prefixes for prefix in named or ())
+
+
 def unchanged(before: Record | None, after: Record, now: float) -> bool:
     """True if both surely want the same entry under the same rules: a refresh need not work it out again."""
     if before is None or before.network.value != after.network.value or before.cells.keys() != after.cells.keys():

@@ -101,7 +101,8 @@ class StateSyncReply(msgspec.Struct, frozen=True, tag=True):
 class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
     """Your change `index` is merged and installed, at `site` if a reflector passes this on, else here.
 
-    `serves`: that site forwards; one that is no home agent, or does not know the customer yet, has only merged it.
+    `serves`: that site forwards; one that is no home agent, or whose customer table does not allow all of it, has only
+    merged it.
     `also`: more changes of which the same is true.
     """
 
@@ -112,7 +113,7 @@ class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
 
 
 class StateDigest(msgspec.Struct, frozen=True, tag=True):
-    """What I hold, bucket by bucket (`ha/digest.py`): 4 octets each. `kind`: how it is made."""
+    """What I hold, bucket by bucket (`ha/digest.py`): 8 octets each. `kind`: how it is made."""
 
     kind: int
     sums: Annotated[bytes, Meta(max_length=SUMS_MAX_BYTES)]

@@ -3,6 +3,7 @@
 Owns the file in the state directory and the change from monotonic to civil time. An edge.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -56,7 +57,7 @@ def _entry(one: Transition, ahead_s: float) -> Entry:
 
 def _is_ours(entry: Mapping[str, Any]) -> bool:
     texts = all(isinstance(entry.get(name), str) for name in _TEXTS)
-    return texts and all(isinstance(entry.get(name), int | float) for name in _NUMBERS)
+    return texts and all(isinstance(entry.get(name), int | float) and math.isfinite(entry[name]) for name in _NUMBERS)
 
 
 def _without_time(entry: Entry) -> dict[str, Any]:

@@ -59,14 +59,15 @@ class Peer(Struct, frozen=True):
 class CatchingUp(Struct, frozen=True):
     """Records that a peer lacks: their home addresses, `sent` of them so far, more of them at `next_at`.
 
-    `resumes`: they end what it asked for when it connected; else they are a repair. `held_back`: their end had to wait.
+    `resumes`: they end what it asked for when it connected; else they are a repair. `missed`: what came meanwhile was
+    not passed on, and belongs to it.
     """
 
     homes: Sequence[bytes]
     sent: int
     next_at: float
     resumes: bool
-    held_back: bool = False
+    missed: bool = False
 
 
 class Replication:
@@ -134,12 +135,12 @@ class Replication:
         end = catching_up.sent + self._slice_records
         is_last = end >= len(catching_up.homes)
         if is_last and catching_up.resumes and self._is_held_back(now):
-            undo.put(self._catching_up, site, replace(catching_up, next_at=now + LOOK_AGAIN_S, held_back=True))
+            undo.put(self._catching_up, site, replace(catching_up, next_at=now + LOOK_AGAIN_S))
             return []
-        if is_last and catching_up.held_back:  # what came meanwhile was not passed on
+        if is_last and catching_up.missed:
             known = set(catching_up.homes)
             homes = [*catching_up.homes, *(home for home in self._cache.records if home not in known)]
-            catching_up, is_last = replace(catching_up, homes=homes, held_back=False), end >= len(homes)
+            catching_up, is_last = replace(catching_up, homes=homes, missed=False), end >= len(homes)
         records = self._told(catching_up.homes[catching_up.sent : end])
         if is_last:
             undo.drop(self._catching_up, site)
@@ -186,7 +187,12 @@ class Replication:
         if not records or not self._reflects:
             return []
         if not index and any(peer.incarnation and not peer.complete for peer in self.peers.values()):
-            return []  # we start: everybody sends us all, and what really differs is found by its digest
+            # We start: everybody sends us all. Who is catching up is told at the end of that, others find by digests
+            # what really differs.
+            for other, catching_up in list(self._catching_up.items()):
+                if catching_up.resumes and other != site:
+                    undo.put(self._catching_up, other, replace(catching_up, missed=True))
+            return []
         effects = self._send(records, site, now, undo)
         if index and effects:
             self.awaiting.passed_on(self._index, Origin(site, index, now), undo)
@@ -210,7 +216,7 @@ class Replication:
         return reached
 
     def acknowledged(self, site: str, ack: StateSyncAck, now: float, undo: Undo) -> list[Effect]:
-        """A peer, or a site that a reflector names, merged and installed our change."""
+        """A peer, or a site that a reflector names, merged our changes; `ack.serves`: and installed them."""
         by = ack.site if ack.site and self.peers[site].reflects else site
         return [
             effect

@@ -58,10 +58,9 @@ class State:
             return None
         return forwarding.entry(record, self.table.customers.get(record.home_address), self.policy, now)
 
-    def may_forward(self, record: Record, now: float) -> bool:
-        """Does the customer table allow what a record wants? It may be older than the one of the site that says so."""
-        customer = self.table.customers.get(record.home_address)
-        return (customer is not None and customer.active) or not record.live(now)
+    def forwards_all(self, record: Record, now: float) -> bool:
+        """Is all forwarded that a record wants? Our customer table may be older than that of the site that took it."""
+        return forwarding.is_whole(record, self.table.customers.get(record.home_address), self.policy, now)
 
     def changed(self, record: Record, answer: SendBindingAck | None, now: float) -> list[Effect]:
         """A record of our own making is installed: tell the other sites; the answer leaves when its time has come."""

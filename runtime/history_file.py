@@ -29,7 +29,7 @@ class HistoryFile:
         self._path, self._remembered = path, remembered
         self._lines = 0
         self._clean = True  # False: the next entry replaces the whole: something there is missing or unreadable
-        self._failing = False
+        self._failing = self._closed = False
         self._waiting: SimpleQueue[tuple[bool, bytes] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="history", daemon=True)
 
@@ -55,7 +55,7 @@ class HistoryFile:
 
     def add(self, *entries: Entry) -> None:
         """Remember these, which `remembered` has already; they are on their way to the disk when this returns."""
-        if not entries:
+        if not entries or self._closed:
             return
         if self._waiting.qsize() >= MAX_WAITING:
             self._clean = False
@@ -71,7 +71,8 @@ class HistoryFile:
         self._waiting.put((whole, octets))
 
     def close(self) -> None:
-        """Write what is left, unless the disk takes too long."""
+        """Write what is left, unless the disk takes too long; nothing is remembered any more."""
+        self._closed = True
         if self._thread.is_alive():
             self._waiting.put(None)
             self._thread.join(CLOSE_S)
@@ -103,6 +104,6 @@ class HistoryFile:
 def _entry(line: bytes) -> Entry | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) else None

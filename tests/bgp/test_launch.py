@@ -12,6 +12,7 @@ import pytest
 
 from bgp import config, launch
 from bgp.errors import BgpError
+from bgp.supervisor import stop_linger_s
 from runtime.exits import MISSING
 from tests.bgp.test_config import TEXT
 
@@ -102,3 +103,8 @@ def test_no_environment_variable_of_ours_reaches_exabgp(monkeypatch: pytest.Monk
     environment = launch.environment("nobody")
     assert "PYTHONPATH" not in environment
     assert environment["exabgp_api_cli"] == "false"
+
+
+@pytest.mark.parametrize(("mrai_s", "linger_s"), [(0, 1.0), (5, 10.0), (30, 60.0), (120, 60.0)])
+def test_a_planned_stop_waits_for_the_neighbours_intervals_but_not_for_ever(mrai_s: int, linger_s: float) -> None:
+    assert stop_linger_s(mrai_s) == linger_s

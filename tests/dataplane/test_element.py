@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.element import Kind, combine, kind_coded, kind_of, parts
+from dataplane.element import Kind, combine, kind_coded, kind_of
 from dataplane.entry import Prefix
 from dataplane.message import attribute, nested
 from dataplane.nfnetlink import items, keys_of
+from tests.dataplane.elements import parts
 
 CARE_OF = [bytes.fromhex("20010db8000100000000000000000020"), bytes.fromhex("20010db8000200000000000000000020")]
 KINDS = [*(Kind(6, length) for length in range(1, 129)), *(Kind(4, length) for length in range(1, 33))]

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.driver import Tunnels
-from dataplane.element import parts
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.message import Message
 from dataplane.plan import (
@@ -23,6 +22,7 @@ from dataplane.plan import (
     undo,
 )
 from dataplane.rtnetlink import nexthop_named, parse_nexthop
+from tests.dataplane.elements import parts
 
 BY = Tunnels(1)
 HOME = bytes.fromhex("20010db8f00000000000000000000051")

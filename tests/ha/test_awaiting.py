@@ -33,6 +33,15 @@ def test_the_deadline_is_found_again_when_the_answers_before_it_have_left() -> N
     assert awaiting.next_deadline() == math.inf
 
 
+def test_with_all_the_slowest_of_all_is_waited_for_be_it_a_mere_reflector() -> None:
+    awaiting, undo = Awaiting("all", Counters()), Undo()
+    awaiting.sent(1, answer(1), SITES, {"site2"}, 0.0, undo)
+    awaiting.acknowledged(1, "site2", True, 0.1, undo)
+    awaiting.acknowledged(1, "site3", False, 0.5, undo)
+    assert awaiting.sync_timeout_s(SITES, {"site2"}) == 1.5
+    assert Awaiting("any", Counters()).sync_timeout_s(SITES, {"site2"}) == SYNC_TIMEOUT_MIN_S
+
+
 def test_an_event_that_fails_leaves_the_deadline_as_it_was() -> None:
     awaiting, undo = Awaiting("any", Counters()), Undo()
     awaiting.sent(1, answer(1), SITES, SITES, 0.0, undo)

@@ -44,7 +44,7 @@ def test_a_prefix_of_ipv4_is_printed_as_one() -> None:
     assert prefix_text(MNP4) == "203.0.113.0/26"
 
 
-def test_an_aggregate_of_ipv4_is_for_the_data_plane_alone(tmp_path: Path) -> None:
+def test_an_aggregate_of_ipv4_is_for_the_data_plane_and_none_that_home_addresses_lie_in(tmp_path: Path) -> None:
     both = 'aggregates = ["2001:db8:f000::/36", "203.0.113.0/24"]'
     read = configuration.load(written(tmp_path, CONFIG.replace('aggregates = ["2001:db8:f000::/36"]', both)))
     assert len(read.policy(b"").aggregates) == 1

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -14,9 +15,9 @@ from ha.cache import BindingCache
 from ha.digest import Digests
 from ha.effects import AskForRepair, Effect, SendDigest, SendRecords
 from ha.events import DigestReceived, PeerAsked, PeerIdentified, RecordsReceived, RepairAsked, TimeReached
-from ha.frames import StateDigest, StateRepairRequest
+from ha.frames import StateDigest, StateRepairRequest, StateSyncReply
 from ha.record import Binding, Record, Register, Version, same
-from ha.repair import DIGEST_EVERY_S, Repair
+from ha.repair import DIGEST_EVERY_S, SETTLE_EVERY_S, SETTLED_A_TURN, Repair
 from ha.undo import Undo
 from mip6.options import BindingIdentifier
 from runtime.counters import Counters
@@ -89,6 +90,16 @@ def test_a_site_that_was_told_nothing_by_one_that_died_is_equal_within_two_perio
     assert mesh.sites["site3"].plane.read() == mesh.sites["site2"].plane.read()
     assert [path.care_of for path in mesh.sites["site3"].plane.read()[HOME].paths] == [CARE_OF_1]
     assert mesh.sites["site2"].counters.get("records_repaired") == 1
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_digests_are_made_up_for_quickly_once_the_first_full_set_is_here(is_complete: bool) -> None:
+    """A site that starts has more to do; and with ticks alone, under load, digests would never be through."""
+    site = customers(("site1", "site2"), 2 * SETTLED_A_TURN)["site1"]
+    if is_complete:
+        site.feed(RecordsReceived("site2", 1, StateSyncReply(0, (), True)), NOW)
+    site.feed(TimeReached(), NOW)
+    assert (site.agent.next_deadline() <= NOW + SETTLE_EVERY_S) == is_complete
 
 
 def customers(names: Sequence[str], many: int) -> dict[str, Site]:

@@ -2,12 +2,14 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from ha.effects import AcknowledgeRecords, SendRecords
-from ha.events import HelloReceived, RecordsAcknowledged, RecordsReceived, TimeReached
+from ha.events import HelloReceived, PeerAsked, PeerIdentified, RecordsAcknowledged, RecordsReceived, TimeReached
 from ha.frames import Heard, Hello, StateSyncAck, StateSyncReply
 from ha.record import same
 from ha.repair import DIGEST_EVERY_S
@@ -15,7 +17,7 @@ from ha.replication import HOLD_BACK_S
 from ha.site import Topology
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
-from tests.ha.cast import CARE_OF_1, HOME, OVERWRITE, Router, both_lines
+from tests.ha.cast import CARE_OF_1, HOME, OVERWRITE, POLICY, Router, Site, both_lines
 from tests.ha.mesh import MESH, Mesh, star
 
 NOW = 100.0
@@ -288,6 +290,25 @@ def test_a_reflector_that_starts_is_not_taken_for_one_that_knows_all(is_heard: b
     mesh.settle(at + 0.1)
     assert mesh.sites["site1"].agent.replication.peers["hub"].complete
     assert (HOME in mesh.sites["site1"].agent.cache.records) == is_heard
+
+
+def test_what_comes_to_a_reflector_while_a_client_is_sent_its_set_belongs_to_the_set() -> None:
+    """The other site was through before the last slice: what only it knew was in no slice, and not passed on either."""
+    hub = Site(replace(POLICY, site="hub", slice_records=2), topology=ONE["hub"], serves=False)
+    knowing = Site(replace(POLICY, site="site2"), topology=ONE["site2"])
+    knowing.feed(Router().update(NOW, both_lines()), NOW)
+    [wire] = knowing.agent.snapshot(NOW)
+    old = [structs.replace(wire, home_address=bytes(15) + bytes((number,))) for number in range(10)]
+    hub.agent.recover(old, {}, NOW)
+    hub.feed(PeerIdentified("site2", 1), NOW)
+    sent = list(hub.feed(PeerAsked("site1", 0, 0), NOW))
+    hub.feed(RecordsReceived("site2", 1, StateSyncReply(0, (wire,), True)), NOW)
+    for step in range(1, 12):
+        sent += hub.feed(TimeReached(), NOW + step / 10)
+    told = [one.frame for one in sent if isinstance(one, SendRecords) and one.site == "site1"]
+    ends = [number for number, frame in enumerate(told) if frame.complete]
+    assert len(ends) == 1
+    assert HOME in {record.home_address for frame in told[: ends[0] + 1] for record in frame.records}
 
 
 def test_sites_with_reflectors_between_them_are_believed_later() -> None:

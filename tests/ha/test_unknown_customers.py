@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
-from ha.customer_table import CustomerTable
+from dataplane.entry import Prefix
+from ha.customer_table import CustomerTable, UplinkRight
 from ha.events import TableLoaded
 from ha.record import same
 from mip6.numbers import Status
@@ -13,6 +15,7 @@ from tests.ha.cast import CARE_OF_1, HOME, MNP, OVERWRITE, Router, address, both
 from tests.ha.mesh import Mesh
 
 NOW = 100.0
+ELSEWHERE = (Prefix(address("2001:db8:9::"), 48),)
 OTHER = customer(name="office2", home_address=address("2001:db8:f000::52"), prefixes=())
 
 
@@ -72,6 +75,32 @@ def test_a_deletion_needs_no_customer_to_be_in_force() -> None:
     mesh.settle(NOW + 1)
     assert len(mesh.acks) == 2
     assert "acknowledged_degraded{not_installed}" not in mesh.sites["site1"].agent.counters.as_dict()
+
+
+@pytest.mark.parametrize(
+    "narrower",
+    [
+        {"uplinks": {**customer().uplinks, 1: UplinkRight(1, "line1", 1, 0, ELSEWHERE)}},
+        {"uplinks": {**customer().uplinks, 2: UplinkRight(2, "line2", 1, 0, ELSEWHERE)}},
+        {"prefixes": ()},
+        {"active": False},
+    ],
+)
+def test_a_site_that_forwards_less_than_the_record_wants_does_not_vouch_for_it(narrower: dict[str, Any]) -> None:
+    """Symptom: a line's ISP was renumbered, the table reached one site first, and the other dropped the line and said
+    that it had it.
+    """
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    mesh.tick(NOW)
+    mesh.settle(NOW)
+    for name in ("site2", "site3"):
+        mesh.feed(name, TableLoaded(CustomerTable(2, {HOME: dataclasses.replace(customer(), **narrower)})), NOW)
+    mesh.feed("site1", router.update(NOW, both_lines(), flags=OVERWRITE, prefixes=(MNP,)), NOW)
+    mesh.settle(NOW)
+    assert [ack.ack.status for _, ack in mesh.acks] == [Status.ACCEPTED]
+    assert mesh.sites["site1"].counters.get("acknowledged_degraded", "not_installed") == 1
 
 
 def test_what_a_peers_table_grants_is_not_installed_where_ours_does_not() -> None:

@@ -16,7 +16,17 @@ ROUTER = ("tests/mr",)
 SIMULATION = ("tests/simulation",)
 REPLICATION = tuple(
     f"tests/ha/test_{name}.py"
-    for name in ("repair", "star", "replication", "record", "frames", "wrong_clocks", "home_agent", "unknown_customers")
+    for name in (
+        "repair",
+        "star",
+        "replication",
+        "record",
+        "frames",
+        "wrong_clocks",
+        "home_agent",
+        "unknown_customers",
+        "awaiting",
+    )
 )
 
 
@@ -221,7 +231,11 @@ SINGLE = (
     Mutation("a repair shows what the kernel may refuse", "ha/cache.py", "            return pending.local.fallback\n", "            return self.records.get(home_address)\n", REPLICATION),
     Mutation("the digest leaves out the floor", "ha/digest.py", "        record.floor,\n", "", REPLICATION),
     Mutation("the digest leaves out what is verified", "ha/digest.py", "(bid, cell.version, cell.verified)", "(bid, cell.version)", REPLICATION),
-    Mutation("a reflector's first set ends without what came meanwhile", "ha/replication.py", "        if is_last and catching_up.held_back:", "        if False:", REPLICATION),
+    Mutation("a reflector's first set ends without what came meanwhile", "ha/replication.py", "        if is_last and catching_up.missed:", "        if False:", REPLICATION),
+    Mutation("who forwards a part vouches for all", "ha/forwarding.py", "if made is None or len(made.paths) < len(live):", "if made is None:", REPLICATION),
+    Mutation("who lacks a network vouches for it", "ha/forwarding.py", "    return all(prefix in made.prefixes for prefix in named or ())", "    return True", REPLICATION),
+    Mutation("digests are made up for by the tick alone", "ha/replication.py", "return self.repair.next_deadline() if is_complete else math.inf", "return math.inf", REPLICATION),
+    Mutation("with all, the slow one that does not forward is not waited for", "ha/awaiting.py", "whom = missing if waits_for_all else hoped or missing", "whom = hoped or missing", REPLICATION),
     Mutation("what comes twice on its way to the kernel is never acknowledged", "ha/exchange.py", "is_coming = promise is None and pending is not None", "is_coming = pending is not None", REPLICATION),
     Mutation("what a peer knows already is forgotten when the kernel refuses it here", "ha/exchange.py", "pending is not None and pending.local is None", "pending is not None", REPLICATION),
     Mutation("what two peers tell is ordered twice", "ha/exchange.py", "if held is not None and (at_rest or is_coming) and same", "if held is not None and at_rest and same", REPLICATION),

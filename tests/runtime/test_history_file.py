@@ -57,6 +57,7 @@ def test_the_file_stays_bounded_and_holds_what_is_remembered(tmp_path: Path) -> 
         (b'{"number":1}\n{"number":2}\n{"num', [1, 2]),  # the power went while it was written
         (b'{"number":1}\n\xff\xfe\x00\n[]\n7\n\n{"number":2}\n', [1, 2]),
         (b"\0" * 5000, []),
+        (b"[" * 100_000 + b"\n", []),  # deeper than any parser goes
         (b"", []),
     ],
 )
@@ -92,6 +93,14 @@ def test_what_a_full_disk_kept_out_is_written_when_there_is_room_again(
     owner.add(3)
     owner.file.close()
     assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == [1, 2, 3]
+
+
+def test_what_comes_after_the_end_is_let_go(tmp_path: Path) -> None:
+    owner = Owner(tmp_path / "history")
+    owner.add(1)
+    owner.file.close()
+    owner.add(2)
+    assert Owner(tmp_path / "history").numbers() == [1]
 
 
 def test_a_place_that_cannot_be_written_costs_nothing_but_the_history(tmp_path: Path) -> None:
