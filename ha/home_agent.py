@@ -241,7 +241,7 @@ class HomeAgent:
         if not self._swept and state.serving.synced(peers, now):
             self._undo.assign(self, "_swept", True)
             effects += aging.sweep(state)
-        effects += state.serving.decide(peers, now, self._undo)
+        effects += state.serving.decide(peers, state.cache.pending.keys(), now, self._undo)
         hello = Hello(
             clock=state.clock(now),
             state=state.serving.state,

@@ -81,10 +81,10 @@ class Facts:
 
     `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start;
     `self_test`: why it failed, empty if it passed, None before its first round; `wish`: the operator's; `drained`: it
-    was decided that its drain is over; `synced`: the first synchronisation is done or was given up; `cold`: it was
-    given up and nothing was on disk; `behind`: it was given up though a peer lived that had more to tell, and it still
-    has; `peers`: every configured peer -> what was heard, or None; `load`: the share of this site's capacity in use,
-    `prepending`: what was decided about it last.
+    was decided that its drain is over; `synced`: the first synchronisation is done or was given up; `installed`: all
+    that was known by then is in the kernel; `cold`: it was given up and nothing was on disk; `behind`: it was given up
+    though a peer lived that had more to tell, and it still has; `peers`: every configured peer -> what was heard, or
+    None; `load`: the share of this site's capacity in use, `prepending`: what was decided about it last.
     """
 
     site: str
@@ -94,6 +94,7 @@ class Facts:
     data_plane_intact: bool
     self_test: str | None
     synced: bool
+    installed: bool
     cold: bool
     behind: bool
     wish: Wish
@@ -131,6 +132,9 @@ def decide(facts: Facts, now: float) -> Decision:
         return Decision(WITHDRAW, "INIT", ("the self-test has not passed yet",), linger_s, starting=True)
     if not facts.synced:
         reasons = ("first synchronisation with the peers is not done",)
+        return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
+    if not facts.installed:
+        reasons = ("what the peers told is not all in the kernel yet",)
         return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
     if facts.wish.mode is Mode.DRAIN and now - facts.wish.since >= _linger(facts):
         if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):

@@ -5,6 +5,7 @@ Owns the facts behind `readiness.decide` and the transition log; `HomeAgent` own
 
 import math
 from collections.abc import Iterable
+from collections.abc import Set as AnySet
 from dataclasses import dataclass, replace
 
 from ha import readiness
@@ -61,6 +62,7 @@ class Serving:
         self._started_at = now
         self._able_since: float | None = None
         self._given_up: frozenset[str] | None = None  # whom we waited for in vain; None: not decided yet
+        self._installing: AnySet[bytes] = frozenset()
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -134,14 +136,21 @@ class Serving:
         """The share of this site's capacity that is in use."""
         undo.assign(self, "load", load)
 
-    def decide(self, peers: Iterable[Peer], now: float, undo: Undo) -> list[Effect]:
-        """Decide anew; a note if the wish or its reasons changed."""
+    def decide(self, peers: Iterable[Peer], pending: AnySet[bytes], now: float, undo: Undo) -> list[Effect]:
+        """Decide anew; a note if the wish or its reasons changed. `pending`: whose order is not in the kernel yet.
+
+        A site that starts hears of customers faster than its kernel takes them. Whoever is pending when all is heard
+        is waited for; who changes later is not, or a busy site would never be ready.
+        """
         if self.reconciled and self._able_since is None:
             undo.assign(self, "_able_since", now)
         undo.assign(self, "forwarding", readiness.forwarding(self.seen, now))
         peers = list(peers)
         if self._given_up is None and self.synced(peers, now):
             undo.assign(self, "_given_up", self._owing(peers, now))
+            undo.assign(self, "_installing", frozenset(pending))
+        if self._installing:
+            undo.assign(self, "_installing", self._installing & pending)
         decision = readiness.decide(self._facts(peers, now), now)
         before = self.decision
         undo.assign(self, "decision", decision)
@@ -213,6 +222,7 @@ class Serving:
             data_plane_intact=self._intact,
             self_test=self.self_test,
             synced=self._given_up is not None,
+            installed=not self._installing,
             cold=cold and young_s < self._cold_s,
             behind=bool(self._given_up and self._given_up & self._owing(peers, now)),
             wish=self.wish,

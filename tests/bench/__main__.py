@@ -23,6 +23,7 @@ ROWS = {
     "loop-turn": "tests.bench.loop_turn",
     "merge": "tests.bench.merge",
     "takeover": "tests.bench.takeover",
+    "takeover-lease": "tests.bench.takeover_under_load",
     "propagation": "tests.bench.propagation",
     "ack-any": "tests.bench.ack_any",
     "simulation": "tests.bench.simulation",

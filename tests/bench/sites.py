@@ -138,8 +138,8 @@ class SiteProcess:
 
 
 def is_ready(status: dict[str, Any]) -> bool:
-    """Would it be announced? There is no BGP here, so READY is as far as it gets."""
-    return status.get("state") == "READY"
+    """Would it be announced? There is no BGP here: READY is as far as it gets, ANNOUNCED if a test hears its lease."""
+    return status.get("state") in ("READY", "ANNOUNCED")
 
 
 def counted(processes: Sequence[SiteProcess], name: str) -> int:

@@ -9,8 +9,18 @@ import pytest
 from dataplane.entry import Prefix
 from ha import frames
 from ha.effects import AcknowledgeRecords, AskForRecords, Effect, SendBindingAck, SendRecords
-from ha.events import PeerAsked, PeerIdentified, PeerUnreachable, RecordsAcknowledged, RecordsReceived, TimeReached
-from ha.frames import StateSyncAck, StateSyncReply
+from ha.events import (
+    DataPlaneChecked,
+    HelloReceived,
+    PeerAsked,
+    PeerIdentified,
+    PeerUnreachable,
+    RecordsAcknowledged,
+    RecordsReceived,
+    SelfTested,
+    TimeReached,
+)
+from ha.frames import Hello, StateSyncAck, StateSyncReply
 from ha.record import same
 from mip6.numbers import Status
 from mip6.options import BindingIdentifier
@@ -198,6 +208,25 @@ def test_what_two_peers_tell_a_site_that_starts_is_ordered_once() -> None:
     assert [order.home_address for order in receiver.held] == [HOME]
     receiver.report(receiver.held, NOW)
     assert HOME in receiver.plane.read()
+
+
+def test_a_site_that_heard_of_everybody_is_not_ready_before_its_kernel_has_them() -> None:
+    """For 5 s a new site drew the traffic of 70,000 customers that it could not forward yet."""
+    sender, site = Site(replace(POLICY, site="site2"), ["site1"]), Site(sites=["site2"])
+    sender.feed(Router().update(NOW, both_lines()), NOW)
+    sent = records_for("site1", sender.feed(PeerAsked("site1", 0, 0), NOW))
+    site.feed(DataPlaneChecked(egress_present=True), NOW)
+    site.feed(SelfTested(None), NOW)
+    site.hold_reports = True
+    site.feed(HelloReceived("site2", Hello(site.agent.state.clock(NOW), "ANNOUNCED", "announced", True, 1)), NOW)
+    for frame in sent:
+        site.feed(RecordsReceived("site2", 1, frame), NOW)
+    site.feed(TimeReached(), NOW + 0.2)
+    assert [order.home_address for order in site.held] == [HOME]
+    assert site.agent.serving.decision.starting
+    site.report(site.held, NOW + 0.2)
+    site.feed(TimeReached(), NOW + 0.4)
+    assert site.agent.serving.decision.wanted == "announce"
 
 
 def test_a_change_that_comes_again_on_its_way_to_the_kernel_is_acknowledged_to_both() -> None:

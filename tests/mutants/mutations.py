@@ -24,6 +24,7 @@ REPLICATION = tuple(
         "frames",
         "wrong_clocks",
         "home_agent",
+        "serving",
         "unknown_customers",
         "awaiting",
     )
@@ -248,6 +249,9 @@ SINGLE = (
     Mutation("a starting reflector passes on full sets", "ha/replication.py", "        if not index and any(", "        if False and any(", REPLICATION),
     Mutation("a reflector keeps who has it to itself", "ha/replication.py", "        if index and effects:\n", "        if False:\n", REPLICATION),
     Mutation("the reflector alone is always enough", "ha/awaiting.py", "        good = serves or not awaited.hoped", "        good = True", REPLICATION),
+    Mutation("a start is over when all is heard", "ha/serving.py", 'undo.assign(self, "_installing", frozenset(pending))', "pass", REPLICATION),
+    Mutation("a start waits for whoever is pending", "ha/serving.py", 'undo.assign(self, "_installing", self._installing & pending)', 'undo.assign(self, "_installing", frozenset(pending))', REPLICATION),
+    Mutation("who is not in the kernel is announced", "ha/readiness.py", "    if not facts.installed:\n", "    if False:\n", (*REPLICATION, "tests/ha/test_readiness.py")),
     Mutation("reflectors tell each other what they did not hear", "ha/serving.py", "if seen is not None and seen.direct and now", "if seen is not None and now", REPLICATION),
     Mutation("what is heard through a reflector is new", "ha/serving.py", "heard_at = now - max(0.0, one.age_s)", "heard_at = now", REPLICATION),
     Mutation("the end of a full set acknowledges",

@@ -160,7 +160,8 @@ def astray(stage: Stage, site: str, deed: str, at: float) -> list[str]:
         if shift.lost_outside:
             complaints.append(f"{direction}: {shift.lost_outside} probes were lost outside the shift")
         allowed_s = RELAXED * DEEDS[deed][1]
-        if shift.affected and (shift.shift_s is None or shift.shift_s > allowed_s):
+        took_s = end - at if shift.shift_s is None else shift.shift_s  # who is back so soon need not have shifted
+        if shift.affected and took_s > allowed_s:
             complaints.append(f"{direction}: the shift took {shift.shift_s} s, allowed are {allowed_s:.2f}")
     return complaints
 
