@@ -43,7 +43,7 @@ from mip6.mhsocket import MobilitySocket
 from runtime import collector, control, exits, log, notify, threads
 from runtime.counters import Counters
 from runtime.journal import Journal, Recorded
-from runtime.loop import Loop
+from runtime.loop import Loop, Tick
 
 LOOK_EVERY_S = 1.0
 DATAGRAMS_A_TURN = 64
@@ -74,7 +74,12 @@ class Daemon:
         self._write(Made(config.instance, incarnation, now, offset_s), now)
         core = Recorded(self.agent, self._write) if self._journal else self.agent
         self._loop: Loop[events.Event, effects.Effect] = Loop(
-            core, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
+            core,
+            self._perform,
+            events.TimeReached(),
+            self._counters,
+            config.state_directory / "poison",
+            Tick(events.TickReached(), self.agent.next_tick),
         )
         peers = {peer.site: peer.locator for peer in config.peer if not peer.beyond}
         self._credentials = CredentialFiles(config, self._counters)

@@ -21,6 +21,11 @@ class TimeReached:
 
 
 @dataclass(frozen=True, slots=True)
+class TickReached:
+    """The moment that `next_tick` named has come, in the middle of much else: what is due besides can wait."""
+
+
+@dataclass(frozen=True, slots=True)
 class ClockRead:
     """The wall clock, as Unix seconds minus monotonic seconds."""
 
@@ -259,6 +264,7 @@ class RevokeAsked:
 
 Event = (
     TimeReached
+    | TickReached
     | ClockRead
     | BindingUpdateReceived
     | HeartbeatReceived

@@ -45,6 +45,7 @@ from ha.events import (
     RevokeAsked,
     SelfTested,
     TableLoaded,
+    TickReached,
     TimeReached,
 )
 from ha.frames import Hello, WireRecord
@@ -163,6 +164,10 @@ class HomeAgent:
         self._undo.commit()
         return effects
 
+    def next_tick(self) -> float:
+        """When, in monotonic seconds, the lease is to be renewed and the peers to be greeted."""
+        return self._tick_at
+
     def next_deadline(self) -> float:
         """When, in monotonic seconds, `TimeReached` is next wanted."""
         return min(self._tick_at, self.replication.next_deadline())
@@ -177,7 +182,9 @@ class HomeAgent:
             case HeartbeatReceived():
                 return heartbeats.received(state, event, now)
             case TimeReached():
-                return self._time_reached(now)
+                return [*state.replication.time_reached(now, undo), *self._tick(now)]
+            case TickReached():
+                return self._tick(now)
             case HelloReceived(site, hello):
                 state.serving.hello(site, hello, state.clock(now), now, undo)
                 return []
@@ -227,13 +234,12 @@ class HomeAgent:
 
     # --- time -------------------------------------------------------------------------------------------------------
 
-    def _time_reached(self, now: float) -> list[Effect]:
+    def _tick(self, now: float) -> list[Effect]:
         state = self.state
-        effects = state.replication.time_reached(now, self._undo)
         if now < self._tick_at:
-            return effects
+            return []
         self._undo.assign(self, "_tick_at", now + TICK_S)
-        effects += state.replication.compare(now, self._undo)
+        effects = state.replication.compare(now, self._undo)
         effects += aging.expire(state, now)
         effects += aging.try_again(state, now)
         effects += revoke.time_reached(state, now)

@@ -23,7 +23,7 @@ from ha.start import bind, control_taken, make_directories
 from ha.status import peers
 from runtime import collector, control, log, notify, status, threads
 from runtime.counters import Counters
-from runtime.loop import Loop
+from runtime.loop import Loop, Tick
 
 LOOK_EVERY_S = 1.0
 
@@ -51,7 +51,12 @@ class ReflectorDaemon:
             counters=self._counters,
         )
         self._loop: Loop[events.Event, effects.Effect] = Loop(
-            self.agent, self._perform, events.TimeReached(), self._counters, config.state_directory / "poison"
+            self.agent,
+            self._perform,
+            events.TimeReached(),
+            self._counters,
+            config.state_directory / "poison",
+            Tick(events.TickReached(), self.agent.next_tick),
         )
         self._peerlink = PeerLink(
             config.instance,

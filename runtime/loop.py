@@ -12,6 +12,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -36,6 +37,14 @@ class Core(Protocol[Event, Effect]):
         """When, on the clock of `now`, the core wants a `time_reached` event; None for never."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tick(Generic[AnyEvent]):
+    """What must be on time however busy a turn is: the event, and when it is due next, monotonic seconds."""
+
+    event: AnyEvent
+    due_at: Callable[[], float]
+
+
 class Loop(Generic[AnyEvent, AnyEffect]):
     """The asyncio shell around one core.
 
@@ -45,6 +54,7 @@ class Loop(Generic[AnyEvent, AnyEffect]):
         time_reached: the event to feed when the core's deadline has come.
         counters: `poison_events` is counted here.
         poison_directory: where dropped events are kept; None keeps none.
+        tick: besides the deadlines of the core, one that does not wait for the end of a turn.
     """
 
     def __init__(
@@ -54,12 +64,14 @@ class Loop(Generic[AnyEvent, AnyEffect]):
         time_reached: AnyEvent,
         counters: Counters,
         poison_directory: Path | None = None,
+        tick: Tick[AnyEvent] | None = None,
     ) -> None:
         self._core = core
         self._perform = perform
         self._time_reached = time_reached
         self._counters = counters
         self._poison_directory = poison_directory
+        self._tick = tick
         self._queue: deque[AnyEvent] = deque()
         self._busy = False
         self._alarm: asyncio.TimerHandle | None = None
@@ -71,14 +83,21 @@ class Loop(Generic[AnyEvent, AnyEffect]):
         return time.monotonic()
 
     def feed(self, event: AnyEvent) -> None:
-        """Handle `event`, and all that its effects report, before returning; reentrant calls only enqueue."""
+        """Handle `event`, and all that its effects report, before returning; reentrant calls only enqueue.
+
+        A tick that has come meanwhile is handled here too: asyncio lets an alarm ring only behind all that waits in its
+        turn, and a turn under load brings hundreds of events from all sockets. For other deadlines that is right: who
+        waits for an answer gives up only when all that came is read.
+        """
         self._queue.append(event)
         if self._busy:
             return
         self._busy = True
         try:
-            while self._queue:
-                self._handle(self._queue.popleft())
+            self._drain()
+            if self._tick is not None and self._tick.due_at() <= self.now():
+                self._queue.append(self._tick.event)
+                self._drain()
         finally:
             self._busy = False
         self._arm()
@@ -88,6 +107,10 @@ class Loop(Generic[AnyEvent, AnyEffect]):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
+
+    def _drain(self) -> None:
+        while self._queue:
+            self._handle(self._queue.popleft())
 
     def _handle(self, event: AnyEvent) -> None:
         try:

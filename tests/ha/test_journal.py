@@ -36,6 +36,7 @@ from ha.events import (
     RevokeAsked,
     SelfTested,
     TableLoaded,
+    TickReached,
     TimeReached,
 )
 from ha.frames import Hello, StateDigest, StateRepairRequest, StateSyncAck, StateSyncReply
@@ -105,6 +106,7 @@ def everything() -> list[tuple[Event, float]]:
         (SelfTested("a packet is lost"), 105.45),
         (OperatorAsked(Mode.DRAIN, "alice", "upgrade"), 105.5),
         (PeerUnreachable("site2"), 105.6),
+        (TickReached(), 106.0),
         (TimeReached(), 107.0),
     ]
 

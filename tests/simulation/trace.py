@@ -44,7 +44,13 @@ def _event(event: events.Event, name: Names) -> str:
             return f"records {frame.index} of {site} ({incarnation}): {told}"
         case events.ForwardingReported(results):
             return "kernel: " + " ".join(f"{name(home)}={why or 'in'}" for home, (_, why) in results.items())
-        case events.TimeReached() | events.LeaseAnswered() | events.HelloReceived() | events.HeartbeatReceived():
+        case (
+            events.TimeReached()
+            | events.TickReached()
+            | events.LeaseAnswered()
+            | events.HelloReceived()
+            | events.HeartbeatReceived()
+        ):
             return ""
         case events.TableLoaded(table):
             return f"table {table.version}"
