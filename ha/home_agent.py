@@ -129,9 +129,9 @@ class HomeAgent:
             record = frames.from_wire(wire, now, self.state.longest_s()).without_expired(now)
             if record is not None:
                 self.cache.put(record, self._undo)
-        self.serving.recovered = bool(self.cache.records)
         self._undo.commit()
         entries = {home: self.state.entry(record, now) for home, record in self.cache.records.items()}
+        self.serving.recovered = any(entry is not None for entry in entries.values())
         adopted = {
             home: entry
             for home, entry in present.items()
@@ -244,10 +244,14 @@ class HomeAgent:
         effects += aging.try_again(state, now)
         effects += revoke.time_reached(state, now)
         peers = state.replication.peers.values()
-        if not self._swept and state.serving.synced(peers, now):
+        if state.serving.lost_touch(now):
+            effects += state.replication.ask_again(self._undo)
+        if not self._swept and state.serving.first_heard(peers, now):
             self._undo.assign(self, "_swept", True)
             effects += aging.sweep(state)
-        effects += state.serving.decide(peers, state.cache.pending.keys(), now, self._undo)
+        effects += state.serving.decide(
+            peers, state.cache.pending.keys(), state.cache.unsettled.keys(), now, self._undo
+        )
         hello = Hello(
             clock=state.clock(now),
             state=state.serving.state,

@@ -7,6 +7,7 @@ wait until it is done. The self-test's customer is one more for the driver, and 
 import asyncio
 import contextlib
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -53,7 +54,7 @@ class Kernel:
         self._relay: ErrorRelay | None = None
         self._self_test: SelfTest | None = None
         self._tested = self_test.home_address(plan.home_agent_address)
-        self._egress_present = self._alarmed = False
+        self._egress_present = self._alarmed = self._passes_again = False
         self.alarm = asyncio.Event()  # somebody should look now
 
     async def prepare(self) -> Entries:
@@ -124,6 +125,9 @@ class Kernel:
             results = self._plane.apply({home: entry for home, (_, entry) in waiting.items()})
         except DataPlaneError as error:
             results = dict.fromkeys(waiting, str(error))
+        except Exception as error:  # who got no report would be waited for for ever
+            log.get().error("data plane failed", trace=traceback.format_exc())
+            results = dict.fromkeys(waiting, f"{type(error).__name__}: {error}")
         reported = {home: (generation, results.get(home)) for home, (generation, _) in waiting.items()}
         self._feed(ForwardingReported(reported))
 
@@ -151,12 +155,23 @@ class Kernel:
                     yield
         finally:
             self._apply_soon()
+            self._tell_that_it_passes()
 
     def _judged(self, failure: str | None) -> None:
+        """Tell what the self-test found, but not that it passes again in the middle of a repair: that makes the
+        self-test's customer right first, and all others in the seconds after it.
+        """
+        self._passes_again = failure is None and (self._alarmed or self._in_use.locked())
+        if self._passes_again:
+            return
         self._feed(SelfTested(failure))
         if failure is not None:
             self._alarmed = True
             self.alarm.set()
+
+    def _tell_that_it_passes(self) -> None:
+        if self._passes_again and not self._alarmed:
+            self._judged(None)
 
     def _look_out(self) -> None:
         """Ten times a second: is there an egress? A driver that is in use for seconds looks itself when it is done."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import median
 
+NOT_INSTALLED = "what the peers told is not all in the kernel yet"
 PEER_LOST_S = 3.0  # a peer counts as lost for policy after this silence
 BY_WAY_S = 1.0  # what a HELLO may wait in TCP on its second way, and until the reflector's next one
 FRESH_S = 0.5  # for the brake: five HELLOs missing
@@ -81,9 +82,8 @@ class Facts:
 
     `forwarding_reconciled` and `looked`: the kernel holds what it should, and was looked at since the start;
     `self_test`: why it failed, empty if it passed, None before its first round; `wish`: the operator's; `drained`: it
-    was decided that its drain is over; `synced`: the first synchronisation is done or was given up; `installed`: all
-    that was known by then is in the kernel; `cold`: it was given up and nothing was on disk; `behind`: it was given up
-    though a peer lived that had more to tell, and it still has; `peers`: every configured peer -> what was heard, or
+    was decided that its drain is over; `synced`, `started`, `installed`, `behind`: see `ha/knowledge.py`; `cold`: the
+    first synchronisation was given up and nothing was on disk; `peers`: every configured peer -> what was heard, or
     None; `load`: the share of this site's capacity in use, `prepending`: what was decided about it last.
     """
 
@@ -94,6 +94,7 @@ class Facts:
     data_plane_intact: bool
     self_test: str | None
     synced: bool
+    started: bool
     installed: bool
     cold: bool
     behind: bool
@@ -133,9 +134,8 @@ def decide(facts: Facts, now: float) -> Decision:
     if not facts.synced:
         reasons = ("first synchronisation with the peers is not done",)
         return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
-    if not facts.installed:
-        reasons = ("what the peers told is not all in the kernel yet",)
-        return Decision(WITHDRAW, "SYNCING", reasons, linger_s, starting=True)
+    if not facts.installed and not facts.started:
+        return Decision(WITHDRAW, "SYNCING", (NOT_INSTALLED,), linger_s, starting=True)
     if facts.wish.mode is Mode.DRAIN and now - facts.wish.since >= _linger(facts):
         if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):
             return Decision(WITHDRAW, "WITHDRAWN", (str(facts.wish),), linger_s)
@@ -157,10 +157,10 @@ def _linger(facts: Facts) -> float:
     return linger(facts.mrai_s) + (BY_WAY_S if by_way else 0.0)
 
 
-def hears_majority(facts: Facts, now: float) -> bool:
+def hears_majority(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
     """True if this site and the peers it hears are more than half of all sites."""
-    heard = 1 + sum(1 for seen in facts.peers.values() if _alive(seen, now, PEER_LOST_S))
-    return 2 * heard > 1 + len(facts.peers)
+    heard = 1 + sum(1 for seen in peers.values() if _alive(seen, now, PEER_LOST_S))
+    return 2 * heard > 1 + len(peers)
 
 
 def forwarding(peers: Mapping[str, PeerSeen | None], now: float) -> frozenset[str]:
@@ -191,10 +191,12 @@ def _soft_reasons(facts: Facts, now: float) -> tuple[str, ...]:
         reasons.append(str(facts.wish))
     if facts.cold:
         reasons.append("cold start: no peer and no snapshot to learn bindings from")
-    if facts.behind:
-        reasons.append("a peer that lives has not told all it knows yet")
-    if facts.peers and not hears_majority(facts, now):
+    if not facts.installed:
+        reasons.append(NOT_INSTALLED)
+    if not hears_majority(facts.peers, now):
         reasons.append("isolated: no majority of the sites is heard")
+    elif facts.behind:
+        reasons.append("a peer that lives has not told all it knows yet")
     if _clock_is_off(facts, now):
         reasons.append(f"this site's clock is more than {CLOCK_OFF_S:g} s off the median of its peers")
     return tuple(reasons)

@@ -113,6 +113,11 @@ class Replication:
         known = peer.incarnation if peer.merged else 0
         return [AskForRecords(site, known, peer.merged)]
 
+    def ask_again(self, undo: Undo) -> list[Effect]:
+        """Ask every peer once more, as if it had just connected: what is on its way comes before the end of that."""
+        known = [peer for peer in self.peers.values() if peer.incarnation]
+        return [effect for peer in known for effect in self.identified(peer.site, peer.incarnation, undo)]
+
     def asked(self, site: str, incarnation: int, since: int, now: float, undo: Undo) -> list[Effect]:
         """A peer takes our changes from `since` on: it counts as reachable, and is sent what it lacks by and by."""
         undo.put(self.peers, site, replace(self.peers[site], reachable=True))

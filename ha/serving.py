@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from ha import readiness
 from ha.effects import Effect, Note, RenewLease
 from ha.frames import Heard, Hello
+from ha.knowledge import Knowledge
 from ha.replication import Peer
 from ha.site import Topology
 from ha.undo import Undo
 from mip6 import ntp
 
-SYNC_GRACE_S = 5.0  # a peer that is not heard by then is not waited for at start
-SYNC_MAX_S = 60.0  # ... nor by then one that lives and does not finish
 ANSWERED_S = 0.3  # the bridge answers each renewal, every 100 ms; the lease itself lasts no longer
 REMEMBERED = 50  # transitions
 
@@ -60,9 +59,7 @@ class Serving:
         self._looked = self._egress_present = False
         self._intact = True
         self._started_at = now
-        self._able_since: float | None = None
-        self._given_up: frozenset[str] | None = None  # whom we waited for in vain; None: not decided yet
-        self._installing: AnySet[bytes] = frozenset()
+        self._knowledge = Knowledge()
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -136,21 +133,15 @@ class Serving:
         """The share of this site's capacity that is in use."""
         undo.assign(self, "load", load)
 
-    def decide(self, peers: Iterable[Peer], pending: AnySet[bytes], now: float, undo: Undo) -> list[Effect]:
-        """Decide anew; a note if the wish or its reasons changed. `pending`: whose order is not in the kernel yet.
-
-        A site that starts hears of customers faster than its kernel takes them. Whoever is pending when all is heard
-        is waited for; who changes later is not, or a busy site would never be ready.
-        """
-        if self.reconciled and self._able_since is None:
-            undo.assign(self, "_able_since", now)
+    def decide(
+        self, peers: Iterable[Peer], pending: AnySet[bytes], refused: AnySet[bytes], now: float, undo: Undo
+    ) -> list[Effect]:
+        """Decide anew; a note if the wish or its reasons changed. `pending` and `refused`: see `Knowledge.look`."""
+        if self.reconciled:
+            self._knowledge.able(now, undo)
         undo.assign(self, "forwarding", readiness.forwarding(self.seen, now))
         peers = list(peers)
-        if self._given_up is None and self.synced(peers, now):
-            undo.assign(self, "_given_up", self._owing(peers, now))
-            undo.assign(self, "_installing", frozenset(pending))
-        if self._installing:
-            undo.assign(self, "_installing", self._installing & pending)
+        self._knowledge.look(peers, self.seen, self._isolated(now), pending, refused, now, undo)
         decision = readiness.decide(self._facts(peers, now), now)
         before = self.decision
         undo.assign(self, "decision", decision)
@@ -190,26 +181,16 @@ class Serving:
         """
         return self.lease_state if self.sessions_up and now - self._answered_at < ANSWERED_S else "unheard"
 
-    def synced(self, peers: Iterable[Peer], now: float) -> bool:
-        """The first synchronisation with every peer is done, or to be given up. Asked until it is so for once: a peer
-        that comes back later has more to tell, and we serve meanwhile.
+    def first_heard(self, peers: Iterable[Peer], now: float) -> bool:
+        """See `Knowledge.first_heard`."""
+        return self._knowledge.first_heard(peers, self.seen, now)
 
-        The time counts from when we were able to hear them: reading a large table and comparing it with the kernel
-        takes longer than any peer is waited for. A peer of which we have all may not have said HELLO yet: until then
-        we would count as isolated.
-        """
-        if self._able_since is None:
-            return False
-        waited_s = now - self._able_since
-        if waited_s <= SYNC_GRACE_S:
-            return all(peer.complete and self.seen[peer.site] is not None for peer in peers)
-        return waited_s > SYNC_MAX_S or not self._owing(peers, now)
+    def lost_touch(self, now: float) -> bool:
+        """See `Knowledge.lost_touch`."""
+        return self._knowledge.lost_touch(self._isolated(now), now)
 
-    def _owing(self, peers: Iterable[Peer], now: float) -> frozenset[str]:
-        """The peers that live and of which we have not all yet."""
-        seen = {peer.site: self.seen[peer.site] for peer in peers if not peer.complete}
-        alive = {site for site, one in seen.items() if one and now - one.heard_at < readiness.PEER_LOST_S}
-        return frozenset(alive)
+    def _isolated(self, now: float) -> bool:
+        return not readiness.hears_majority(self.seen, now)
 
     def _facts(self, peers: list[Peer], now: float) -> readiness.Facts:
         young_s = now - self._started_at
@@ -221,10 +202,11 @@ class Serving:
             egress_present=self._egress_present,
             data_plane_intact=self._intact,
             self_test=self.self_test,
-            synced=self._given_up is not None,
-            installed=not self._installing,
+            synced=self._knowledge.synced,
+            started=self._knowledge.started,
+            installed=not self._knowledge.installing,
             cold=cold and young_s < self._cold_s,
-            behind=bool(self._given_up and self._given_up & self._owing(peers, now)),
+            behind=self._knowledge.behind,
             wish=self.wish,
             drained=self.wish.mode is readiness.Mode.DRAIN and self.decision.wanted == readiness.WITHDRAW,
             peers=self.seen,

@@ -176,7 +176,7 @@ class World:
             serving.data_plane(site.egress, True, undo)
             serving.self_tested(None, undo)
         serving.lease_answered(str(site.speaker.state), 1, self.now, undo)
-        serving.decide([], frozenset(), self.now, undo)
+        serving.decide([], frozenset(), frozenset(), self.now, undo)
         clock = ntp.to_timestamp(UNIX + self.now + agent.clock_off_s)
         self._send(site, Hello(clock, serving.state, serving.announcing(self.now), serving.reconciled, 0))
         for renewal in serving.renewals():

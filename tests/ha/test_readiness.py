@@ -21,6 +21,7 @@ FIT = Facts(
     data_plane_intact=True,
     self_test="",
     synced=True,
+    started=True,
     installed=True,
     cold=False,
     behind=False,
@@ -43,6 +44,7 @@ any_facts = st.builds(
     data_plane_intact=st.booleans(),
     self_test=st.sampled_from([None, "", "a packet is lost"]),
     synced=st.booleans(),
+    started=st.booleans(),
     installed=st.booleans(),
     cold=st.booleans(),
     behind=st.booleans(),
@@ -77,7 +79,7 @@ def test_a_site_that_starts_asks_for_nothing_until_it_knows_enough() -> None:
         {"looked": False, "egress_present": False},
         {"self_test": None},
         {"synced": False},
-        {"installed": False},
+        {"installed": False, "started": False},
     ):
         decision = decide(replace(FIT, **unknown), NOW)
         assert (decision.wanted, decision.starting) == (WITHDRAW, True)
@@ -166,11 +168,11 @@ def test_a_site_that_hears_no_majority_stays_announced_depreferenced() -> None:
 @given(any_facts)
 def test_a_soft_reason_never_withdraws_the_last_announcement(facts: Facts) -> None:
     decision = decide(facts, NOW)
-    passed = facts.self_test is not None
+    passed, known = facts.self_test is not None, facts.started or facts.installed
     hard = bool(facts.self_test) or (facts.looked and not (facts.egress_present and facts.data_plane_intact))
     if hard:
         assert (decision.wanted, decision.starting) == (WITHDRAW, False)
-    elif not (facts.forwarding_reconciled and facts.looked and facts.synced and facts.installed and passed):
+    elif not (facts.forwarding_reconciled and facts.looked and facts.synced and known and passed):
         assert decision.starting
     elif all(seen is None or seen is SILENT or seen.announcing != "announced" for seen in facts.peers.values()):
         assert decision.wanted != WITHDRAW

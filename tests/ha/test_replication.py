@@ -229,6 +229,40 @@ def test_a_site_that_heard_of_everybody_is_not_ready_before_its_kernel_has_them(
     assert site.agent.serving.decision.wanted == "announce"
 
 
+def greeted(site: Site, now: float) -> list[Effect]:
+    """The site hears its peer, and its tick comes."""
+    hello = Hello(site.agent.state.clock(now), "ANNOUNCED", "announced", True, 1)
+    return [*site.feed(HelloReceived("site2", hello), now), *site.feed(TimeReached(), now + 0.01)]
+
+
+@pytest.mark.parametrize("ticks", [True, False], ids=["cut off", "stood still"])
+def test_who_missed_much_asks_again_and_is_not_preferred_before_its_kernel_knows_it(ticks: bool) -> None:
+    """A greeting ended its isolation: it drew the traffic of customers who had registered elsewhere meanwhile."""
+    sender, site = Site(replace(POLICY, site="site2"), ["site1"]), Site(sites=["site2"])
+    for event in (DataPlaneChecked(egress_present=True), SelfTested(None), PeerIdentified("site2", 1)):
+        site.feed(event, NOW)
+    site.feed(RecordsReceived("site2", 1, StateSyncReply(1, (), True)), NOW)
+    greeted(site, NOW + 0.2)
+    assert site.agent.serving.decision.wanted == "announce"
+    if ticks:
+        for second in range(1, 31):
+            site.feed(TimeReached(), NOW + second)
+        assert "isolated" in site.agent.serving.decision.reasons[0]
+    asked = [one for one in greeted(site, NOW + 31) if isinstance(one, AskForRecords)]
+    assert asked == [AskForRecords("site2", 1, 1)]
+    greeted(site, NOW + 31.2)
+    assert site.agent.serving.decision.wanted == "depreference"
+    sender.feed(Router().update(NOW + 31, both_lines()), NOW + 31)
+    site.hold_reports = True
+    for frame in records_for("site1", sender.feed(PeerAsked("site1", 0, 0), NOW + 31)):
+        site.feed(RecordsReceived("site2", 1, frame), NOW + 31.3)
+    greeted(site, NOW + 31.4)
+    assert site.agent.serving.decision.wanted == "depreference"
+    site.report(site.held, NOW + 31.5)
+    greeted(site, NOW + 31.6)
+    assert site.agent.serving.decision.wanted == "announce"
+
+
 def test_a_change_that_comes_again_on_its_way_to_the_kernel_is_acknowledged_to_both() -> None:
     sender, receiver = Site(replace(POLICY, site="site1", acknowledge="any"), ["site2"]), two_customers("site2")
     sender.feed(PeerAsked("site2", 0, 0), NOW)

@@ -1,8 +1,9 @@
 """What a site says about itself to its peers."""
 
 from ha.frames import Hello
+from ha.knowledge import REFUSED_MAX_S, SYNC_GRACE_S, SYNC_MAX_S
 from ha.replication import Peer
-from ha.serving import SYNC_GRACE_S, SYNC_MAX_S, Serving
+from ha.serving import Serving
 from ha.site import Topology
 from ha.undo import Undo
 
@@ -39,11 +40,14 @@ def wanted(
     complete: tuple[str, ...],
     hello: tuple[str, ...],
     pending: frozenset[bytes] = frozenset(),
+    refused: frozenset[bytes] = frozenset(),
 ) -> str:
-    """What is asked of BGP while these peers have told all they know, these are heard, and these orders are pending."""
+    """What is asked of BGP while these peers have told all they know, these are heard, and the kernel lacks these."""
     for site in hello:
         serving.hello(site, Hello(0, "announced", "announced", True, 0), 0, now, Undo())
-    serving.decide([Peer(site, complete=site in complete) for site in ("site2", "site3")], pending, now, Undo())
+    serving.decide(
+        [Peer(site, complete=site in complete) for site in ("site2", "site3")], pending, refused, now, Undo()
+    )
     return "nothing" if serving.decision.starting else serving.decision.wanted
 
 
@@ -71,7 +75,7 @@ def test_who_waited_in_vain_for_a_living_peer_is_preferred_only_when_it_has_told
     assert wanted(serving, SYNC_MAX_S, ("site2",), BOTH) == "nothing"
     assert wanted(serving, SYNC_MAX_S + 0.1, ("site2",), BOTH) == "depreference"
     assert "not told all" in serving.decision.reasons[0]
-    assert wanted(serving, SYNC_MAX_S + 9.0, BOTH, BOTH) == "announce"
+    assert wanted(serving, SYNC_MAX_S + 1.0, BOTH, BOTH) == "announce"
 
 
 def test_a_peer_that_comes_later_makes_nobody_else_less_preferred() -> None:
@@ -79,7 +83,7 @@ def test_a_peer_that_comes_later_makes_nobody_else_less_preferred() -> None:
     serving = able(0.0)
     wanted(serving, 0.0, (), ())
     assert wanted(serving, SYNC_GRACE_S + 0.1, ("site2",), ("site2",)) == "announce"
-    assert wanted(serving, SYNC_GRACE_S + 9.0, ("site2",), BOTH) == "announce"
+    assert wanted(serving, SYNC_GRACE_S + 1.0, ("site2",), BOTH) == "announce"
 
 
 def test_a_start_is_not_over_before_the_kernel_has_everybody() -> None:
@@ -92,7 +96,27 @@ def test_a_start_is_not_over_before_the_kernel_has_everybody() -> None:
     assert wanted(serving, 0.3, BOTH, BOTH, frozenset({b"a", b"c"})) == "announce"  # these came later
 
 
+def test_what_the_kernel_refuses_at_the_start_is_waited_for_but_not_for_ever() -> None:
+    serving, refused = able(0.0), frozenset({b"a"})
+    assert wanted(serving, 0.1, BOTH, BOTH, refused=refused) == "nothing"
+    for second in range(1, int(REFUSED_MAX_S) + 1):
+        assert wanted(serving, float(second), BOTH, BOTH, refused=refused) == "nothing"
+    assert wanted(serving, 0.2 + REFUSED_MAX_S, BOTH, BOTH, refused=refused) == "announce"
+
+
 def test_who_serves_does_not_stop_for_what_is_pending() -> None:
     serving = able(0.0)
     assert wanted(serving, 0.1, BOTH, BOTH) == "announce"
     assert wanted(serving, 0.2, BOTH, BOTH, frozenset({b"a"})) == "announce"
+
+
+def test_who_started_alone_is_preferred_only_when_it_knows_what_the_others_know() -> None:
+    """Peers that were heard after the grace ended its isolation with a greeting, before they had told of anybody."""
+    serving = able(0.0)
+    assert wanted(serving, 0.0, (), ()) == "nothing"
+    assert wanted(serving, SYNC_GRACE_S + 0.1, (), ()) == "depreference"
+    assert wanted(serving, SYNC_GRACE_S + 0.2, (), BOTH) == "depreference"
+    assert "not told all" in serving.decision.reasons[0]
+    assert wanted(serving, SYNC_GRACE_S + 0.3, BOTH, BOTH, frozenset({b"a"})) == "depreference"
+    assert "in the kernel" in serving.decision.reasons[0]
+    assert wanted(serving, SYNC_GRACE_S + 0.4, BOTH, BOTH) == "announce"

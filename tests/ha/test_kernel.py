@@ -1,0 +1,112 @@
+"""The data plane at work over one in memory: what it tells the core, and when."""
+
+import asyncio
+import threading
+from collections.abc import Iterable, Mapping
+
+from dataplane.entry import ForwardingEntry, Path, SitePlan
+from dataplane.memory import MemoryDataPlane
+from ha.events import Event, ForwardingRepaired, ForwardingReported, SelfTested
+from ha.kernel import Kernel
+from runtime.counters import Counters
+from tests.ha.cast import CARE_OF_1, HOME, HOME_AGENT
+
+ENTRY = ForwardingEntry(HOME, (), (Path(1, CARE_OF_1),))
+
+
+class SlowPlane(MemoryDataPlane):
+    """Repairs when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.disturbed: set[str] = set()
+        self.began, self.go_on = threading.Event(), threading.Event()
+
+    def disturbances(self) -> set[str]:
+        disturbed, self.disturbed = self.disturbed, set()
+        return disturbed
+
+    def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
+        self.began.set()
+        assert self.go_on.wait(10.0)
+        return super().reconcile(wanted)
+
+
+class BrokenPlane(MemoryDataPlane):
+    """Fails otherwise than a driver may."""
+
+    def apply(self, wanted: Mapping[bytes, ForwardingEntry | None]) -> dict[bytes, str | None]:
+        raise OSError(24, "Too many open files")
+
+
+def kernel(plane: MemoryDataPlane, heard: list[Event]) -> Kernel:
+    return Kernel(plane, SitePlan(HOME_AGENT, (), ()), heard.append, lambda: {HOME: ENTRY}, Counters())
+
+
+def kinds(heard: Iterable[Event]) -> list[type]:
+    return [type(event) for event in heard if isinstance(event, SelfTested | ForwardingRepaired)]
+
+
+def test_a_self_test_that_passes_in_the_middle_of_a_repair_is_told_behind_it() -> None:
+    """A repair makes the self-test's customer right first: the site was announced with nobody else in its kernel."""
+    plane, heard = SlowPlane(), list[Event]()
+    plane.disturbed = {"routes"}
+
+    async def life() -> None:
+        site = kernel(plane, heard)
+        site._judged("encapsulation")
+        looking = asyncio.create_task(site.look())
+        await asyncio.to_thread(plane.began.wait, 10.0)
+        site._judged(None)
+        assert kinds(heard) == [SelfTested]
+        plane.go_on.set()
+        await looking
+
+    asyncio.run(life())
+    assert kinds(heard) == [SelfTested, ForwardingRepaired, SelfTested]
+    assert SelfTested(None) in heard
+
+
+def test_a_failure_that_nobody_announced_is_looked_after_before_the_self_test_may_pass() -> None:
+    plane, heard = SlowPlane(), list[Event]()
+    plane.go_on.set()
+
+    async def life() -> None:
+        site = kernel(plane, heard)
+        site._judged("decapsulation")
+        site._judged(None)
+        assert kinds(heard) == [SelfTested]
+        await site.look()
+
+    asyncio.run(life())
+    assert kinds(heard) == [SelfTested, ForwardingRepaired, SelfTested]
+
+
+def test_who_fails_again_in_a_repair_does_not_pass_behind_it() -> None:
+    plane, heard = SlowPlane(), list[Event]()
+    plane.disturbed = {"routes"}
+
+    async def life() -> None:
+        site = kernel(plane, heard)
+        looking = asyncio.create_task(site.look())
+        await asyncio.to_thread(plane.began.wait, 10.0)
+        site._judged(None)
+        site._judged("source check")
+        plane.go_on.set()
+        await looking
+
+    asyncio.run(life())
+    assert [event.failure for event in heard if isinstance(event, SelfTested)] == ["source check"]
+
+
+def test_an_error_that_no_driver_should_raise_is_reported_as_a_refusal() -> None:
+    """Two hundred customers waited for a report that never came."""
+    heard = list[Event]()
+
+    async def life() -> None:
+        site = kernel(BrokenPlane(), heard)
+        site.order(HOME, ENTRY, 7)
+        await asyncio.sleep(0)
+
+    asyncio.run(life())
+    assert heard == [ForwardingReported({HOME: (7, "OSError: [Errno 24] Too many open files")})]
