@@ -9,13 +9,12 @@ The rules, and where their numbers come from:
 * What a router wiped (O flag, a plain update, delete all) is in no record that knows of it.
 * A site forwards to a care-of address that its router has given up no longer than `stale_s` (below).
 * The last announcement never ends for a soft reason, and if all have ended, a site that could serve does so within
-  `DARK_S`: 3 s until a silent peer counts as lost (`readiness.PEER_LOST_S`), the linger of 1 s, and the way there.
+  `DARK_S`: 3 s until a silent peer counts as lost (`PEER_LOST_S`), the linger of 1 s, and the way there.
 * A site whose process does not work is not preferred once the lease of `speaker.LEASE_S` has run out.
 * Sites that have all worked, been connected and known the right time for `CALM_S` hold the same of every router of
-  whom nobody said anything meanwhile: 1 s until a broken stream is dialed again, a full set, and three times the
-  `replication.DIGEST_EVERY_S` in which a difference is found, once for each site that it has to pass.
-  What a site heard while its own clock was ahead is the exception: no other site can believe it, so the sites differ
-  about that router until its next word, or until the clocks have caught up with it.
+  whom nobody spoke: 1 s until a stream is dialed again, a full set, and three times the `DIGEST_EVERY_S` in which a
+  difference is found, once for each site that it has to pass.
+  But what a site heard while its own clock was ahead no other can believe, until the clocks have caught up with it.
 * Memory: see `finished`.
 """
 
@@ -151,8 +150,8 @@ class Watch:
         if self._world.is_told:
             for line in trace.handled(machine.name, event, done, self._name):
                 self._world.tell(line)
-        acks = [effect for effect in done if isinstance(effect, SendBindingAck)]
         assert machine.agent is not None
+        acks = [effect for effect in done if isinstance(effect, SendBindingAck)]
         gone = {site for site, peer in machine.agent.replication.peers.items() if not peer.reachable}
         if not machine.agent.serving.forwarding - gone:
             self._alone_at[machine.name] = self._schedule.now
@@ -201,6 +200,7 @@ class Watch:
         record = machine.agent.cache.records.get(home)
         entry = machine.plane.read().get(home)
         customer = machine.agent.table.customers[home]
+        self._forget_tomorrow(home, said)
         self.acknowledged += 1
         for option in effect.ack.all(BindingIdentifier):
             cell = record.cells.get(option.bid) if record else None
@@ -216,6 +216,12 @@ class Watch:
                     raise Violation("untrue", f"{who} is acknowledged with status 0 and not in the kernel")
                 if machine.policy.acknowledge != "local" and not is_degraded:
                     self._promise(machine, home, option.bid, cell.version, said)
+
+    def _forget_tomorrow(self, home: bytes, said: Said) -> None:
+        """The router was told a wrong time by all sites, and began anew; no right clock takes what is so old."""
+        for key, promise in list(self._promises.items()):
+            if key[0] == home and ntp.difference_s(promise.version.time, said.timestamp) > REPLAY_WINDOW_S:
+                del self._promises[key]
 
     def _promise(self, machine: "Machine", home: bytes, bid: int, version: Version, said: Said) -> None:
         self.promised += 1
@@ -378,8 +384,6 @@ class Watch:
             size = reachable(machine.agent)
             if size > MEMORY_FIXED + MEMORY_PER_ROUTER * routers:
                 raise Violation("memory", f"{machine.name} holds {size} objects for {routers} routers")
-
-    # -- names
 
     def _router(self, home: bytes) -> "Router":
         return next(router for router in self._world.routers if router.home == home)
