@@ -23,8 +23,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     if quarantined := len(records) - len(believed):
         state.counters.add("records_quarantined", amount=quarantined)
     merged = bool(index) and not quarantined
-    forwarded = not merged or all(state.forwards_all(record, now) for record in believed)
-    promise = (site, index) if merged and forwarded else None
+    promise = (site, index) if merged else None
     news: list[Record] = []
     orders: list[Effect] = []
     for record in believed:
@@ -32,7 +31,8 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     whole = index if len(news) == len(records) else 0
     effects = state.replication.pass_on(news, site, whole, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
-    if promise and orders:
+    forwarded = merged and all(state.forwards_all(record.home_address, now) for record in believed)
+    if forwarded and orders:
         state.replication.owe(site, index, len(orders), state.undo)
     elif merged:
         effects.append(acknowledgement(state, site, index, forwarded=forwarded))
@@ -42,9 +42,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
 
 
 def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:
-    """Tell a peer that its change is in; not `forwarded`: merged, but our customer table does not allow
-    all of it.
-    """
+    """Tell a peer that its change is in; not `forwarded`: only merged, our customer table does not allow all of it."""
     return AcknowledgeRecords(site, StateSyncAck(index, serves=forwarded and state.serving.reconciled))
 
 

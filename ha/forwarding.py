@@ -27,19 +27,18 @@ def entry(record: Record | None, customer: Customer | None, policy: Policy, now:
     return ForwardingEntry(record.home_address, prefixes(record, customer), paths)
 
 
-def is_whole(record: Record, customer: Customer | None, policy: Policy, now: float) -> bool:
-    """True if the entry leaves out nothing that the record wants: each binding in force, each network that it names.
+def is_whole(record: Record, entry: ForwardingEntry | None, now: float) -> bool:
+    """True if the record's entry leaves out nothing that it wants: each binding in force, each network that it names.
 
     In implicit mode it names none: then a network that our table lacks is not missed.
     """
     live = record.live(now)
     if not live:
         return True
-    made = entry(record, customer, policy, now)
-    if made is None or len(made.paths) < len(live):
+    if entry is None or len(entry.paths) < len(live):
         return False
     named = record.network.value.prefixes if record.network.value.mobile_router else None
-    return all(prefix in made.prefixes for prefix in named or ())
+    return not named or all(prefix in entry.prefixes for prefix in named)
 
 
 def unchanged(before: Record | None, after: Record, now: float) -> bool:

@@ -58,9 +58,11 @@ class State:
             return None
         return forwarding.entry(record, self.table.customers.get(record.home_address), self.policy, now)
 
-    def forwards_all(self, record: Record, now: float) -> bool:
-        """Is all forwarded that a record wants? Our customer table may be older than that of the site that took it."""
-        return forwarding.is_whole(record, self.table.customers.get(record.home_address), self.policy, now)
+    def forwards_all(self, home_address: bytes, now: float) -> bool:
+        """Will all be forwarded that the record wants, when what is ordered is in? Our customer table may be older than
+        that of the site that took it.
+        """
+        return forwarding.is_whole(self.cache.records[home_address], self.cache.wants(home_address), now)
 
     def changed(self, record: Record, answer: SendBindingAck | None, now: float) -> list[Effect]:
         """A record of our own making is installed: tell the other sites; the answer leaves when its time has come."""
