@@ -186,7 +186,7 @@ SINGLE = (
     Mutation(
         "a record is acknowledged before it is installed",
         "ha/exchange.py",
-        "    if promise and orders:\n",
+        "    if forwarded and orders:\n",
         "    if False:\n",
         SIMULATION,
     ),
