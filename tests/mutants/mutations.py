@@ -234,7 +234,7 @@ SINGLE = (
     Mutation("the digest leaves out what is verified", "ha/digest.py", "(bid, cell.version, cell.verified)", "(bid, cell.version)", REPLICATION),
     Mutation("a reflector's first set ends without what came meanwhile", "ha/replication.py", "        if is_last and catching_up.missed:", "        if False:", REPLICATION),
     Mutation("who forwards a part vouches for all", "ha/forwarding.py", "if entry is None or len(entry.paths) < len(live):", "if entry is None:", REPLICATION),
-    Mutation("who lacks a network vouches for it", "ha/forwarding.py", "    return all(prefix in made.prefixes for prefix in named or ())", "    return True", REPLICATION),
+    Mutation("who lacks a network vouches for it", "ha/forwarding.py", "    return not named or all(prefix in entry.prefixes for prefix in named)", "    return True", REPLICATION),
     Mutation("digests are made up for by the tick alone", "ha/replication.py", "return self.repair.next_deadline() if is_complete else math.inf", "return math.inf", REPLICATION),
     Mutation("with all, the slow one that does not forward is not waited for", "ha/awaiting.py", "whom = missing if waits_for_all else hoped or missing", "whom = hoped or missing", REPLICATION),
     Mutation("what comes twice on its way to the kernel is never acknowledged", "ha/exchange.py", "is_coming = promise is None and pending is not None", "is_coming = pending is not None", REPLICATION),
