@@ -107,7 +107,6 @@ class HomeAgent:
         self.cache, self.replication, self.serving = self.state.cache, self.state.replication, self.state.serving
         self.policy, self.counters = policy, counters
         self._tick_at = now
-        self._swept = False
         self._undo = self.state.undo
 
     @property
@@ -246,12 +245,12 @@ class HomeAgent:
         peers = state.replication.peers.values()
         if state.serving.lost_touch(now):
             effects += state.replication.ask_again(self._undo)
-        if not self._swept and state.serving.first_heard(peers, now):
-            self._undo.assign(self, "_swept", True)
-            effects += aging.sweep(state)
+        was_synced = state.serving.knowledge.synced
         effects += state.serving.decide(
             peers, state.cache.pending.keys(), state.cache.unsettled.keys(), now, self._undo
         )
+        if state.serving.knowledge.synced and not was_synced:
+            effects += aging.sweep(state)
         hello = Hello(
             clock=state.clock(now),
             state=state.serving.state,

@@ -6,7 +6,7 @@ of what they tell comes behind all that was on its way. Until then, and until th
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AnySet
 
 from ha.readiness import PEER_LOST_S, PeerSeen
@@ -22,17 +22,22 @@ class Knowledge:
     """What is waited for. Times are monotonic seconds.
 
     `synced`: the first synchronisation is done or was given up; `started`: and what was known by then was in the
-    kernel; `behind`: others may know what was not heard here; `installing`: whom the kernel does not have yet, of all
-    that were known when the waiting for others ended last.
+    kernel; `behind`: others may know what was not heard here.
     """
 
     def __init__(self) -> None:
         self.synced = self.started = self.behind = False
-        self.installing: AnySet[bytes] = frozenset()
-        self._installing_since = -math.inf
+        self._awaited: Sequence[bytes] = ()  # whom the kernel did not have when the waiting for others ended last, ...
+        self._arrived = 0  # ... and how many of them, from the first, it has had since
+        self._awaited_since = -math.inf
         self._able_since: float | None = None
         self._isolated = False
         self._looked_at = math.inf
+
+    @property
+    def installed(self) -> bool:
+        """The kernel has had all that was known when the waiting for others ended last."""
+        return self._arrived == len(self._awaited)
 
     def able(self, now: float, undo: Undo) -> None:
         """From now on peers can be heard: reading a large table and comparing it with the kernel takes longer than any
@@ -40,18 +45,6 @@ class Knowledge:
         """
         if self._able_since is None:
             undo.assign(self, "_able_since", now)
-
-    def first_heard(self, peers: Iterable[Peer], seen: Mapping[str, PeerSeen | None], now: float) -> bool:
-        """The first synchronisation with every peer is done, or to be given up. Asked until it is so for once.
-
-        A peer of which we have all may not have said HELLO yet: until then we would count as isolated.
-        """
-        if self._able_since is None:
-            return False
-        waited_s = now - self._able_since
-        if waited_s <= SYNC_GRACE_S:
-            return all(peer.complete and seen[peer.site] is not None for peer in peers)
-        return waited_s > SYNC_MAX_S or not _owing(peers, seen, now)
 
     def lost_touch(self, isolated: bool, now: float) -> bool:
         """True once when a site that heard no majority hears one, or when it stood still: all peers are to be asked
@@ -77,7 +70,7 @@ class Knowledge:
         peers = list(peers)
         owing = _owing(peers, seen, now)
         if not self.synced:
-            if self.first_heard(peers, seen, now):
+            if self._first_heard(peers, seen, now):
                 undo.assign(self, "synced", True)
                 undo.assign(self, "behind", isolated or owing)
                 self._await(pending, refused, now, undo)
@@ -86,19 +79,38 @@ class Knowledge:
         elif self.behind and not owing:
             undo.assign(self, "behind", False)
             self._await(pending, refused, now, undo)
-        if self.installing:
-            left = self.installing & pending
-            if now - self._installing_since <= REFUSED_MAX_S:
-                left |= self.installing & refused
-            undo.assign(self, "installing", left)
-        if self.synced and not self.installing:
+        self._see_what_arrived(pending, refused, now, undo)
+        if self.synced and self.installed:
             undo.assign(self, "started", True)
         undo.assign(self, "_isolated", isolated)
         undo.assign(self, "_looked_at", now)
 
+    def _first_heard(self, peers: Iterable[Peer], seen: Mapping[str, PeerSeen | None], now: float) -> bool:
+        """The first synchronisation with every peer is done, or to be given up.
+
+        A peer of which we have all may not have said HELLO yet: until then we would count as isolated.
+        """
+        if self._able_since is None:
+            return False
+        waited_s = now - self._able_since
+        if waited_s <= SYNC_GRACE_S:
+            return all(peer.complete and seen[peer.site] is not None for peer in peers)
+        return waited_s > SYNC_MAX_S or not _owing(peers, seen, now)
+
     def _await(self, pending: AnySet[bytes], refused: AnySet[bytes], now: float, undo: Undo) -> None:
-        undo.assign(self, "installing", frozenset(pending | refused))
-        undo.assign(self, "_installing_since", now)
+        undo.assign(self, "_awaited", (*pending, *refused))
+        undo.assign(self, "_arrived", 0)
+        undo.assign(self, "_awaited_since", now)
+
+    def _see_what_arrived(self, pending: AnySet[bytes], refused: AnySet[bytes], now: float, undo: Undo) -> None:
+        """Each is looked at until it is there for once, the oldest order first: with 100,000 that is cheap."""
+        arrived, awaited = self._arrived, self._awaited
+        is_patient = now - self._awaited_since <= REFUSED_MAX_S
+        while arrived < len(awaited) and not (
+            awaited[arrived] in pending or (is_patient and awaited[arrived] in refused)
+        ):
+            arrived += 1
+        undo.assign(self, "_arrived", arrived)
 
     def _stood_still(self, now: float) -> bool:
         return now - self._looked_at > PEER_LOST_S

@@ -59,7 +59,7 @@ class Serving:
         self._looked = self._egress_present = False
         self._intact = True
         self._started_at = now
-        self._knowledge = Knowledge()
+        self.knowledge = Knowledge()
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -138,10 +138,10 @@ class Serving:
     ) -> list[Effect]:
         """Decide anew; a note if the wish or its reasons changed. `pending` and `refused`: see `Knowledge.look`."""
         if self.reconciled:
-            self._knowledge.able(now, undo)
+            self.knowledge.able(now, undo)
         undo.assign(self, "forwarding", readiness.forwarding(self.seen, now))
         peers = list(peers)
-        self._knowledge.look(peers, self.seen, self._isolated(now), pending, refused, now, undo)
+        self.knowledge.look(peers, self.seen, self._isolated(now), pending, refused, now, undo)
         decision = readiness.decide(self._facts(peers, now), now)
         before = self.decision
         undo.assign(self, "decision", decision)
@@ -181,13 +181,9 @@ class Serving:
         """
         return self.lease_state if self.sessions_up and now - self._answered_at < ANSWERED_S else "unheard"
 
-    def first_heard(self, peers: Iterable[Peer], now: float) -> bool:
-        """See `Knowledge.first_heard`."""
-        return self._knowledge.first_heard(peers, self.seen, now)
-
     def lost_touch(self, now: float) -> bool:
         """See `Knowledge.lost_touch`."""
-        return self._knowledge.lost_touch(self._isolated(now), now)
+        return self.knowledge.lost_touch(self._isolated(now), now)
 
     def _isolated(self, now: float) -> bool:
         return not readiness.hears_majority(self.seen, now)
@@ -202,11 +198,11 @@ class Serving:
             egress_present=self._egress_present,
             data_plane_intact=self._intact,
             self_test=self.self_test,
-            synced=self._knowledge.synced,
-            started=self._knowledge.started,
-            installed=not self._knowledge.installing,
+            synced=self.knowledge.synced,
+            started=self.knowledge.started,
+            installed=self.knowledge.installed,
             cold=cold and young_s < self._cold_s,
-            behind=self._knowledge.behind,
+            behind=self.knowledge.behind,
             wish=self.wish,
             drained=self.wish.mode is readiness.Mode.DRAIN and self.decision.wanted == readiness.WITHDRAW,
             peers=self.seen,

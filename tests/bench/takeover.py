@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench.population import CUSTOMERS
 from tests.bench.result import Result
-from tests.bench.sites import SiteProcess, is_ready, sites
+from tests.bench.sites import SiteProcess, all_but_one_started, is_ready, sites
 
 TARGET_S = 15.0
 PORT_HEX = ":1883"  # 6275
@@ -24,13 +24,7 @@ ROUTES_A_CUSTOMER = 2  # home address and MNP
 def run(customers: int = CUSTOMERS) -> Result:
     """Measure."""
     with sites(3, customers) as all_sites:
-        new, *old = all_sites
-        (new.directory / "state" / "snapshot").unlink()
-        print("  starting two sites that know everybody ...", flush=True)
-        for site in old:
-            site.start()
-        for site in old:
-            site.wait_for(lambda status: is_ready(status) and has(status, customers))
+        new = all_but_one_started(all_sites, customers)
         print(f"  starting {new.name}, empty ...", flush=True)
         new.start()
         while not _is_connected(new):
@@ -42,11 +36,6 @@ def run(customers: int = CUSTOMERS) -> Result:
     notes = (f"then {installed:,} customers were installed and the kernel held {routes:,} routes",)
     holds = installed >= customers and routes >= ROUTES_A_CUSTOMER * customers
     return Result("takeover", [round(took_s, 2)], "s", TARGET_S, at_least=False, notes=notes, holds=holds)
-
-
-def has(status: dict[str, dict[str, int]], customers: int) -> bool:
-    """Are so many customers in its kernel, as its driver counts?"""
-    return status.get("counters", {}).get("customers_installed", 0) >= customers
 
 
 def _is_connected(site: SiteProcess) -> bool:

@@ -13,8 +13,7 @@ import time
 from tests.bench.lease_gap import TARGET_MS
 from tests.bench.population import CUSTOMERS
 from tests.bench.result import Result
-from tests.bench.sites import ROUTERS, is_ready, sites
-from tests.bench.takeover import has
+from tests.bench.sites import ROUTERS, all_but_one_started, is_ready, sites
 from tests.bench.traffic import Traffic, Update, update
 from tests.topology.lease_holder import ListenerProcess
 
@@ -28,15 +27,9 @@ OLD = (2, 3)
 def run() -> Result:
     """A sample a site."""
     with sites(3, CUSTOMERS) as all_sites:
-        new, *old = all_sites
-        (new.directory / "state" / "snapshot").unlink()
         heard = {site.name: ListenerProcess(site.directory / "lease.sock") for site in all_sites}
         try:
-            print("  starting two sites that know everybody ...", flush=True)
-            for site in old:
-                site.start()
-            for site in old:
-                site.wait_for(lambda status: is_ready(status) and has(status, CUSTOMERS))
+            new = all_but_one_started(all_sites, CUSTOMERS)
             print(f"  signing {RATE * SECONDS:,} Binding Updates ...", flush=True)
             unix_s = time.time() + 1 + RATE * SECONDS * MAKING_S
             updates = _updates(unix_s)

@@ -205,6 +205,24 @@ def test_what_the_kernel_holds_without_a_record_stays_until_the_peers_were_asked
     assert new.plane.read() == {}
 
 
+def test_a_snapshot_in_which_nothing_lives_is_no_knowledge() -> None:
+    """What is left of a router that said goodbye is kept for a while, and tells of nobody to forward to."""
+    old, router = Site(), Router()
+    old.feed(router.update(NOW, both_lines()), NOW)
+    alive = old.agent.snapshot(NOW)
+    old.feed(router.update(NOW + 1, lifetime_s=0), NOW + 1)
+    gone = old.agent.snapshot(NOW + 1)
+    for records, is_cold in ((alive, False), (gone, True)):
+        assert records
+        new = Site(sites=["site2"])
+        new.agent.recover(records, {}, NOW)
+        for event in (DataPlaneChecked(egress_present=True), SelfTested(None), TimeReached()):
+            new.feed(event, NOW)
+        for second in range(1, 8):
+            new.feed(TimeReached(), NOW + second)
+        assert any("cold" in why for why in new.agent.serving.decision.reasons) == is_cold
+
+
 def test_a_peer_that_lives_is_waited_for_beyond_the_grace_and_one_that_is_silent_is_not() -> None:
     """Who announces before it knows what it missed has no tunnels for those that registered elsewhere meanwhile."""
     site = Site(sites=["site2"])
