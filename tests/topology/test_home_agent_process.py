@@ -352,6 +352,7 @@ def test_a_recorded_run_can_be_replayed_and_a_full_disk_stops_nothing(place: Off
 
 
 def test_a_purge_waits_for_the_daemons_end_and_then_takes_exactly_what_is_ours(place: Office) -> None:
+    """A daemon too busy to answer within two seconds counted as one that does not run: its kernel was purged."""
     theirs = (
         "ip -6 route add 2001:db8:77::/48 via 2001:db8:a::1",
         "ip nexthop add id 7 dev isp",
@@ -365,7 +366,9 @@ def test_a_purge_waits_for_the_daemons_end_and_then_takes_exactly_what_is_ours(p
     def purge() -> subprocess.CompletedProcess[str]:
         return subprocess.run([*command, "purge"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
 
+    place.process.send_signal(signal.SIGSTOP)
     refused = purge()
+    place.process.send_signal(signal.SIGCONT)
     assert (refused.returncode, "would put everything back" in refused.stderr) == (5, True)
     assert place.status()["cache"]["in_kernel"] == 1
     place.stop()
