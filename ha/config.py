@@ -179,8 +179,8 @@ class Reflector(Member):
 
     def policy(self) -> Policy:
         """It judges nothing, knows no customer, and cuts no lifetime that any site may have granted."""
-        records = {"lifetime_max_s": LIFETIME_MAX_S, "unknown_max": REFLECTED_MAX}
-        return Policy(self.instance, bytes(16), (), frozenset(), **records)
+        no_address, nobody = bytes(16), frozenset[bytes]()
+        return Policy(self.instance, no_address, (), nobody, lifetime_max_s=LIFETIME_MAX_S, unknown_max=REFLECTED_MAX)
 
 
 class Config(Member):
