@@ -17,6 +17,7 @@ from ha.site import HomePrefix, Policy, Topology
 
 Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
 LIFETIME_MAX_S = 86400
+REFLECTED_MAX = 1_000_000  # records: ten times the customers that a site is made for
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]  # as long as frames carry
 Milliseconds = Annotated[int, Field(ge=0)]
 
@@ -176,8 +177,9 @@ class Reflector(Member):
         return True
 
     def policy(self) -> Policy:
-        """It judges nothing, and cuts no lifetime that any site may have granted."""
-        return Policy(self.instance, bytes(16), (), frozenset(), lifetime_max_s=LIFETIME_MAX_S)
+        """It judges nothing, knows no customer, and cuts no lifetime that any site may have granted."""
+        records = {"lifetime_max_s": LIFETIME_MAX_S, "unknown_max": REFLECTED_MAX}
+        return Policy(self.instance, bytes(16), (), frozenset(), **records)
 
 
 class Config(Member):
