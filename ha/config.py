@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dataplane.driver import Driver
+from dataplane.tunnel_errors import LEAST_LINE_MTU
 from ha.site import HomePrefix, Policy, Topology
 
 Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
@@ -112,7 +113,7 @@ class Forwarding(_Section):
 
     closed: tuple[Network, ...] = ()
     clamp_mss: bool = False
-    line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
+    line_mtu: Annotated[int, Field(ge=LEAST_LINE_MTU, le=9000)] = 1500
     memory_reserve_mb: Annotated[int, Field(ge=0)] = 50
 
 
@@ -178,8 +179,8 @@ class Reflector(Member):
 
     def policy(self) -> Policy:
         """It judges nothing, knows no customer, and cuts no lifetime that any site may have granted."""
-        records = {"lifetime_max_s": LIFETIME_MAX_S, "unknown_max": REFLECTED_MAX}
-        return Policy(self.instance, bytes(16), (), frozenset(), **records)
+        no_address, nobody = bytes(16), frozenset[bytes]()
+        return Policy(self.instance, no_address, (), nobody, lifetime_max_s=LIFETIME_MAX_S, unknown_max=REFLECTED_MAX)
 
 
 class Config(Member):

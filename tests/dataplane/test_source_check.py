@@ -26,7 +26,7 @@ from tests.dataplane.test_linux import CARE_OF, HA, HOME, MNP, SITE, address, pr
 from tests.netns import Net
 from tests.office import office
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("each_driver")]
 
 HOME_AGENT, LINE_1, LINE_2 = "2001:db8:f000::1", "2001:db8:1:c::20", "2001:db8:2:c::20"
 CORRESPONDENT, LOCATOR = "2001:db8:e::99", "2001:db8:a::10"
