@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping
 
 from dataplane import clamping, ruleset
+from dataplane.driver import Driver
 from dataplane.element import Element, Kind, combine, kind_coded
 from dataplane.entry import RouterPlan, SitePlan
 from dataplane.errors import DataPlaneError
@@ -185,9 +186,9 @@ class SourceCheck:
         return self._sets
 
 
-def load_router(plan: RouterPlan) -> None:
+def load_router(plan: RouterPlan, driver: Driver) -> None:
     """Make the mobile router's tables. Raises: DataPlaneError."""
-    _nft(ruleset.router(plan.home_agent) + clamping.of_router(plan))
+    _nft(ruleset.router(plan.home_agent, driver) + clamping.of_router(plan))
 
 
 def delete_table(name: str) -> None:

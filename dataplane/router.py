@@ -101,7 +101,7 @@ class LinuxRouter:
         self._plan = plan
         for name, value in {**SYSCTLS, **(SYSCTLS_OF_IPV4 if _serves_ipv4(plan) else {})}.items():
             set_sysctl(name, value)
-        packet_filter.load_router(plan)
+        packet_filter.load_router(plan, self._driver)
         if self._driver is Driver.IP6TNL:
             self._device = device()
         home = plan.home_address

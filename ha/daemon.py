@@ -283,7 +283,10 @@ class Daemon:
         except DataPlaneError as error:
             troubles.append(f"the data plane cannot be read: {error}")
         transport, past, now = self._credentials.status(), self._past.rows(), time.monotonic()
-        return status_document(self._config, self.agent, present, connected, transport, counters, troubles, past, now)
+        narrow = self._kernel.narrow_lines()
+        return status_document(
+            self._config, self.agent, present, connected, transport, counters, troubles, past, narrow, now
+        )
 
     def _operator(self, mode: Mode, request: Mapping[str, Any]) -> dict[str, object]:
         """Raises: control.Refusal if the wish would not outlive this process."""

@@ -30,6 +30,7 @@ def _home_agent(document: Document) -> Iterator[Gauge]:
     yield Gauge("customers", "customers in the table", table["customers"])
     yield Gauge("forwarded", "customers whose forwarding the kernel has confirmed", document["cache"]["wanted"])
     yield Gauge("load_share", "share of the site's capacity in use, 0 if not measured", document["load"]["share"])
+    yield Gauge("narrow_lines", "lines of customers too narrow for a tunnel", len(document["narrow_lines"]))
     yield Gauge("prepending", "1 if the path is made longer because of the load", document["load"]["prepending"])
 
 

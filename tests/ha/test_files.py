@@ -298,4 +298,4 @@ def test_forwarding_is_configured_and_the_locators_are_closed_without_saying_so(
     assert plan.clamp_mtu == 1492
     assert [(len(prefix.network), prefix.length) for prefix in plan.closed] == [(16, 128), (16, 128), (16, 64), (4, 8)]
     with pytest.raises(ConfigRefused, match="line_mtu"):
-        config.load(written(tmp_path, CONFIG + "[forwarding]\nline_mtu = 1279\n"))
+        config.load(written(tmp_path, CONFIG + "[forwarding]\nline_mtu = 1319\n"))
