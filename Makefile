@@ -71,7 +71,7 @@ lab-bench:
 		exit 4
 	fi
 	$(prepare)
-	"$$python" -m tests.bench.failover --runs $(or $(RUNS),10) --rows "$(ROWS)" --settings "$(SETTINGS)" $(if $(KEEP),--keep)
+	"$$python" -m tests.bench.failover $(if $(RUNS),--runs $(RUNS)) --rows "$(ROWS)" --settings "$(SETTINGS)" $(if $(KEEP),--keep)
 
 mutants:
 	$(prepare)
