@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.bgp.reflected import ReflectedSite
 from tests.bgp.rendered import (
     AGGREGATE_4,
     FIRST,
@@ -141,6 +142,26 @@ def test_bird_takes_both_families_over_a_session_of_ipv4_with_bfd(place: Path) -
         site.wish(site.holder, "depreference")
         for aggregate in (AGGREGATE_4, AGGREGATE):
             wait_for("it is preferred least", partial(is_preferred_least, site, aggregate))
+
+
+@pytest.mark.parametrize("bird", [False, True], ids=["FRR", "BIRD"])
+def test_a_third_router_hears_of_the_site_from_a_route_reflector_two_hops_away(place: Path, bird: bool) -> None:
+    """An operator's reflector could not be used: the blocks made no client of the site, and asked for its link."""
+    with built(ReflectedSite(place, bird)) as site:
+        site.run_site()
+        path = wait_for("the third router hears of it", site.heard, 20, 0.1)
+        assert (path["originatorId"], path["clusterList"]["list"]) == ("192.0.2.1", [path["peer"]["routerId"]])
+        assert [hop["ip"] for hop in path["nexthops"] if hop["accessible"]] == [LOCATOR]
+        assert (path["valid"], path["aspath"]["string"], path["community"]["list"]) == (
+            True,
+            "Local",
+            ["64500:7", "64500:9"],
+        )
+        assert site.heard(LONGER) is None
+        site.wish(site.holder, "depreference")
+        wait_for("GRACEFUL_SHUTDOWN is heard there", lambda: (site.heard() or {}).get("locPrf") == 0)
+        site.wish(site.holder, "withdraw")
+        wait_for("the withdraw is heard there", site.is_withdrawn)
 
 
 def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> None:
