@@ -177,6 +177,15 @@ def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> N
         wait_for("BFD is up again", lambda: site.status()["bfd"] == up, 20, 0.1)
         wait_for("the aggregate is heard", lambda: site.route(AGGREGATE), 10, 0.1)
 
+        files = [place / "run" / "bfd" / f"{name}.pid" for name in ("bfdd", "zebra")]
+        left = [int(one.read_text()) for one in files]
+        site.supervisor.kill()  # FRR's change of user lets them outlive it
+        site.supervisor.wait()
+        assert all(Path(f"/proc/{pid}").exists() for pid in left), "nothing is left to end"
+        site.start_supervisor()
+        wait_for("what it left is ended", lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 10, 0.1)
+        wait_for("BFD is up once more", lambda: site.status()["bfd"] == up, 20, 0.1)
+
 
 @pytest.mark.parametrize("kind", [RenderedSite, BirdSite], ids=["FRR", "BIRD"])
 def test_a_neighbour_whose_filter_was_opened_ends_a_session_that_brings_too_much(
