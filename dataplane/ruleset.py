@@ -21,6 +21,7 @@ from dataplane.numbers import TUNNEL_HOP_LIMIT
 from dataplane.self_test import CARE_OF
 
 HOME_AGENT_TABLE, ROUTER_TABLE, TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
+OUTER_OCTETS = 40  # the tunnel's header; an encapsulation limit option, eight more, counts as inside
 COUNTED_MAX = 1 << 18  # prefixes of one length that are counted; those beyond pass uncounted
 
 # Of what is neither UDP nor TCP the home agent address takes tunnels that were believed, mobility headers and ICMPv6;
@@ -39,6 +40,7 @@ table ip6 xsp_ha {{
     counter elsewhere {{ }}
     counter inner_destination {{ }}
     counter tunnelled_in {{ }}
+    counter tunnelled_out {{ }}
     counter signalling_of_one {{ }}
     counter signalling_of_all {{ }}
     set signalling {{ type ipv6_addr; flags dynamic; timeout 10s; size 65536; }}
@@ -110,8 +112,8 @@ table ip6 xsp_ha {{
             counter name signalling_of_one drop
         limit rate over {of_all}/second burst {of_all} packets counter name signalling_of_all drop
     }}
-    chain sent6 {{ ip6 hoplimit set {hop_limit} goto counted6; }}
-    chain sent4 {{ ip6 hoplimit set {hop_limit} goto counted4; }}
+    chain sent6 {{ ip6 hoplimit set {hop_limit} counter name tunnelled_out goto counted6; }}
+    chain sent4 {{ ip6 hoplimit set {hop_limit} counter name tunnelled_out goto counted4; }}
     chain postrouting {{
         meta l4proto udp accept
         meta l4proto tcp goto clamp_out

@@ -224,10 +224,12 @@ class Kernel:
         dismantle(present)
         return found, self._plane.counters()
 
-    async def counters(self) -> dict[str, int]:
-        """What the kernel counts; no dump, so it may be asked for often. Raises: DataPlaneError."""
-        async with self._in_use:
-            return self._plane.counters()
+    def counters(self) -> dict[str, int]:
+        """What the kernel counts; no dump, so it may be asked for often, and nobody is waited for.
+
+        Raises: DataPlaneError.
+        """
+        return self._plane.counters()
 
     async def volumes(self, prefixes: Iterable[Prefix] | None) -> Mapping[Prefix, Volume]:
         """Packets and octets by prefix, of these or of all; orders do not wait for it. Raises: DataPlaneError."""
