@@ -19,15 +19,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataplane import clamping, ruleset
 from dataplane.driver import Driver
 from dataplane.element import Element, Kind, combine, kind_coded
-from dataplane.entry import RouterPlan, SitePlan
+from dataplane.entry import RouterPlan, SelfTestLine, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
 from dataplane.port import CHECK_LINGER_S
 from dataplane.recovery import dismantle
-from dataplane.ruleset import HOME_AGENT_TABLE, kinds
+from dataplane.ruleset import HOME_AGENT_TABLE, OUTER_OCTETS, kinds
 
 _COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
+_CARRIED = ("tunnelled_in", "tunnelled_out")
 _UNKNOWN = b""  # the owner of an element found in the kernel
 EXPIRE_AT_ONCE = 2000  # elements: under 10 ms by measurement, so that no caller's loop waits
 
@@ -46,6 +47,7 @@ class SourceCheck:
         self._leaving: dict[Element, float | None] = {}
         self._kinds: set[Kind] = set()
         self._reassembles = False
+        self._line: SelfTestLine | None = None
         self._on_script = on_script
 
     @property
@@ -66,6 +68,15 @@ class SourceCheck:
         if self._sets is None:
             self._sets = SetElements(HOME_AGENT_TABLE)
         self._kinds = kinds(self._sets.names())
+        self._line = plan.self_test
+        if ruleset.HOME_ADDRESSES in self._kinds:
+            self._shield()
+
+    def _shield(self) -> None:
+        """Nobody reaches the self-test by the home address of its customer."""
+        if self._line is not None:
+            _nft(ruleset.self_test(self._line))
+            self._on_script()
 
     def reload(self) -> None:
         """Take the elements from the kernel; they are nobody's until somebody enters or owns them."""
@@ -111,6 +122,8 @@ class SourceCheck:
         for kind in new.keys() - self._kinds:
             _nft(ruleset.of_kind(kind))
             self._on_script()
+            if kind == ruleset.HOME_ADDRESSES:
+                self._shield()
             self._kinds = self._kinds | {kind}  # anew: others iterate over the old one meanwhile
         self._required().change(_by_set(new), {})
 
@@ -158,13 +171,25 @@ class SourceCheck:
         return any(element in self._owners for element in combine([care_of], around))
 
     def counters(self) -> dict[str, int]:
-        """Packets by what became of them, and elements in use."""
-        packets = {
-            f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count
-            for name, count in self._required().counters().items()
+        """Packets by what became of them, octets inside tunnels, and elements in use.
+
+        Asked by a socket of its own, so that it may be done beside any other call.
+        """
+        self._required()
+        asking = SetElements(HOME_AGENT_TABLE)
+        try:
+            found = asking.counters()
+        finally:
+            asking.close()
+        packets = {f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count for name, (count, _) in found.items()}
+        octets = {
+            f"tunnel_octets{{{name}}}": octets - count * OUTER_OCTETS
+            for name, (count, octets) in found.items()
+            if name in _CARRIED
         }
         return {
             **packets,
+            **octets,
             "check_elements": len(self._owners),
             "check_elements_leaving": len(self._leaving),
             "fragments_reassembled": int(self._reassembles),

@@ -72,7 +72,7 @@ from dataplane.rtnetlink import (
 from dataplane.ruleset import ROUTER_TABLE
 from dataplane.sysctl import set_sysctl
 from dataplane.tunnel_errors import TunnelError
-from dataplane.tunnels import close_tunnels, device
+from dataplane.tunnels import close_device, device
 
 FIRST_ID = ROUTER_IDS[0]  # plus the BID: the tunnel over a line
 GROUP_ID, DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID = ROUTER_IDS[0xFFF1], ROUTER_IDS[0xFFF2], ROUTER_IDS[0xFFF3]
@@ -180,7 +180,7 @@ class LinuxRouter:
         ]
         answers = self._netlink.execute(messages)
         packet_filter.delete_table(ROUTER_TABLE)
-        close_tunnels()
+        close_device()
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
 

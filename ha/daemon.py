@@ -276,7 +276,7 @@ class Daemon:
         troubles = [alarm] if (alarm := self._credentials.alarm()) else []
         try:
             if request.get("brief"):
-                counters |= await self._kernel.counters()
+                counters |= self._kernel.counters()
             else:
                 present, more = await self._kernel.read(shown(self.agent))
                 counters |= more
@@ -300,11 +300,11 @@ class Daemon:
         self._loop.feed(asked)
         return {}
 
-    async def _leaving(self) -> dict[str, object]:
+    def _leaving(self) -> dict[str, object]:
         """How far a drain is: cheap enough to be asked often."""
         serving = self.agent.serving
         try:
-            packets = (await self._kernel.counters()).get(TUNNELLED_IN)
+            packets = self._kernel.counters().get(TUNNELLED_IN)
         except DataPlaneError:
             packets = None
         return {

@@ -177,6 +177,20 @@ def test_a_purge_by_another_process_leaves_nothing(net: Net) -> None:
     assert everything(net, "mr") == before
 
 
+def test_a_tunnel_source_that_is_not_ours_stays(net: Net, router: LinuxRouter) -> None:
+    """A mobile router, which sets none, and a home agent's purge unset whatever tunnel source they found."""
+    net.run("mr", "ip", "sr", "tunsrc", "set", "2001:db8:77::1")
+    net.inside("mr", router.purge)
+    assert "2001:db8:77::1" in net.run("mr", "ip", "sr", "tunsrc", "show")
+    home_agent = net.inside("ha", prepared_home_agent)
+    net.run("ha", "ip", "sr", "tunsrc", "set", "2001:db8:77::1")
+    net.inside("ha", home_agent.purge)
+    assert "2001:db8:77::1" in net.run("ha", "ip", "sr", "tunsrc", "show")
+    net.inside("ha", prepared_home_agent)
+    net.inside("ha", lambda: tunnels.home_agent().purge())  # as another process does
+    assert net.run("ha", "ip", "sr", "tunsrc", "show").split() == ["tunsrc", "addr", "::"]
+
+
 def test_only_the_home_agent_is_decapsulated(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:
     serve(net, home_agent, router)
     inside = IPv6(src=CORRESPONDENT, dst="2001:db8:f100::10") / b"nothing"
