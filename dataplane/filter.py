@@ -16,10 +16,10 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 
-from dataplane import clamping, ruleset
+from dataplane import accounting, clamping, ruleset
 from dataplane.driver import Driver
 from dataplane.element import Element, Kind, combine, kind_coded
-from dataplane.entry import RouterPlan, SelfTestLine, SitePlan
+from dataplane.entry import Prefix, RouterPlan, SelfTestLine, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
@@ -199,6 +199,10 @@ class SourceCheck:
     def changes_sent(self) -> int:
         """How many messages changed elements."""
         return self._required().changes_sent
+
+    def forget(self, prefixes: Iterable[Prefix]) -> None:
+        """Count anew for these."""
+        accounting.forget(self._required(), prefixes)
 
     def purge(self) -> None:
         """Remove the table."""

@@ -42,6 +42,9 @@ class DataPlane(Protocol):
         May run in a thread beside any other call.
         """
 
+    def forget(self, prefixes: Iterable[Prefix]) -> None:
+        """Count anew for these prefixes, which were somebody's and are not any more."""
+
     def egress_present(self) -> bool:
         """Does a default route lead out of the site? One that the kernel took away with its interface is put back.
 
