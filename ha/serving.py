@@ -18,18 +18,21 @@ from ha.undo import Undo
 from mip6 import ntp
 
 ANSWERED_S = 0.3  # the bridge answers each renewal, every 100 ms; the lease itself lasts no longer
+NO_ANSWER = ("unreachable", "unknown")  # `lease_state` while the bridge is away, or refuses us
 REMEMBERED = 50  # transitions
+OURSELVES = "xsp-ha"  # who asked, if no operator did
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of what this site wants: from what, to what, why, and how long the former had lasted."""
+    """One change of what this site wants: from what, to what, why, how long the former had lasted, and who asked."""
 
     at: float
     was: str
     wanted: str
     reasons: tuple[str, ...]
     lasted_s: float
+    by: str = OURSELVES
 
 
 class Serving:
@@ -56,6 +59,8 @@ class Serving:
         self.self_test: str | None = None
         self.load = 0.0
         self.history: tuple[Transition, ...] = ()
+        self._why = "ready"  # the last transition's reason, for those who renew the lease
+        self._heeded = self.wish  # the wish at the last decision
         self._looked = self._egress_present = False
         self._intact = True
         self._started_at = now
@@ -148,24 +153,45 @@ class Serving:
         if _said(decision) == _said(before):
             return []
         lasted_s = round(now - self.decided_at, 3)
-        transition = Transition(now, before.wanted, decision.wanted, decision.reasons, lasted_s)
+        reasons, by = self._cause(before, decision), self._asked_by(before, decision)
+        transition = Transition(now, _wished(before), _wished(decision), reasons, lasted_s, by)
         undo.assign(self, "decided_at", now)
         undo.assign(self, "history", (*self.history, transition)[-REMEMBERED:])
+        undo.assign(self, "_why", "; ".join(reasons))
+        undo.assign(self, "_heeded", self.wish)
         fields = {
             "was": before.wanted,
             "wanted": decision.wanted,
-            "reasons": "; ".join(decision.reasons) or "ready",
+            "reasons": self._why,
             "prepend": decision.prepend,
             "after_s": lasted_s,
+            "by": by,
         }
         return [Note("info", "readiness changed", fields)]
+
+    def _cause(self, before: readiness.Decision, decision: readiness.Decision) -> tuple[str, ...]:
+        """Why it is wished otherwise now; of what is fine, too, somebody may have been the cause."""
+        reasons = decision.reasons
+        if not reasons:
+            back = self.wish.mode is readiness.Mode.SERVE and self.wish != self._heeded
+            reasons = (str(self.wish) if back else "ready",)
+        if decision.prepend != before.prepend:
+            done = "path made longer" if decision.prepend else "path no longer made longer"
+            reasons = (*reasons, f"load is {self.load:.0%} of the capacity: {done}")
+        return reasons
+
+    def _asked_by(self, before: readiness.Decision, decision: readiness.Decision) -> str:
+        """The operator whose wish was followed just now, or is the reason for what is wished from now on."""
+        follows = decision.wanted != before.wanted and str(self.wish) in decision.reasons
+        if follows or self.wish != self._heeded:
+            return self.wish.by or "operator"
+        return OURSELVES
 
     def renewals(self) -> list[RenewLease]:
         """The lease as it should be renewed now; none while this site starts."""
         if self.decision.starting:
             return []
-        reason = "; ".join(self.decision.reasons) or "ready"
-        return [RenewLease(self.decision.wanted, reason, int(self.decision.linger_s * 1000), self.decision.prepend)]
+        return [RenewLease(self.decision.wanted, self._why, int(self.decision.linger_s * 1000), self.decision.prepend)]
 
     @property
     def state(self) -> str:
@@ -211,6 +237,11 @@ class Serving:
             mrai_s=self._mrai_s,
             orphan_hold_s=self._orphan_hold_s,
         )
+
+
+def _wished(decision: readiness.Decision) -> str:
+    """What is asked of BGP, for the history."""
+    return decision.wanted + (", path longer" if decision.prepend else "")
 
 
 def _said(decision: readiness.Decision) -> tuple[object, ...]:

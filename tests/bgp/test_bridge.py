@@ -1,25 +1,19 @@
 """The real bridge process, with the test in ExaBGP's place at its pipes, and real clients at its socket."""
 
-import asyncio
 import json
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bgp.client import LeaseClient, ask
-from bgp.errors import Unanswered
-from bgp.lease import Refusal
-from bgp.route import Route
+from bgp.memory import MEMORY, Memory
 
 ROOT = Path(__file__).resolve().parents[2]
 AGGREGATE = "2001:db8:f000::/36"
@@ -34,11 +28,11 @@ DESCRIPTION = json.dumps(
 class Exabgp:
     """ExaBGP's side of the pipes."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, aggregate: str = AGGREGATE, settings: str = "") -> None:
         self.socket = directory / "lease.sock"
         config = directory / "bgp.toml"
         self.config = config
-        settings = f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n'
+        settings += f'lease_socket = "{self.socket}"\naggregates = ["{aggregate}"]\n'
         config.write_text(settings + "orphan_hold_s = 0\nhold_down_max_s = 0\n" + NEIGHBOUR)
         self.bridge = subprocess.Popen(
             [sys.executable, "-m", "bgp", "bridge", "--config", str(config)],
@@ -270,6 +264,20 @@ def test_the_neighbours_are_read_anew_on_request_and_nothing_else(exabgp: Exabgp
     holder.close()
 
 
+def test_what_the_bridge_before_gave_up_is_held_back_for_the_failback_time(tmp_path: Path) -> None:
+    (tmp_path / MEMORY).write_text(Memory((time.time() - 3600,), True).encode())
+    exabgp = Exabgp(tmp_path, settings="failback_s = 600\n")
+    try:
+        exabgp.start_up()
+        holder = Holder(exabgp.socket)
+        eventually(lambda: holder.renew()["state"], "held")
+        assert "65535:0" in exabgp.obey_until("announce")
+        assert "held back for 600 s" in holder.say(ask="status")["reason"]
+        holder.close()
+    finally:
+        exabgp.close()
+
+
 def test_the_bridge_ends_with_exabgps_pipe(exabgp: Exabgp) -> None:
     exabgp.start_up()
     assert exabgp.bridge.stdin is not None
@@ -286,111 +294,3 @@ def test_the_bridge_imports_the_standard_library_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
     assert set(done.stdout.decode().split()) <= {"bgp", "runtime"}
-
-
-# -- the client of the home agent, against the same real bridge
-
-
-def client_routes() -> tuple[Route, ...]:
-    return (Route(ip_network(AGGREGATE)),)
-
-
-async def until(question: Any, deadline_s: float = 10.0) -> None:
-    deadline = time.monotonic() + deadline_s
-    while not question():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
-def test_the_client_connects_by_itself_and_knows_what_is_confirmed(exabgp: Exabgp) -> None:
-    async def scenario() -> None:
-        client = LeaseClient(exabgp.socket)
-        obedience = asyncio.get_running_loop().run_in_executor(None, exabgp.obey_until, "announce")
-        while not client.sent:
-            client.renew("announce", "ready", 1000, client_routes())
-            await asyncio.sleep(0.05)
-        assert (client.state, client.sent, client.connected) == ("announced", (AGGREGATE,), True)
-        assert client.sessions[0].neighbour == "2001:db8:1:a::1"
-        await obedience
-        await client.close()
-        assert not client.connected
-
-    asyncio.run(scenario())
-    assert "65535:0" in exabgp.obey_until("announce")
-
-
-def test_a_client_that_is_not_called_loses_the_lease(exabgp: Exabgp) -> None:
-    exabgp.start_up()
-
-    async def scenario() -> None:
-        client = LeaseClient(exabgp.socket)
-        client.renew("announce", "ready", 1000, client_routes())
-        await until(lambda: client.state == "announced")
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, exabgp.obey_until, "announce")
-        assert "65535:0" in await loop.run_in_executor(None, exabgp.obey_until, "announce")
-        assert (await ask(exabgp.socket, {"ask": "status"}, 5))["reason"] == "the lease ran out"
-        await client.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_client_without_a_bridge_neither_blocks_nor_raises_and_its_wish_grows_stale(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        client = LeaseClient(tmp_path / "none.sock")
-        for _ in range(5):
-            client.renew("announce", "ready", 1000, client_routes())
-            await asyncio.sleep(0)
-        assert (client.state, client.connected, client.answer) == ("unknown", False, None)
-        with pytest.raises(Unanswered) as caught:
-            await ask(tmp_path / "none.sock", {"ask": "status"}, 1)
-        assert caught.value.away
-        await client.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_stopped_bridge_gets_no_pile_of_old_wishes(exabgp: Exabgp) -> None:
-    exabgp.start_up()
-
-    async def scenario() -> None:
-        client = LeaseClient(exabgp.socket)
-        client.renew("announce", "ready", 1000, client_routes())
-        await until(lambda: client.state == "announced")
-        exabgp.bridge.send_signal(signal.SIGSTOP)
-        for _ in range(20):
-            client.renew("announce", "old", 1000, client_routes())
-            await asyncio.sleep(0)
-        client.renew("withdraw", "newest", 1000, ())
-        exabgp.bridge.send_signal(signal.SIGCONT)
-        await until(lambda: client.state == "withdrawn")
-        status = await ask(exabgp.socket, {"ask": "status"}, 5)
-        assert status["counters"]["renewals_total"] <= 5
-        assert status["reason"] == "newest"
-        await client.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_refused_client_says_why_and_a_deaf_bridge_is_not_away(exabgp: Exabgp) -> None:
-    exabgp.start_up()
-    holder = Holder(exabgp.socket)
-
-    async def scenario() -> None:
-        answers: list[object] = []
-        client = LeaseClient(exabgp.socket, on_answer=answers.append)
-        while client.refusal is None:
-            holder.renew()
-            client.renew("announce", "ready", 1000, client_routes())
-            await asyncio.sleep(0.05)
-        assert "holds the lease" in client.refusal.error
-        assert isinstance(answers[0], Refusal)
-        await client.close()
-        exabgp.bridge.send_signal(signal.SIGSTOP)
-        with pytest.raises(Unanswered) as caught:
-            await ask(exabgp.socket, {"ask": "status"}, 0.1)
-        assert not caught.value.away
-        exabgp.bridge.send_signal(signal.SIGCONT)
-
-    asyncio.run(scenario())
-    holder.close()

@@ -69,7 +69,7 @@ def test_neighbours_come_change_and_go_and_the_other_session_never_hears_of_it(s
     assert site.reload() == (0, f"changed {SECOND}\n")
     wait_for("the second is gone", lambda: site.heard_by("second") is None)
     complaint = f"the session with {SECOND} (AS 64509) is not established"
-    wait_for("the status says so", lambda: complaint in site.status()["reasons"], 10, 0.1)
+    wait_for("the status says so", lambda: complaint in "; ".join(site.status()["reasons"]), 10, 0.1)
     site.configure(block(), terms=terms())
     assert site.reload()[0] == 0
     wait_for("the right AS number is used", lambda: communities(site) == ["64500:7"], 20)
