@@ -8,8 +8,9 @@ SHELL := /bin/bash
 
 # One lab at a time: they share two cores and the kernel's attention.
 PROGRAMS := tests/topology/test_home_agent_process.py
+ONLY_THE_HOME_AGENT := test_where_a_device_ends_every_tunnel_only_the_home_agent_may_send_through_one
 IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py \
-	tests/dataplane/test_changes.py $(PROGRAMS)::test_killing_and_restarting_loses_no_packet_and_no_binding \
+	tests/dataplane/test_changes.py tests/dataplane/test_router.py::$(ONLY_THE_HOME_AGENT) $(PROGRAMS)::test_killing_and_restarting_loses_no_packet_and_no_binding \
 	$(PROGRAMS)::test_two_lines_carry_traffic_to_the_office_when_its_router_answers
 LAB_LOCK := /run/anycast-xsp-lab.lock
 prepare = tree=$$(./bootstrap.sh); python=$$tree/bin/python
@@ -70,7 +71,7 @@ lab-bench:
 		exit 4
 	fi
 	$(prepare)
-	"$$python" -m tests.bench.failover --runs $(or $(RUNS),10) --rows "$(ROWS)" --settings "$(SETTINGS)" $(if $(KEEP),--keep)
+	"$$python" -m tests.bench.failover $(if $(RUNS),--runs $(RUNS)) --rows "$(ROWS)" --settings "$(SETTINGS)" $(if $(KEEP),--keep)
 
 mutants:
 	$(prepare)

@@ -14,9 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataplane.element import Kind, kind_of
 from dataplane.entry import Prefix, Volume
 from dataplane.nfnetlink import SetElements
-from dataplane.ruleset import HOME_AGENT_TABLE, kinds
-
-_OUTER_OCTETS = 40  # the tunnel's header; an encapsulation limit option, eight more, counts as inside
+from dataplane.ruleset import HOME_AGENT_TABLE, OUTER_OCTETS, kinds
 
 
 def volumes(prefixes: Iterable[Prefix] | None = None) -> dict[Prefix, Volume]:
@@ -33,9 +31,9 @@ def volumes(prefixes: Iterable[Prefix] | None = None) -> dict[Prefix, Volume]:
         found: dict[Prefix, Volume] = {}
         for kind, keys in wanted.items():
             for key, (packets, octets) in sets.counted(f"in{kind}", keys).items():
-                found[kind.prefix(key)] = Volume(packets, octets - packets * _OUTER_OCTETS)
+                found[kind.prefix(key)] = Volume(packets, octets - packets * OUTER_OCTETS)
             for key, (packets, octets) in sets.counted(f"out{kind}", keys).items():
-                more = Volume(0, 0, packets, octets - packets * _OUTER_OCTETS)
+                more = Volume(0, 0, packets, octets - packets * OUTER_OCTETS)
                 found[kind.prefix(key)] = found.get(kind.prefix(key), Volume()).plus(more)
         return found
     finally:

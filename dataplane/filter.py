@@ -17,6 +17,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping
 
 from dataplane import clamping, ruleset
+from dataplane.driver import Driver
 from dataplane.element import Element, Kind, combine, kind_coded
 from dataplane.entry import RouterPlan, SitePlan
 from dataplane.errors import DataPlaneError
@@ -24,9 +25,10 @@ from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
 from dataplane.port import CHECK_LINGER_S
 from dataplane.recovery import dismantle
-from dataplane.ruleset import HOME_AGENT_TABLE, kinds
+from dataplane.ruleset import HOME_AGENT_TABLE, OUTER_OCTETS, kinds
 
 _COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
+_CARRIED = ("tunnelled_in", "tunnelled_out")
 _UNKNOWN = b""  # the owner of an element found in the kernel
 EXPIRE_AT_ONCE = 2000  # elements: under 10 ms by measurement, so that no caller's loop waits
 
@@ -157,13 +159,25 @@ class SourceCheck:
         return any(element in self._owners for element in combine([care_of], around))
 
     def counters(self) -> dict[str, int]:
-        """Packets by what became of them, and elements in use."""
-        packets = {
-            f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count
-            for name, count in self._required().counters().items()
+        """Packets by what became of them, octets inside tunnels, and elements in use.
+
+        Asked by a socket of its own, so that it may be done beside any other call.
+        """
+        self._required()
+        asking = SetElements(HOME_AGENT_TABLE)
+        try:
+            found = asking.counters()
+        finally:
+            asking.close()
+        packets = {f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count for name, (count, _) in found.items()}
+        octets = {
+            f"tunnel_octets{{{name}}}": octets - count * OUTER_OCTETS
+            for name, (count, octets) in found.items()
+            if name in _CARRIED
         }
         return {
             **packets,
+            **octets,
             "check_elements": len(self._owners),
             "check_elements_leaving": len(self._leaving),
             "fragments_reassembled": int(self._reassembles),
@@ -185,9 +199,9 @@ class SourceCheck:
         return self._sets
 
 
-def load_router(plan: RouterPlan) -> None:
+def load_router(plan: RouterPlan, driver: Driver) -> None:
     """Make the mobile router's tables. Raises: DataPlaneError."""
-    _nft(ruleset.router(plan.home_agent) + clamping.of_router(plan))
+    _nft(ruleset.router(plan.home_agent, driver) + clamping.of_router(plan))
 
 
 def delete_table(name: str) -> None:

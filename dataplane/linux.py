@@ -369,7 +369,7 @@ class LinuxHomeAgent:
         self._view, self._is_view_right = {}, False
         answers = self._netlink.execute(messages)
         self._check.purge()
-        close_tunnels()
+        close_tunnels(addresses)
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
 

@@ -103,16 +103,15 @@ class SetElements:
                 found.update(map(_counted, _elements_of(answer)))
         return found
 
-    def counters(self) -> dict[str, int]:
-        """The packets of each named counter of the table."""
+    def counters(self) -> dict[str, tuple[int, int]]:
+        """Packets and octets of each named counter of the table."""
         body = _NFGENMSG.pack(_IPV6, 0, 0) + self._table
         table = attributes(self._table)[_TABLE]
         found = {}
         for answer in self._socket.dump(_SUBSYSTEM | _GETOBJ, body):
             one = attributes(answer, _NFGENMSG.size)
             if one.get(_TABLE) == table and int.from_bytes(one.get(_OBJ_TYPE, b""), "big") == _COUNTER:
-                packets = attributes(one[_OBJ_DATA])[_COUNTER_PACKETS]
-                found[_text(one[_NAME])] = int.from_bytes(packets, "big")
+                found[_text(one[_NAME])] = _values(one[_OBJ_DATA])
         return found
 
     def _bodies(self, keys: Mapping[str, Sequence[bytes]]) -> list[bytes]:
@@ -160,9 +159,14 @@ def _elements_of(answer: bytes) -> Iterator[bytes]:
 
 def _counted(element: bytes) -> tuple[bytes, tuple[int, int]]:
     found = attributes(element)
-    counter = attributes(attributes(found[_ELEMENT_EXPRESSION])[_EXPRESSION_DATA])
-    packets, octets = (int.from_bytes(counter[kind], "big") for kind in (_COUNTER_PACKETS, _COUNTER_OCTETS))
-    return attributes(found[_ELEMENT_KEY])[_DATA_VALUE], (packets, octets)
+    counter = attributes(found[_ELEMENT_EXPRESSION])[_EXPRESSION_DATA]
+    return attributes(found[_ELEMENT_KEY])[_DATA_VALUE], _values(counter)
+
+
+def _values(counter: bytes) -> tuple[int, int]:
+    """Packets and octets."""
+    found = attributes(counter)
+    return int.from_bytes(found[_COUNTER_PACKETS], "big"), int.from_bytes(found[_COUNTER_OCTETS], "big")
 
 
 def items(keys: Sequence[bytes]) -> bytes:

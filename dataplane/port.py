@@ -34,7 +34,7 @@ class DataPlane(Protocol):
         """Take out filter entries that lingered long enough; when to call again, on the same clock."""
 
     def counters(self) -> dict[str, int]:
-        """Drops by reason and objects in use, as the kernel counts them."""
+        """Drops by reason and objects in use, as the kernel counts them. May run in a thread beside any other call."""
 
     def volumes(self, prefixes: Iterable[Prefix] | None) -> dict[Prefix, Volume]:
         """What was counted for each of these prefixes, or for all (None); those without a packet are left out.

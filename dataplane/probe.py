@@ -13,7 +13,7 @@ from dataplane.netlink import NEEDS_ROOT, NetlinkSocket, explain
 from dataplane.numbers import HOME_AGENT_PROTOCOL
 from dataplane.plan import LAST_ID
 from dataplane.rtnetlink import delete_nexthop, put_decapsulation, put_tunnel
-from dataplane.tunnels import close_tunnels, device, is_there
+from dataplane.tunnels import close_device, device, is_there
 
 _FAR_END = bytes.fromhex("20010db8000000000000000000000001")  # 2001:db8::1
 _LACKS = {
@@ -70,7 +70,7 @@ def _missing(netlink: NetlinkSocket, driver: Driver) -> str | None:
         return f"{_LACKS[driver]}; it says: {error.reason}"
     finally:
         if is_there() and not was_there:
-            close_tunnels()
+            close_device()
 
 
 def _refused(netlink: NetlinkSocket, driver: Driver, trials: Iterable[Message]) -> str | None:

@@ -72,7 +72,7 @@ from dataplane.rtnetlink import (
 from dataplane.ruleset import ROUTER_TABLE
 from dataplane.sysctl import set_sysctl
 from dataplane.tunnel_errors import TunnelError
-from dataplane.tunnels import close_tunnels, device
+from dataplane.tunnels import close_device, device
 
 FIRST_ID = ROUTER_IDS[0]  # plus the BID: the tunnel over a line
 GROUP_ID, DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID = ROUTER_IDS[0xFFF1], ROUTER_IDS[0xFFF2], ROUTER_IDS[0xFFF3]
@@ -101,7 +101,7 @@ class LinuxRouter:
         self._plan = plan
         for name, value in {**SYSCTLS, **(SYSCTLS_OF_IPV4 if _serves_ipv4(plan) else {})}.items():
             set_sysctl(name, value)
-        packet_filter.load_router(plan)
+        packet_filter.load_router(plan, self._driver)
         if self._driver is Driver.IP6TNL:
             self._device = device()
         home = plan.home_address
@@ -180,7 +180,7 @@ class LinuxRouter:
         ]
         answers = self._netlink.execute(messages)
         packet_filter.delete_table(ROUTER_TABLE)
-        close_tunnels()
+        close_device()
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
 

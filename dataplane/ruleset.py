@@ -14,21 +14,33 @@ costs one more hash lookup a packet, and nothing when a customer is installed.
 import ipaddress
 from collections.abc import Iterable
 
+from dataplane.driver import Driver
 from dataplane.element import Kind
 from dataplane.entry import Prefix, SitePlan
 from dataplane.numbers import TUNNEL_HOP_LIMIT
 from dataplane.self_test import CARE_OF
 
 HOME_AGENT_TABLE, ROUTER_TABLE, TRIAL_TABLE = "xsp_ha", "xsp_mr", "xsp_trial"
+OUTER_OCTETS = 40  # the tunnel's header; an encapsulation limit option, eight more, counts as inside
 COUNTED_MAX = 1 << 18  # prefixes of one length that are counted; those beyond pass uncounted
 
+# Of what is neither UDP nor TCP the home agent address takes tunnels that were believed, mobility headers and ICMPv6;
+# and behind Destination Options, if it is no tunnel, data with a Home Address option, which is answered (RFC 6275
+# 9.3.1). Everything else is dropped, above all what some tunnel of this machine could unpack.
+#
+# The device of ip6tnl ends every tunnel to any address of this machine, so `input` lets none through but those that
+# `prerouting` has judged: a packet whose outer destination is not the home agent address was judged by nobody. With
+# seg6 the kernel refuses such packets by itself, and no customer's packet comes by there. A piece of a packet that
+# does not say what it is a piece of, behind more headers, could become a tunnelled packet after all rules.
 _HOME_AGENT = """
 table ip6 xsp_ha {{
     counter source_check {{ }}
     counter fragment {{ }}
     counter tunnel_payload {{ }}
+    counter elsewhere {{ }}
     counter inner_destination {{ }}
     counter tunnelled_in {{ }}
+    counter tunnelled_out {{ }}
     counter signalling_of_one {{ }}
     counter signalling_of_all {{ }}
     set signalling {{ type ipv6_addr; flags dynamic; timeout 10s; size 65536; }}
@@ -53,6 +65,8 @@ table ip6 xsp_ha {{
     chain prerouting {{ type filter hook prerouting priority raw; policy accept; }}
     chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
     chain output {{ type filter hook output priority raw; policy accept; }}
+    chain input {{ type filter hook input priority raw; policy accept; }}
+    chain pieces {{ }}
 }}
 flush set ip6 xsp_ha closed6
 flush set ip6 xsp_ha closed4
@@ -67,6 +81,8 @@ flush chain ip6 xsp_ha sent4
 flush chain ip6 xsp_ha prerouting
 flush chain ip6 xsp_ha postrouting
 flush chain ip6 xsp_ha output
+flush chain ip6 xsp_ha input
+flush chain ip6 xsp_ha pieces
 table ip6 xsp_ha {{
     set closed6 {{ typeof @nh,512,128; flags interval; elements = {{ {closed6} }}; }}
     set closed4 {{ typeof @nh,448,32; flags interval; elements = {{ {closed4} }}; }}
@@ -82,8 +98,9 @@ table ip6 xsp_ha {{
         ip6 nexthdr 60 @nh,320,16 0x2900 ip6 daddr {address} jump inside6_limit
         ip6 nexthdr 60 @nh,320,16 0x0400 ip6 daddr {address} jump inside4_limit
         meta l4proto {{ 4, 41 }} ip6 daddr {address} goto unbelieved
-        meta l4proto {{ 47, 137 }} ip6 daddr {address} counter name tunnel_payload drop
-        meta l4proto 135 ip6 daddr {address} jump signalling
+        meta l4proto 135 ip6 daddr {address} goto signalling
+        ip6 daddr {address} meta l4proto {{ 47, 97, 115, 137, 143 }} counter name tunnel_payload drop
+        ip6 daddr {address} ip6 nexthdr != 60 meta l4proto != {{ 58, 59 }} counter name tunnel_payload drop
     }}
     chain unbelieved {{
         exthdr frag exists counter name fragment drop
@@ -95,8 +112,8 @@ table ip6 xsp_ha {{
             counter name signalling_of_one drop
         limit rate over {of_all}/second burst {of_all} packets counter name signalling_of_all drop
     }}
-    chain sent6 {{ ip6 hoplimit set {hop_limit} goto counted6; }}
-    chain sent4 {{ ip6 hoplimit set {hop_limit} goto counted4; }}
+    chain sent6 {{ ip6 hoplimit set {hop_limit} counter name tunnelled_out goto counted6; }}
+    chain sent4 {{ ip6 hoplimit set {hop_limit} counter name tunnelled_out goto counted4; }}
     chain postrouting {{
         meta l4proto udp accept
         meta l4proto tcp goto clamp_out
@@ -104,6 +121,14 @@ table ip6 xsp_ha {{
         ip6 nexthdr 4 ip6 saddr {address} goto sent4
     }}
     chain output {{ icmpv6 type parameter-problem icmpv6 code 2 @th,112,8 60 drop; }}
+    chain input {{
+        ip6 daddr != {address} meta l4proto {{ 4, 41 }} counter name elsewhere drop
+        exthdr frag exists goto pieces
+    }}
+    chain pieces {{
+        meta l4proto != 255 accept
+        counter name fragment drop
+    }}
 }}
 """
 
@@ -156,10 +181,15 @@ table ip6 xsp_ha {{
 # The kernel knows no type 2 routing header and would answer each with a Parameter Problem (RFC 6275 6.4).
 _ROUTER = """
 table ip6 xsp_mr {{
+    counter elsewhere {{ }}
+    chain input {{ type filter hook input priority raw; policy accept; }}
+    chain pieces {{ }}
     chain output {{ type filter hook output priority raw; policy accept; }}
     chain postrouting {{ type filter hook postrouting priority 0; policy accept; }}
 }}
 flush chain ip6 xsp_mr output
+flush chain ip6 xsp_mr input
+flush chain ip6 xsp_mr pieces
 flush chain ip6 xsp_mr postrouting
 table ip6 xsp_mr {{
     chain output {{
@@ -167,6 +197,22 @@ table ip6 xsp_mr {{
     }}
     chain postrouting {{
         ip6 daddr {address} ip6 nexthdr {{ 4, 41 }} ip6 hoplimit set {hop_limit}
+    }}
+}}
+"""
+
+# Where one device ends every tunnel, only the home agent may send through one. With seg6 a policy rule says so, and
+# tunnels of the office's own, such as DS-Lite, are none of our business.
+_ROUTER_BELIEVES = """
+table ip6 xsp_mr {{
+    chain input {{
+        ip6 saddr {address} accept
+        meta l4proto {{ 4, 41 }} counter name elsewhere drop
+        exthdr frag exists goto pieces
+    }}
+    chain pieces {{
+        meta l4proto != 255 accept
+        counter name elsewhere drop
     }}
 }}
 """
@@ -239,9 +285,10 @@ def of_kind(kind: Kind) -> str:
     )
 
 
-def router(home_agent_address: bytes) -> str:
+def router(home_agent_address: bytes, driver: Driver) -> str:
     """The mobile router's table."""
-    return _ROUTER.format(address=ipaddress.IPv6Address(home_agent_address), hop_limit=TUNNEL_HOP_LIMIT)
+    script = _ROUTER + (_ROUTER_BELIEVES if driver is Driver.IP6TNL else "")
+    return script.format(address=ipaddress.IPv6Address(home_agent_address), hop_limit=TUNNEL_HOP_LIMIT)
 
 
 def elements(version: int, prefixes: Iterable[Prefix]) -> str:

@@ -18,6 +18,7 @@ _ADDRESS_UNREACHABLE = 3  # RFC 4443 3.1, and RFC 2473 8.1
 _IPV4_IN_IPV6, _IPV6_IN_IPV6, _DESTINATION_OPTIONS, _ICMPV6, _ICMP = 4, 41, 60, 58, 1
 _IPV6_OCTETS, _IPV4_OCTETS = 40, 20
 _LEAST_MTU = 1280  # RFC 8200 5
+LEAST_LINE_MTU = _LEAST_MTU + _IPV6_OCTETS  # what carries less cannot carry a tunnel
 _QUOTED_MAX = _LEAST_MTU - _IPV6_OCTETS - 8  # RFC 4443 2.4 (c)
 _INFORMATIONAL = 128  # RFC 4443 2.1: types below are errors
 _IPV4_UNREACHABLE, _HOST, _FRAGMENTATION_NEEDED = 3, 1, 4  # RFC 792
@@ -91,7 +92,7 @@ def answer(error: TunnelError) -> bytes | None:
     size = _IPV6_OCTETS + int.from_bytes(inner[4:6], "big")
     mtu = max(_LEAST_MTU, error.mtu - error.overhead)
     if size <= mtu:
-        return None  # the sender did what it could: this path carries less than any must
+        return None  # the sender did what it could: this line is too narrow (`narrow.py`)
     return bytes((TOO_BIG, 0, 0, 0)) + mtu.to_bytes(4, "big") + inner[:_QUOTED_MAX]
 
 

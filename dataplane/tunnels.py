@@ -5,6 +5,7 @@ import errno
 import os
 import socket
 import subprocess
+from collections.abc import Collection
 
 from dataplane import ip6tnl
 from dataplane.driver import Driver, Tunnels
@@ -33,12 +34,28 @@ def device() -> int:
     return socket.if_nametoindex(ip6tnl.DEVICE)
 
 
-def close_tunnels() -> None:
-    """Take back what any driver made. Raises: DataPlaneError."""
+def close_tunnels(entries: Collection[bytes] = ()) -> None:
+    """Take back what any driver made for tunnels from these addresses. Raises: DataPlaneError.
+
+    There is one tunnel source for all of a namespace, and it bears no mark: one that is none of `entries` is somebody
+    else's and stays.
+    """
+    close_device()
+    if entries and _source() in entries:
+        _ip("setting the tunnel source", "sr", "tunsrc", "set", "::")
+
+
+def close_device() -> None:
+    """Remove the tunnel device, if it is there. Raises: DataPlaneError."""
     if is_there():
         _ip(f"removing {ip6tnl.DEVICE}", "link", "del", ip6tnl.DEVICE)
-    with contextlib.suppress(DataPlaneError):  # a kernel without seg6 has none to take back
-        _ip("setting the tunnel source", "sr", "tunsrc", "set", "::")
+
+
+def _source() -> bytes | None:
+    """The tunnel source; None on a kernel without seg6."""
+    with contextlib.suppress(DataPlaneError, OSError):
+        return socket.inet_pton(socket.AF_INET6, _ip("reading the tunnel source", "sr", "tunsrc", "show").split()[-1])
+    return None
 
 
 def is_there() -> bool:
@@ -46,7 +63,8 @@ def is_there() -> bool:
     return any(name == ip6tnl.DEVICE for _, name in socket.if_nameindex())
 
 
-def _ip(what: str, *words: str) -> None:
+def _ip(what: str, *words: str) -> str:
+    """Run `ip`; what it says."""
     try:
         done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False, timeout=10)
     except FileNotFoundError as error:
@@ -56,3 +74,4 @@ def _ip(what: str, *words: str) -> None:
     if done.returncode:
         said = done.stderr.strip() or f"ip {words[0]} failed"
         raise DataPlaneError(what, f"{said}: {NEEDS_ROOT}" if os.strerror(errno.EPERM) in said else said)
+    return done.stdout

@@ -13,10 +13,12 @@ from typing import Annotated, Literal
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dataplane.driver import Driver
+from dataplane.tunnel_errors import LEAST_LINE_MTU
 from ha.site import HomePrefix, Policy, Topology
 
 Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
 LIFETIME_MAX_S = 86400
+REFLECTED_MAX = 1_000_000  # records: ten times the customers that a site is made for
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]  # as long as frames carry
 Milliseconds = Annotated[int, Field(ge=0)]
 
@@ -111,7 +113,7 @@ class Forwarding(_Section):
 
     closed: tuple[Network, ...] = ()
     clamp_mss: bool = False
-    line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
+    line_mtu: Annotated[int, Field(ge=LEAST_LINE_MTU, le=9000)] = 1500
     memory_reserve_mb: Annotated[int, Field(ge=0)] = 50
 
 
@@ -176,8 +178,9 @@ class Reflector(Member):
         return True
 
     def policy(self) -> Policy:
-        """It judges nothing, and cuts no lifetime that any site may have granted."""
-        return Policy(self.instance, bytes(16), (), frozenset(), lifetime_max_s=LIFETIME_MAX_S)
+        """It judges nothing, knows no customer, and cuts no lifetime that any site may have granted."""
+        no_address, nobody = bytes(16), frozenset[bytes]()
+        return Policy(self.instance, no_address, (), nobody, lifetime_max_s=LIFETIME_MAX_S, unknown_max=REFLECTED_MAX)
 
 
 class Config(Member):

@@ -291,14 +291,17 @@ class Daemon:
         troubles = [one for one in (self._lease.trouble, self._credentials.alarm()) if one]
         try:
             if request.get("brief"):
-                counters |= await self._kernel.counters()
+                counters |= self._kernel.counters()
             else:
                 present, more = await self._kernel.read(shown(self.agent))
                 counters |= more
         except DataPlaneError as error:
             troubles.append(f"the data plane cannot be read: {error}")
         transport, past, now = self._credentials.status(), self._past.rows(), time.monotonic()
-        return status_document(self._config, self.agent, present, connected, transport, counters, troubles, past, now)
+        narrow = self._kernel.narrow_lines()
+        return status_document(
+            self._config, self.agent, present, connected, transport, counters, troubles, past, narrow, now
+        )
 
     def _operator(self, mode: Mode, request: Mapping[str, Any]) -> dict[str, object]:
         """Raises: control.Refusal if the wish would not outlive this process."""
@@ -312,11 +315,11 @@ class Daemon:
         self._loop.feed(asked)
         return {}
 
-    async def _leaving(self) -> dict[str, object]:
+    def _leaving(self) -> dict[str, object]:
         """How far a drain is: cheap enough to be asked often."""
         serving = self.agent.serving
         try:
-            packets = (await self._kernel.counters()).get(TUNNELLED_IN)
+            packets = self._kernel.counters().get(TUNNELLED_IN)
         except DataPlaneError:
             packets = None
         return {

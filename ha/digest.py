@@ -10,7 +10,7 @@ between them at that moment differs too and is sent twice, which harms nobody.
 
 import sys
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from hashlib import blake2b
 from zlib import crc32
@@ -77,6 +77,14 @@ class Digests:
             return []
         pairs = zip(self._sums, _big_endian(array("Q", theirs)), strict=True)
         return [number for number, (one, other) in enumerate(pairs) if one != other]
+
+    def fitting(self, buckets: Sequence[int], at_most: int) -> Sequence[int]:
+        """The first of these buckets, at least one, that hold so many records together."""
+        for place, number in enumerate(buckets):
+            at_most -= len(self._buckets.get(number, ()))
+            if at_most < 0 and place:
+                return buckets[:place]
+        return buckets
 
     def held(self, buckets: Iterable[int]) -> dict[int, dict[bytes, int]]:
         """What is in these buckets: bucket -> home address -> digest."""

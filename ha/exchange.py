@@ -1,35 +1,41 @@
 """Records from the other sites: doubted, merged into ours, given to the data plane, acknowledged when installed."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from ha import forwarding, frames
-from ha.effects import AcknowledgeRecords, Effect
+from ha.effects import AcknowledgeRecords, Effect, Note
 from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
 from ha.record import Record, merge, same
 from ha.state import State
 
+DOUBTS = {  # why a record is quarantined -> what the operator reads
+    "future": "bindings of a peer are not believed: they were made in the future, so its clock is wrong, or ours",
+    "unknown": "bindings of a peer are not kept: too many are of customers that our table does not name",
+}
+
 
 def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     """A peer's changes came in.
 
-    What is from the future by our clock is quarantined: not merged, and its change is not acknowledged. It is found
-    again by the digests, which differ as long as we lack it.
+    What is from the future by our clock is quarantined: not merged, and its change is not acknowledged. So is what
+    there is no room for, of homes that our table does not name. It is found again by the digests, which differ as long
+    as we lack it.
     """
     # The last frame of a full set only repeats the index of a change that came, or comes, on its own.
     site, index = event.site, 0 if event.frame.complete else event.frame.index
     records = [frames.from_wire(wire, now, state.longest_s()) for wire in event.frame.records]
-    believed = [record for record in records if state.believed_at(record) <= now]
-    if quarantined := len(records) - len(believed):
-        state.counters.add("records_quarantined", amount=quarantined)
-    merged = bool(index) and not quarantined
+    believed, effects = _believed(state, site, records, now)
+    merged = bool(index) and len(believed) == len(records)
     promise = (site, index) if merged else None
     news: list[Record] = []
     orders: list[Effect] = []
     for record in believed:
         _merge(state, record, promise, news, orders, now)
     whole = index if len(news) == len(records) else 0
-    effects = state.replication.pass_on(news, site, whole, now, state.undo)
+    effects += state.replication.pass_on(news, site, whole, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
     forwarded = merged and all(state.forwards_all(record.home_address, now) for record in believed)
     if forwarded and orders:
@@ -39,6 +45,28 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     if event.frame.repaired:
         effects += state.replication.repaired(site, now, state.undo)
     return effects + orders
+
+
+def _believed(state: State, site: str, records: Sequence[Record], now: float) -> tuple[Sequence[Record], list[Effect]]:
+    """Those that are not quarantined; the others are counted, and complained of."""
+    believed, doubted, room = [], dict.fromkeys(DOUBTS, 0), state.room()
+    for record in records:
+        if state.believed_at(record) > now:
+            doubted["future"] += 1
+        elif state.knows(record.home_address):
+            believed.append(record)
+        elif room > 0:
+            room -= 1
+            believed.append(record)
+        else:
+            doubted["unknown"] += 1
+    effects: list[Effect] = []
+    for why, count in doubted.items():
+        if count:
+            state.counters.add("records_quarantined", why, count)
+            fields = {"site": site, "records": count}
+            effects += state.complain(site, why, Note("error", DOUBTS[why], fields), now)
+    return believed, effects
 
 
 def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:

@@ -8,7 +8,7 @@ of a record (`WireRecord.more`), which we keep and pass on.
 """
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, get_args
 
 import msgspec
@@ -18,6 +18,8 @@ from ha.record import CELLS_MAX, MORE_MAX, Binding, Network, Record, Register, V
 
 LOWEST, HIGHEST = 1, 1  # the protocols we speak: this release's, and the one's before it
 MAX_FRAME_BYTES = 4 * 1024 * 1024
+BATCH_MAX_BYTES = MAX_FRAME_BYTES // 4  # of records that we put into one frame, counted generously
+PREFIXES_MAX = 255  # of a record: no Binding Update has room for more than some hundred
 MORE_MAX_BYTES = 1024  # of a part of a record that a later release may add
 BUCKETS_MAX = 256  # asked for at a time: with 100,000 records 6,400 of them, shown in 150 kB
 SUMS_MAX_BYTES = 65536  # twice what they are now
@@ -58,7 +60,7 @@ class WireRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cells: Annotated[dict[Bid, WireCell], Meta(max_length=CELLS_MAX)]
     floor: Version
     sequence: Register[int]
-    network: tuple[Version, bool, tuple[WirePrefix, ...] | None]
+    network: tuple[Version, bool, Annotated[tuple[WirePrefix, ...], Meta(max_length=PREFIXES_MAX)] | None]
     message_id: Annotated[int, Meta(ge=0)]
     kept_s: Seconds
     more: Annotated[
@@ -209,6 +211,30 @@ def to_wire(record: Record, now: float) -> WireRecord:
         kept_s=record.kept_until - now,
         more=dict(record.more),
     )
+
+
+def batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """The same records, so many at a time as fit into a frame that every peer takes, however large they have become.
+
+    The decoder bounds one record to less than a batch.
+    """
+    batch: list[Record] = []
+    left = BATCH_MAX_BYTES
+    for record in records:
+        size = _octets_at_most(record)
+        if batch and size > left:
+            yield batch
+            batch, left = [], BATCH_MAX_BYTES
+        batch.append(record)
+        left -= size
+    if batch:
+        yield batch
+
+
+def _octets_at_most(record: Record) -> int:
+    """On the wire. A version may have 280 octets, as a site's name is 64 characters of up to four."""
+    more = sum(640 + len(part.value) for part in record.more.values())
+    return 1400 + 340 * len(record.cells) + 24 * len(record.network.value.prefixes or ()) + more
 
 
 def from_wire(wire: WireRecord, now: float, longest_s: float) -> Record:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
+from typing import Any
 
 from dataplane import self_test
 from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume
@@ -18,6 +19,7 @@ from dataplane.errors import DataPlaneError
 from dataplane.port import DataPlane
 from dataplane.recovery import dismantle
 from dataplane.relay import ErrorRelay
+from ha import narrow_lines
 from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
 from ha.self_test import SelfTest
 from ha.status import Dumped, dumped
@@ -85,7 +87,7 @@ class Kernel:
 
     def start(self) -> None:
         """From now on errors about our tunnels are relayed, and the data plane is tested. Raises: DataPlaneError."""
-        self._relay = ErrorRelay(self._plan.home_agent_address, self._plane.owns)
+        self._relay = ErrorRelay(self._plan.home_agent_address, self._plane.owns, narrow_lines.tell)
         asyncio.get_running_loop().add_reader(self._relay.socket, self._relay.relay)
         self._egress_present = self._plane.egress_present()
         self._feed(DataPlaneChecked(self._egress_present))
@@ -222,10 +224,12 @@ class Kernel:
         dismantle(present)
         return found, self._plane.counters()
 
-    async def counters(self) -> dict[str, int]:
-        """What the kernel counts; no dump, so it may be asked for often. Raises: DataPlaneError."""
-        async with self._in_use:
-            return self._plane.counters()
+    def counters(self) -> dict[str, int]:
+        """What the kernel counts; no dump, so it may be asked for often, and nobody is waited for.
+
+        Raises: DataPlaneError.
+        """
+        return self._plane.counters()
 
     async def volumes(self, prefixes: Iterable[Prefix] | None) -> Mapping[Prefix, Volume]:
         """Packets and octets by prefix, of these or of all; orders do not wait for it. Raises: DataPlaneError."""
@@ -234,3 +238,7 @@ class Kernel:
     def relay_counters(self) -> dict[str, int]:
         """What became of errors about our tunnels."""
         return self._relay.counters() if self._relay else {}
+
+    def narrow_lines(self) -> list[dict[str, Any]]:
+        """The lines of customers that were heard to be too narrow for a tunnel, for status."""
+        return narrow_lines.rows(self._relay.narrow_lines()) if self._relay else []

@@ -9,6 +9,18 @@ from runtime.gauge import Document, Gauge, one_of
 STATES = ("INIT", "SYNCING", "READY", "ANNOUNCED", "DEPREFERENCED", "WITHDRAWN", "REFLECTING")
 
 
+# Numbers of the data plane that stand among the counters of a status, but may become less.
+_PRESENT = {
+    "customers_installed": "customers whose forwarding is in the kernel",
+    "nexthops_installed": "nexthop objects of customers in the kernel",
+    "routes_installed": "routes of customers in the kernel",
+    "check_elements": "elements of the source check in the kernel",
+    "check_elements_leaving": "of these, those that wait to be taken out",
+    "fragments_reassembled": "1 if the kernel puts tunnelled fragments together",
+    "memory_available_bytes": "memory of the machine that is available",
+}
+
+
 def gauges(document: Document) -> Iterator[Gauge]:
     """The gauges of one status document."""
     yield from one_of("state", "1 for the state of this site", "state", document["state"], STATES)
@@ -33,6 +45,10 @@ def _home_agent(document: Document) -> Iterator[Gauge]:
     yield Gauge("customers", "customers in the table", table["customers"])
     yield Gauge("forwarded", "customers whose forwarding the kernel has confirmed", document["cache"]["wanted"])
     yield Gauge("load_share", "share of the site's capacity in use, 0 if not measured", document["load"]["share"])
+    for name, meaning in _PRESENT.items():
+        if name in document["counters"]:
+            yield Gauge(name, meaning, document["counters"][name])
+    yield Gauge("narrow_lines", "lines of customers too narrow for a tunnel", len(document["narrow_lines"]))
     yield Gauge("prepending", "1 if the path is made longer because of the load", document["load"]["prepending"])
 
 

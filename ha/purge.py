@@ -12,11 +12,7 @@ from runtime import control, exits
 
 def purge(config: Config) -> str:
     """Remove exactly what is ours; says what that was. Does not return if it may not or cannot."""
-    try:
-        control.ask(config.control_socket, "leaving")
-    except control.Unreachable:
-        pass
-    else:
+    if control.is_served(config.control_socket):  # not asked anything: it may have no time for seconds, and serve on
         what = f"xsp-ha of {config.instance} runs, and would put everything back"
         exits.fail(what, "Drain it, stop it and xsp-bgp, and ask again", exits.CONFLICT)
     try:

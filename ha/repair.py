@@ -20,6 +20,7 @@ from runtime.counters import Counters
 DIGEST_EVERY_S = 2.0
 SETTLED_A_TURN = 250  # digests made up for at a time: some 3 ms
 SETTLE_EVERY_S = 0.01  # ... while more wait than that
+SHOWN_MAX = 50_000  # records shown at a time, in 1.4 MB: what a frame may carry is three times that
 GIVEN_UP_S = 3 * DIGEST_EVERY_S  # a peer that was asked and says nothing
 
 
@@ -89,7 +90,7 @@ class Repair:
         return self._ask(site, self._rounds.get(site, Round()), now, undo)
 
     def _ask(self, site: str, one: Round, now: float, undo: Undo) -> StateRepairRequest | None:
-        chosen = one.left[:BUCKETS_MAX]
+        chosen = tuple(self._digests.fitting(one.left[:BUCKETS_MAX], SHOWN_MAX))
         if chosen:
             one = replace(one, left=one.left[len(chosen) :], asked_at=now, last=chosen[-1])
         undo.put(self._rounds, site, one)

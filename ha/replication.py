@@ -16,7 +16,7 @@ compare what they hold, every few seconds, and send each other what differs (`ha
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AnySet
 
 from msgspec import Struct
@@ -137,7 +137,9 @@ class Replication:
     def _slice(self, site: str, now: float, undo: Undo) -> list[Effect]:
         """The next records for a peer that catches up. What changed since it asked was sent at once, or is in here."""
         catching_up = self._catching_up[site]
-        end = catching_up.sent + self._slice_records
+        asked = catching_up.homes[catching_up.sent : catching_up.sent + self._slice_records]
+        records, taken = self._told(asked)
+        end = catching_up.sent + taken
         is_last = end >= len(catching_up.homes)
         if is_last and catching_up.resumes and self._is_held_back(now):
             undo.put(self._catching_up, site, replace(catching_up, next_at=now + LOOK_AGAIN_S))
@@ -146,7 +148,6 @@ class Replication:
             known = set(catching_up.homes)
             homes = [*catching_up.homes, *(home for home in self._cache.records if home not in known)]
             catching_up, is_last = replace(catching_up, homes=homes, missed=False), end >= len(homes)
-        records = self._told(catching_up.homes[catching_up.sent : end])
         if is_last:
             undo.drop(self._catching_up, site)
         else:
@@ -168,8 +169,13 @@ class Replication:
         missing = [peer for peer in self.peers.values() if not peer.complete and not peer.reflects]
         return any(peer.incarnation or now < self._held_back_until for peer in missing)
 
-    def _told(self, homes: Iterable[bytes]) -> list[Record]:
-        return [record for home in homes if (record := self._cache.committed(home)) is not None]
+    def _told(self, homes: Sequence[bytes]) -> tuple[list[Record], int]:
+        """What to send of these, as far as it fits into a frame, and how many of them that were."""
+        records = [record for home in homes if (record := self._cache.committed(home)) is not None]
+        first = next(frames.batches(records), [])
+        if len(first) == len(records):
+            return records, len(homes)
+        return first, homes.index(first[-1].home_address) + 1
 
     # --- our changes ------------------------------------------------------------------------------------------------
 
@@ -198,8 +204,9 @@ class Replication:
                 if catching_up.resumes and other != site:
                     undo.put(self._catching_up, other, replace(catching_up, missed=True))
             return []
-        effects = self._send(records, site, now, undo)
-        if index and effects:
+        batches = list(frames.batches(records))
+        effects = [effect for batch in batches for effect in self._send(batch, site, now, undo)]
+        if index and effects and len(batches) == 1:  # else nobody can say of one of ours that it is all of theirs
             self.awaiting.passed_on(self._index, Origin(site, index, now), undo)
         return effects
 

@@ -60,8 +60,8 @@ class Policy:
 
     Lifetimes in seconds; `replay_window_s` is the window of RFC 4285 6; limits are per mobile router. `cookie_key` is
     the secret of the care-of test, the same at all sites. `slice_records`: so many are sent at a time to a site that
-    catches up. `refresh_advice_s`: see RFC 6275 6.2.4; None, for bindings
-    are kept on disk.
+    catches up. `refresh_advice_s`: see RFC 6275 6.2.4; None, for bindings are kept on disk. `unknown_max`: records of
+    customers that our table does not name, beyond those that it does.
     """
 
     site: str
@@ -79,6 +79,7 @@ class Policy:
     refresh_advice_s: int | None = None
     home_prefixes: tuple[HomePrefix, ...] = ()
     slice_records: int = 200
+    unknown_max: int = 10_000
 
     def home_prefix(self, home_address: bytes) -> HomePrefix | None:
         """The home prefix that an address lies in: a configured one, else an aggregate; None: not ours."""

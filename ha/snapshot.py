@@ -6,13 +6,13 @@ and says so.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from ha.frames import WireRecord
+from runtime import durable
 
 FILE = "snapshot"
 FORMAT = 2
@@ -53,13 +53,7 @@ def save(directory: Path, saved_at: float, pieces: Sequence[bytes]) -> None:
     digest = hashlib.sha256()
     for one in body:
         digest.update(one)
-    temporary = directory / (FILE + ".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as stream:
-        stream.write(digest.hexdigest().encode() + b"\n")
-        stream.writelines(body)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(directory / FILE)
+    durable.replace(directory / FILE, (digest.hexdigest().encode() + b"\n", *body))
 
 
 def load(directory: Path, wall: float) -> list[WireRecord]:

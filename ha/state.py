@@ -4,13 +4,14 @@ Owns nothing of its own but the questions that several of them ask. While an eve
 through `undo`.
 """
 
+import math
 from dataclasses import dataclass, field
 
 from dataplane.entry import ForwardingEntry
 from ha import forwarding, readiness
 from ha.cache import BindingCache
 from ha.customer_table import CustomerTable
-from ha.effects import Effect, SendBindingAck
+from ha.effects import Effect, Note, SendBindingAck
 from ha.limits import RouterLimits
 from ha.record import Record
 from ha.replication import Replication
@@ -22,13 +23,15 @@ from ha.undo import Undo
 from mip6 import ntp
 from runtime.counters import Counters
 
+COMPLAIN_EVERY_S = 60.0
+
 
 @dataclass(slots=True)
 class State:
     """The state of `HomeAgent`.
 
     `clock_offset_s` is Unix seconds minus monotonic seconds; `restarts` how often this site lost its bindings;
-    `revocations` those under way, by home address.
+    `revocations` those under way, by home address; `complained` of whom, why and when, monotonic seconds.
     """
 
     policy: Policy
@@ -42,6 +45,7 @@ class State:
     restarts: int
     limits: RouterLimits = field(default_factory=RouterLimits)
     revocations: dict[bytes, Revocation] = field(default_factory=dict)
+    complained: dict[tuple[str, str], float] = field(default_factory=dict)
     undo: Undo = field(default_factory=Undo)
 
     def clock(self, now: float) -> int:
@@ -84,6 +88,23 @@ class State:
         """From when on, in monotonic seconds, no clock need have been wrong for a record that is so new."""
         newest = ntp.to_unix(record.newest().time) - self.clock_offset_s
         return newest - self.policy.replay_window_s - self.policy.clock_skew_s
+
+    def knows(self, home_address: bytes) -> bool:
+        """Is this the home of a customer of ours, or of somebody of whom there is a record?"""
+        return home_address in self.cache.records or home_address in self.table.customers
+
+    def room(self) -> int:
+        """So many records of other homes may be kept. They may be new customers', whom the next table will name; but a
+        peer that makes up homes must not fill our memory with them.
+        """
+        return len(self.table.customers) + self.policy.unknown_max - len(self.cache.records)
+
+    def complain(self, subject: str, why: str, note: Note, now: float) -> list[Effect]:
+        """Say it, unless the same was said within the last minute. Both texts are of few: a peer's name, a reason."""
+        if now < self.complained.get((subject, why), -math.inf) + COMPLAIN_EVERY_S:
+            return []
+        self.undo.put(self.complained, (subject, why), now)
+        return [note]
 
     def longest_s(self) -> float:
         """Nothing in a record may matter to any site for longer."""

@@ -52,13 +52,14 @@ def status_document(
     counters: dict[str, int],
     troubles: Iterable[str],
     history: Iterable[Mapping[str, Any]],
+    narrow_lines: list[dict[str, Any]],
     now: float,
 ) -> dict[str, Any]:
     """The document of `xsp-ha status`.
 
     Healthy means that this site may be announced, and is or is drained on purpose. `present` is the kernel's dump; None
     makes the brief document, without what rests on it. `troubles`: what is wrong besides. `history`: what was wanted
-    before, over restarts.
+    before, over restarts. `narrow_lines`: of customers; they say nothing against this site.
     """
     serving = agent.serving
     unheard = _unheard(serving)
@@ -83,6 +84,7 @@ def status_document(
             "load": {"share": round(serving.load, 3), "prepending": serving.decision.prepend},
             "history": list(history),
             "revocations": [address_text(home) for home in sorted(agent.state.revocations)],
+            "narrow_lines": narrow_lines,
             "credentials": dict(credentials),
             "peers": peers(agent, connected, now),
             **({"bindings": _bindings(agent, present, now)} if present is not None else {}),

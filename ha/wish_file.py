@@ -5,12 +5,11 @@ somebody's wish, and the safe one is to drain.
 """
 
 import json
-import os
 from pathlib import Path
 
 from ha.events import OperatorAsked
 from ha.readiness import Mode
-from runtime import log
+from runtime import durable, log
 
 NAME = "operator.json"
 MAX_TEXT = 80  # of a name or a reason: it travels in every lease renewal
@@ -32,15 +31,6 @@ def save(directory: Path, asked: OperatorAsked) -> None:
     """Remember it. Raises: OSError, and the former wish stands."""
     place = directory / NAME
     if asked.mode is Mode.SERVE:
-        place.unlink(missing_ok=True)
-        return
-    fresh = place.with_suffix(".new")
-    try:
-        with open(fresh, "w", encoding="utf-8") as file:
-            json.dump({"mode": asked.mode, "by": asked.by, "why": asked.why}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(place)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+        durable.remove(place)
+    else:
+        durable.replace(place, (json.dumps({"mode": asked.mode, "by": asked.by, "why": asked.why}).encode(),))

@@ -9,6 +9,7 @@ import contextlib
 import os
 import shutil
 import signal
+from collections.abc import Callable
 
 from lab import family
 from lab.lab import Lab
@@ -46,10 +47,10 @@ def _forget(lab: Lab, site: str) -> None:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def on(lab: Lab, sites: tuple[str, ...]) -> None:
+def on(lab: Lab, sites: tuple[str, ...], start: Callable[[str], None] | None = None) -> None:
     """Give power back: link, default route, then the site's programs as its system would start them."""
     gateways = {node.name: node.gateway for node in lab.network.topology.nodes}
     for site in sites:
         lab.network.configure(site, ["link set isp up", f"route replace default via {gateways[site]}"])
     for site in sites:
-        lab.start_site(site)
+        (start or lab.start_site)(site)

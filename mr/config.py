@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from dataplane.driver import Driver
 from dataplane.entry import Prefix
+from dataplane.tunnel_errors import LEAST_LINE_MTU
 from mr.settings import LineSettings, Settings
 
 Network = Annotated[IPv6Network | IPv4Network, BeforeValidator(ip_network)]  # so the complaint names the key
@@ -74,7 +75,7 @@ class Configuration(_Frozen):
     mn_identifier: Annotated[str, Field(min_length=1, max_length=200)]
     lan_interface: InterfaceName | None = None
     clamp_mss: bool = True
-    line_mtu: Annotated[int, Field(ge=1280, le=9000)] = 1500
+    line_mtu: Annotated[int, Field(ge=LEAST_LINE_MTU, le=9000)] = 1500
     driver: Driver | None = None
     key: Key
     uplink: Annotated[tuple[UplinkConfiguration, ...], Field(min_length=1, max_length=8)]

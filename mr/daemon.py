@@ -24,6 +24,7 @@ from mip6.auth import SecurityAssociation
 from mip6.errors import MalformedMessage
 from mip6.messages import BindingAck, BindingError, BindingRefreshRequest, BindingRevocation, Heartbeat
 from mip6.mhsocket import Datagram, MobilitySocket
+from mr import line_sizes
 from mr.binding_update import signed_heartbeat, signed_packet
 from mr.config import Configuration, ConfigurationError, parse
 from mr.events import (
@@ -52,6 +53,7 @@ from mr.events import (
     StoreTimestamp,
     TimeReached,
 )
+from mr.line_sizes import LineSizes
 from mr.linkwatch import LinkWatch
 from mr.mobile_router import MobileRouter
 from mr.settings import Settings
@@ -59,7 +61,7 @@ from runtime import control, log, notify, status
 from runtime.counters import Counters
 from runtime.loop import Loop
 
-CLOCK_CHECK_S = 1.0
+LOOK_EVERY_S = 1.0
 CLOCK_STEP_S = 0.5  # NTP slews smaller differences, and the home agent allows seven seconds
 
 
@@ -89,6 +91,7 @@ class Daemon:
         self._left = asyncio.Event()
         self._clock_offset_s = _clock_offset_s()
         self._relay: ErrorRelay | None = None
+        self._sizes = LineSizes(self._settings.lines)
 
     async def run(self) -> None:
         """Serve until a stop is asked for and done.
@@ -103,7 +106,7 @@ class Daemon:
             self._plane.prepare(self._plan(self._settings.home_agent))
             self._mobility = MobilitySocket("mobile-router")
             self._watch = LinkWatch(self._settings.lines, self._loop.feed)
-            relay = self._relay = ErrorRelay(None, self._plane.owns)
+            relay = self._relay = ErrorRelay(None, self._plane.owns, line_sizes.tell)
             try:
                 await self._serve(relay)
             finally:
@@ -124,7 +127,7 @@ class Daemon:
         running.add_reader(relay.socket, relay.relay)
         await self._watch.start()
         self._loop.feed(Started(self._clock_offset_s, self._load_timestamp()))
-        running.call_later(CLOCK_CHECK_S, self._check_clock)
+        running.call_later(LOOK_EVERY_S, self._look)
         notify.ready()
         await self._left.wait()
         self._loop.stop()
@@ -158,12 +161,13 @@ class Daemon:
         else:
             log.get().info("configuration is good; restart to use it")
 
-    def _check_clock(self) -> None:
+    def _look(self) -> None:
+        self._sizes.look()
         offset_s = _clock_offset_s()
         if abs(offset_s - self._clock_offset_s) > CLOCK_STEP_S:
             self._clock_offset_s = offset_s
             self._loop.feed(ClockObserved(offset_s))
-        asyncio.get_running_loop().call_later(CLOCK_CHECK_S, self._check_clock)
+        asyncio.get_running_loop().call_later(LOOK_EVERY_S, self._look)
 
     def _receive(self, mobility_socket: Any) -> None:
         for datagram in self._mobility.receive(mobility_socket):
@@ -295,7 +299,7 @@ class Daemon:
             instance=self._configuration.instance,
             state=view.state,
             since_s=view.since_s,
-            reasons=list(view.reasons),
+            reasons=[*view.reasons, *self._sizes.reasons(self._relay.narrow_lines() if self._relay else ())],
             counters=self._counters.as_dict() | (self._relay.counters() if self._relay else {}),
             healthy=view.healthy,
             sections={

@@ -111,6 +111,19 @@ async def _answer(line: bytes, commands: Mapping[str, Command]) -> dict[str, Any
     return {"ok": True, **reply}
 
 
+def is_served(path: Path) -> bool:
+    """Whether a process listens on `path`, however busy or stopped it is. Only a certain "no" is one."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)  # one whose queue is full is there, too
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            return False
+        except OSError:
+            return True
+    return True
+
+
 def ask(path: Path, do: str, timeout_s: float = 2.0, **fields: Any) -> dict[str, Any]:
     """Send one command to the daemon behind `path` and return its answer.
 

@@ -56,8 +56,10 @@ class DaemonCollector(Collector):
         if document is None:
             yield from self._families([up])
             return
-        yield from self._families([up, *_common(document), *self._gauges(document)])
-        yield from self._counters(document["counters"])
+        gauges = [up, *_common(document), *self._gauges(document)]
+        yield from self._families(gauges)
+        names = {gauge.name for gauge in gauges}  # what a program calls a gauge is none of its counters
+        yield from self._counters({name: n for name, n in document["counters"].items() if name not in names})
 
     def _families(self, gauges: Iterable[Gauge]) -> Iterator[Metric]:
         families: dict[str, GaugeMetricFamily] = {}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from dataplane.driver import Driver
 from tests import beside, tunnels
@@ -27,6 +27,10 @@ ALLOWED_SKIPS: tuple[tuple[str, str], ...] = ()
 
 # The same examples in every run, whatever was found before; more of them, and random, belong to a longer run.
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+# For those who only ask whether a test fails (tests/mutants): a smaller example of it takes longer than all the rest.
+settings.register_profile(
+    "unshrunk", settings.get_profile("repeatable"), phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)
 settings.load_profile("repeatable")
 
 

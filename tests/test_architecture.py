@@ -88,6 +88,7 @@ EDGES: tuple[str, ...] = (
     "mr/rtnetlink.py",
     "mr/secret.py",
     "runtime/control.py",
+    "runtime/durable.py",
     "runtime/history_file.py",
     "runtime/journal.py",
     "runtime/log.py",

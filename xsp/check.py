@@ -66,9 +66,11 @@ def _exabgp(path: Path) -> None:
 
 
 def _frr(path: Path) -> None:
-    missing = references.undefined(path.read_text())
-    if missing:
+    text = path.read_text()
+    if missing := references.undefined(text):
         raise _NotValid(f"it refers to {', '.join(missing)}, which it does not define")
+    if unfiltered := references.unfiltered(text):
+        raise _NotValid(f"no route-map stands for what goes {'; '.join(unfiltered)}")
     # A private socket directory: nothing of an FRR that runs on this machine is asked or told.
     _run_if_there("vtysh", "--vty_socket", str(path.parent), "-C", "-f", str(path))
 

@@ -146,10 +146,8 @@ def neighbour_file(address: Address, program: str) -> str:
 
 
 def _roas(aggregates: Sequence[Aggregate], local_as: int) -> str:
-    """What to enter at the resource registry: the aggregates and nothing longer (RFC 9319: no loose maxLength)."""
-    roas = [
-        {"asn": f"AS{local_as}", "prefix": str(aggregate), "maxLength": aggregate.prefixlen} for aggregate in aggregates
-    ]
+    """What to enter at the resource registry: the aggregates, and no maxLength, so nothing longer (RFC 9319 5)."""
+    roas = [{"asn": f"AS{local_as}", "prefix": str(aggregate)} for aggregate in aggregates]
     return json.dumps({"roas": roas}, indent=2) + "\n"
 
 

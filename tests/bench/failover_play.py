@@ -74,7 +74,7 @@ def play(
                 gap.start()
             fine = True
             while left and fine:
-                played = stage.play(left.pop(0), min(runs, setting.runs_max))
+                played = stage.play(left.pop(0), runs)
                 fine = not played.trouble or played.unbuilt
                 yield played
             if setting.crowd:

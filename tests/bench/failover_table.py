@@ -11,7 +11,8 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     baseline = {row["event"]: row for row in rows if row["setting"] == "healthcheck"}
     if rows and len(baseline) == len(rows):
         rows = [row | {"setting": "healthcheck alone", "loss_allowed": "-"} for row in rows]
-    heads = f"{'shift ms':>19} {'bound':>6} {'lost':>13} {'allowed':>9}  met  {'healthcheck ms':>19} {'lost':>13}"
+    heads = f"{'shift ms':>19} {'bound':>6} {'lost':>13} {'allowed':>9}  met"
+    heads += f"  {'healthcheck ms':>19} {'lost':>13}  to ours"
     for setting in dict.fromkeys(row["setting"] for row in rows if row["setting"] != "healthcheck"):
         print(f"\n{setting:<36}{heads}")
         for row in rows:
@@ -27,7 +28,22 @@ def _line(row: dict[str, Any], beside: dict[str, Any] | None) -> str:
     bound = f"{row['target']:g}" if row["unit"] == "ms" and row["target"] is not None else "-"
     words = f"{row['event']:<36}{_shift(row):>19} {bound:>6} {_lost(row):>13} {row['loss_allowed']:>9}"
     words += f"  {'yes' if row['met'] else 'NO ':<3}"
-    return words + (f"  {_shift(beside):>19} {_lost(beside):>13}" if beside else "")
+    return words + (f"  {_shift(beside):>19} {_lost(beside):>13}  {comparison(row, beside)}" if beside else "")
+
+
+def comparison(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    """How many times our shift the baseline's takes, and our loss it has, by the medians; blank if none was played."""
+    if not (ours["lost"] and theirs["lost"]):
+        return ""
+    words = []
+    if ours["shift_ms"] and theirs["shift_ms"]:
+        words.append(f"x{theirs['shift_ms'][1] / max(ours['shift_ms'][1], 0.1):.1f}")
+    lost, theirs_lost = ours["lost"][1], theirs["lost"][1]
+    if lost and theirs_lost:
+        words.append(f"loses x{theirs_lost / lost:.1f}")
+    elif lost or theirs_lost:
+        words.append("only it loses" if theirs_lost else "only ours loses")
+    return ", ".join(words) or "equal"
 
 
 def _shift(row: dict[str, Any]) -> str:
@@ -42,7 +58,9 @@ def markdown(kept: Path) -> None:
     """The rows of a file of results, as the README has them."""
     rows = [row for line in kept.read_text().splitlines() if (row := json.loads(line))["name"] == "failover"]
     baseline = {row["event"]: row for row in rows if row["setting"] == "healthcheck"}
-    print("| setting, event | runs | shift, ms (bound) | lost probes (allowed) | met | healthcheck: shift, lost |")
+    print(
+        "| setting, event | runs | shift, ms (bound) | lost probes (allowed) | met | healthcheck: shift, lost; ratio |"
+    )
     print("|---|---|---|---|---|---|")
     for row in rows:
         if row["setting"] == "healthcheck":
@@ -55,6 +73,6 @@ def markdown(kept: Path) -> None:
             f"{_shift(row)}{bound}",
             f"{_lost(row)} ({row['loss_allowed']})",
             "yes" if row["met"] else "**no**",
-            f"{_shift(beside)}, {_lost(beside)}" if beside else "",
+            f"{_shift(beside)}, {_lost(beside)}; {comparison(row, beside)}" if beside else "",
         ]
         print(f"| {' | '.join(words)} |")

@@ -8,6 +8,7 @@ ExaBGP obeys at once. What a site's supervisor tells the others is as old as the
 import random
 from dataclasses import dataclass, field
 from ipaddress import ip_network
+from itertools import combinations
 
 from bgp.events import (
     AskNeighbours,
@@ -43,6 +44,7 @@ AGGREGATE = ip_network("2001:db8:f000::/36")
 ISP = "2001:db8:1:a::1"
 ROUTES = (Route(AGGREGATE),)
 SITES = ("site1", "site2", "site3")
+HARD = ("egress", "data plane", "self-test")  # what each alone makes a site lose packets
 UNIX = 1_800_000_000.0
 
 
@@ -66,7 +68,8 @@ class Site:
     fellows: Fellows
     agent: HomeAgent | None
     rib: dict[Prefix, Route] = field(default_factory=dict)
-    egress: bool = True
+    broken: set[str] = field(default_factory=set)  # of HARD
+    linger_s: float = 0.0  # that of the last renewal
     wish: Wish = SERVE
     number: int = 0
     told_at: float = 0.0
@@ -76,6 +79,8 @@ class Site:
     hard_since: float | None = None
     hard_at: float = float("-inf")  # the last time that it had a hard reason
     preferred_at: float = float("-inf")  # the last time that its route was there without GRACEFUL_SHUTDOWN
+    down_at: float = float("-inf")  # the last time that it was not really announced
+    unfit_at: float = float("-inf")  # the last time that its home agent could not do what it is asked
 
 
 class World:
@@ -90,6 +95,7 @@ class World:
         self.mrai_s = self.random.choice((0.0, 2.0))
         self.vouch_s = self.random.choice((0.0, VOUCH_S))  # a busy supervisor tells what was so a while ago
         self.posts: list[tuple[float, str, str, object]] = []
+        self.cut_at = dict.fromkeys(map(frozenset, combinations(SITES, 2)), self.now)  # when each pair was last cut
         for name in SITES:
             self.sites[name] = Site(name, self.speaker(), Fellows(set(SITES) - {name}), None)
             self.sites[name].told_at = self.now - self.random.random() * SAY_S
@@ -134,6 +140,18 @@ class World:
         site.speaker, site.bridge_at = self.speaker(), self.now
         self.feed(site, TimeReached())
 
+    def break_(self, name: str, part: str) -> None:
+        """From now on what comes to the site is lost there."""
+        site = self.sites[name]
+        site.hard_since = site.hard_since if site.broken else self.now
+        site.broken.add(part)
+
+    def mend(self, name: str, part: str) -> None:
+        """Only when the last is mended it is fit again."""
+        site = self.sites[name]
+        site.broken.discard(part)
+        site.hard_since = site.hard_since if site.broken else None
+
     def ask(self, name: str, mode: Mode) -> None:
         """An operator's wish; nobody is there to hear it if the home agent does not run."""
         site = self.sites[name]
@@ -147,6 +165,7 @@ class World:
         until = self.now + seconds
         while self.now < until:
             self.now += STEP_S
+            self.cut_at.update(dict.fromkeys(self.cut, self.now))
             self._deliver()
             for site in self.sites.values():
                 self._site_turn(site)
@@ -156,12 +175,16 @@ class World:
         if agent is not None and not agent.hangs and self.now >= agent.next_tick:
             agent.next_tick = self.now + TICK_S
             self._tick(site, agent)
-        if not site.egress:
+        if site.broken:
             site.hard_at = self.now
+        if agent is None or agent.hangs or self.now < agent.ready_at:
+            site.unfit_at = self.now
         if any(GRACEFUL_SHUTDOWN not in route.communities for route in site.rib.values()):
             site.preferred_at = self.now
         if site.speaker.state is State.ANNOUNCED and site.rib:
             site.announced_at = self.now
+        else:
+            site.down_at = self.now
         if self.now >= site.told_at + SAY_S:
             site.told_at, site.number = site.told_at + SAY_S, site.number + 1
             announces = self.now - site.announced_at <= self.vouch_s
@@ -173,14 +196,14 @@ class World:
         serving, undo = agent.serving, Undo()
         if self.now >= agent.ready_at:
             serving.reconciled = True
-            serving.data_plane(site.egress, True, undo)
-            serving.self_tested(None, undo)
+            serving.data_plane("egress" not in site.broken, "data plane" not in site.broken, undo)
+            serving.self_tested("nothing came back" if "self-test" in site.broken else None, undo)
         serving.lease_answered(str(site.speaker.state), 1, self.now, undo)
         serving.decide([], frozenset(), frozenset(), self.now, undo)
         clock = ntp.to_timestamp(UNIX + self.now + agent.clock_off_s)
         self._send(site, Hello(clock, serving.state, serving.announcing(self.now), serving.reconciled, 0))
         for renewal in serving.renewals():
-            site.renewed_at = self.now
+            site.renewed_at, site.linger_s = self.now, renewal.linger_ms / 1000
             self.feed(site, LeaseRenewed(Wanted(renewal.wanted), renewal.reason, renewal.linger_ms, ROUTES))
 
     # -- between the sites

@@ -1,5 +1,6 @@
 """A site and its ISP with the files that `xsp render` makes for both, the ISP with FRR or with BIRD."""
 
+import json
 import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -15,7 +16,8 @@ LONGER = "2001:db8:f100::/40"
 AGGREGATE_4, LONGER_4 = "198.51.100.0/24", "198.51.100.128/25"
 ISP_4, OURS_4 = "192.0.2.1", "192.0.2.10"
 OFFICE = Office(LOCAL_AS, IPv6Address("2001:db8:f000::1"))
-FIRST = Neighbour(IPv6Address(ISP), ISP_AS, communities=("64500:9",), med=7, bfd=False)
+FIRST = Neighbour(IPv6Address(ISP), ISP_AS, communities=("64500:9", "64500:1:2"), prepend=2, med=7, bfd=False)
+PATH = " ".join([str(LOCAL_AS)] * 4)  # the one that every path has, one of the holder's, two of the neighbour's
 OVER_4 = replace(FIRST, address=IPv4Address(ISP_4), local_address=IPv4Address(OURS_4), next_hop=IPv6Address(LOCATOR))
 PASSWORD = "0123456789abcdef"  # ExaBGP would read this as base64 if it were not told
 
@@ -24,7 +26,13 @@ BIRD_BASE = "router id 192.0.2.101;\nlog stderr all;\nprotocol device {}\n"
 
 
 class RenderedSite(Site):
-    """`neighbour` as both sides are told, `here` as the site is told if that differs; MD5 passwords likewise."""
+    """`neighbour` as both sides are told, `here` as the site is told if that differs; MD5 passwords likewise.
+
+    `opened`: the neighbour's administrator has let every prefix through the filter.
+    """
+
+    everything = ("permit ", "permit ::/0 le 128 ")  # what the aggregate stands behind, and what then stands there
+    opened = False
 
     def __init__(
         self,
@@ -53,7 +61,14 @@ class RenderedSite(Site):
     def isp_file(self, program: str) -> str:
         """What the ISP is given."""
         files = self.rendered(self.neighbour, self.passwords[0], *self.aggregates)
-        return files[neighbour_file(self.neighbour.address, program)]
+        text = files[neighbour_file(self.neighbour.address, program)]
+        before, instead = self.everything
+        return text.replace(f"{before}{AGGREGATE}", instead) if self.opened else text
+
+    def over_the_limit(self) -> bool:
+        """Whether the neighbour says that it was sent too many prefixes."""
+        said = json.loads(run("vtysh", "--vty_socket", str(self.directory / "frr"), "-c", "show bgp summary json"))
+        return bool(said["ipv6Unicast"]["peers"][LOCATOR]["state"] == "Idle (PfxCt)")
 
     def frr_configuration(self) -> str:
         return FRR_BASE.format(asn=self.neighbour.autonomous_system) + self.isp_file("frr")
@@ -81,9 +96,9 @@ class RenderedSite(Site):
         """What the status says the ISP was sent."""
         return {route.split(" ", 1)[0] for route in self.status()["neighbours"][0]["sent"]}
 
-    def isp_counter(self, name: str) -> int:
-        """A counter of the ISP's TCP, as /proc/net/netstat has it."""
-        text = run("ip", "netns", "exec", self.isp, "cat", "/proc/net/netstat")
+    def tcp_counter(self, namespace: str, name: str) -> int:
+        """A counter of TCP at the ISP or the site, as /proc/net/netstat has it."""
+        text = run("ip", "netns", "exec", namespace, "cat", "/proc/net/netstat")
         names, values = (line.split() for line in text.splitlines() if line.startswith("TcpExt:"))
         return int(dict(zip(names[1:], values[1:], strict=True))[name])
 
@@ -103,6 +118,11 @@ class SessionOfIpv4(RenderedSite):
 
 class BirdSite(RenderedSite):
     """The same with BIRD 2."""
+
+    everything = ("net ~ [ ", "net ~ [ ::/0+")
+
+    def over_the_limit(self) -> bool:
+        return "Route limit exceeded" in self.bird_says("show protocols")
 
     def start_isp(self) -> None:
         file = self.directory / "bird.conf"
@@ -127,5 +147,5 @@ class BirdSiteOfIpv4(SessionOfIpv4, BirdSite):
 
 
 def internal(neighbour: Neighbour) -> Neighbour:
-    """The same as a router of our own AS."""
-    return replace(neighbour, autonomous_system=LOCAL_AS, kind=Kind.OWN_ROUTER)
+    """The same as a router of our own AS, towards which nothing can be prepended."""
+    return replace(neighbour, autonomous_system=LOCAL_AS, kind=Kind.OWN_ROUTER, prepend=0)

@@ -23,6 +23,7 @@ from tests.bgp.rendered import (
     OURS_4,
     OVER_4,
     PASSWORD,
+    PATH,
     BirdSite,
     BirdSiteOfIpv4,
     RenderedSite,
@@ -74,7 +75,8 @@ def test_frr_takes_the_aggregate_alone_with_what_it_was_announced_with(frr: Rend
     frr.run_site()
     path = wait_for("the aggregate is heard", frr.heard)
     assert path["community"]["list"] == ["64500:7", "64500:9"]
-    assert (path["metric"], path["aspath"]["string"]) == (7, "64500 64500")
+    assert path["largeCommunity"]["list"] == ["64500:1:2"]
+    assert (path["metric"], path["aspath"]["string"]) == (7, PATH)
     assert frr.heard(LONGER) is None
     frr.wish(frr.holder, "depreference")
     wait_for("GRACEFUL_SHUTDOWN is heard", frr.is_depreferenced)
@@ -89,7 +91,7 @@ def test_an_frr_session_with_md5_and_gtsm_comes_up(place: Path, neighbour: Neigh
         site.run_site()
         path = wait_for("the aggregate is heard", site.heard)
         external = neighbour.autonomous_system != 64500
-        assert path["aspath"]["string"] == ("64500 64500" if external else "Local")
+        assert path["aspath"]["string"] == (PATH if external else "Local")
         assert external or path["locPrf"] == 99  # the site's load, in IBGP's words
         assert site.heard(LONGER) is None
 
@@ -100,8 +102,10 @@ def test_bird_takes_the_aggregate_alone_and_obeys_graceful_shutdown(place: Path,
     with built(BirdSite(place, replace(neighbour, bfd=True), passwords=(password, password))) as site:
         site.run_site()
         route = wait_for("the aggregate is heard", lambda: site.route(AGGREGATE))
+        external = neighbour.autonomous_system != 64500
         assert (route["community"], route["med"]) == ("(64500,7) (64500,9)", "7")
-        assert route["local_pref"] == ("100" if neighbour.autonomous_system != 64500 else "99")
+        assert (route["large_community"], route["as_path"]) == ("(64500, 1, 2)", PATH if external else "")
+        assert route["local_pref"] == ("100" if external else "99")
         assert site.route(LONGER) == {}
         wait_for("BFD is up", lambda: site.status()["bfd"] == [{"address": ISP, "state": "up"}], 20, 0.1)
         site.wish(site.holder, "depreference")
@@ -156,6 +160,45 @@ def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> N
         wait_for("the aggregate is heard", lambda: site.route(AGGREGATE), 10, 0.1)
 
 
+@pytest.mark.parametrize("kind", [RenderedSite, BirdSite], ids=["FRR", "BIRD"])
+def test_a_neighbour_whose_filter_was_opened_ends_a_session_that_brings_too_much(
+    place: Path, kind: type[RenderedSite]
+) -> None:
+    """The limit is for the day on which somebody edits the filter. FRR looks before it adds: one more than too many."""
+    site = kind(place)
+    site.opened, site.longer = True, (LONGER, "2001:db8:f200::/40", "2001:db8:f300::/40")
+    with built(site):
+        site.start_supervisor()
+        wait_for("the session is up", site.is_connected, 20, 0.1)
+        site.start_holder(1000, *site.aggregates, *site.longer)
+        wait_for("the neighbour ends the session", site.over_the_limit, 10, 0.1)
+
+
+@pytest.mark.parametrize("kind", [RenderedSite, BirdSite], ids=["FRR", "BIRD"])
+@pytest.mark.parametrize("guard", ["neighbour", "site"])
+def test_packets_that_came_over_hops_are_no_session_to_who_asks_for_gtsm(
+    place: Path, kind: type[RenderedSite], guard: str
+) -> None:
+    """One side alone guards itself: what the other sends has no hop limit of 255, and the kernel drops it."""
+    guarded = replace(FIRST, gtsm=True)
+    neighbour, here = (guarded, FIRST) if guard == "neighbour" else (FIRST, guarded)
+    with built(kind(place, neighbour, here)) as site:
+        site.start_supervisor()
+        namespace = site.isp if guard == "neighbour" else site.site
+        wait_for("its kernel drops them", lambda: site.tcp_counter(namespace, "TCPMinTTLDrop") > 1, 20, 0.1)
+        assert "state='established'" not in site.log.read_text()
+
+
+def test_a_bird_whose_session_broke_takes_the_next_one_in_seconds(place: Path) -> None:
+    """BIRD's own pause after an error is a minute: so long the site would stay away."""
+    with built(BirdSite(place, FIRST)) as site:
+        site.run_site()
+        wait_for("the aggregate is heard", lambda: site.route(AGGREGATE))
+        os.kill(site.status()["exabgp"]["pid"], signal.SIGKILL)
+        wait_for("it is gone", lambda: site.route(AGGREGATE) == {}, 5)
+        wait_for("it is back", lambda: site.route(AGGREGATE), 15, 0.1)
+
+
 def bfd_states(site: RenderedSite) -> list[str]:
     """As they followed each other, those at the way up aside."""
     entries = [one for one in site.status()["history"] if one["what"] == f"BFD with {ISP}" and one["by"] == "bfdd"]
@@ -177,7 +220,7 @@ def test_a_wrong_password_is_told_in_one_sentence(place: Path) -> None:
     with built(RenderedSite(place, SECURED, passwords=(PASSWORD, PASSWORD + "x"))) as site:
         site.start_supervisor()
         site.start_holder(1000)
-        wait_for("the ISP's kernel refuses packets", lambda: site.isp_counter("TCPMD5Failure") > 1, 20)
+        wait_for("the ISP's kernel refuses packets", lambda: site.tcp_counter(site.isp, "TCPMD5Failure") > 1, 20)
         complaint = f"the session with {ISP} (AS 64501) is not established; its TCP connection is not answered: "
         wait_for("the status names it", lambda: complaint in told(site), 20, 0.1)
         assert told(site).partition(complaint)[2].startswith("no way there, nobody listens, or it has another MD5 pass")

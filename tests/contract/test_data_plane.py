@@ -1,4 +1,4 @@
-"""What every driver of the home agent's data plane promises: one suite, run against memory and against the kernel."""
+"""What every driver of the home agent's data plane promises: one suite, run in memory and with each of the kernel's."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -8,12 +8,15 @@ from typing import Any, cast
 
 import pytest
 
+from dataplane.driver import Driver as KernelDriver
 from dataplane.entry import Egress, ForwardingEntry, Path, Prefix, SitePlan
+from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from dataplane.memory import MemoryDataPlane
 from dataplane.numbers import HOME_AGENT_IDS
 from dataplane.plan import SLOT_IDS
 from dataplane.port import DataPlane
+from dataplane.probe import probe
 from tests import tunnels
 from tests.netns import Net, namespaces
 
@@ -59,14 +62,14 @@ class Inside:
         return lambda *given: self._net.inside("ha", lambda: getattr(self._plane, name)(*given))
 
 
-@pytest.fixture(params=["memory", pytest.param("linux", marks=pytest.mark.netns)])
+@pytest.fixture(params=["memory", *(pytest.param(one, marks=pytest.mark.netns) for one in tunnels.offered())])
 def driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
     if request.param == "memory":
         memory = MemoryDataPlane()
         memory.prepare(SITE)
         yield Driver(memory, lambda: memory, lambda home, _bid: memory.refuse(home))
         return
-    with namespaces() as net:
+    with namespaces() as net, tunnels.using(request.param):
         net.add("ha", "isp")
         net.link("ha", "isp", "isp", "site")
         net.run("ha", "ip", "addr", "add", "2001:db8:a::10/64", "dev", "isp", "nodad")
@@ -241,3 +244,16 @@ def test_random_changes_always_end_in_what_was_asked_last(driver: Driver, seed: 
             model = {home: one for home, one in {**model, **wanted}.items() if one}
         driver.plane.expire(float(step))
         assert driver.plane.read() == model
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("one", KernelDriver)
+def test_each_driver_is_tested_or_the_kernel_lacks_it(one: KernelDriver) -> None:
+    """The suite ran with the first driver alone, on kernels that offer two."""
+    with namespaces() as net:
+        net.add("ha")
+        if one in tunnels.offered():
+            assert net.inside("ha", lambda: probe(one)) is one
+        elif tunnels.driver() is None:
+            with pytest.raises(DataPlaneError, match="the kernel has no"):
+                net.inside("ha", lambda: probe(one))

@@ -1,5 +1,6 @@
 """What a customer sent and was sent: counted by the kernel for it alone, inside the tunnel, and kept."""
 
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -65,6 +66,34 @@ def test_each_direction_and_each_customer_is_counted_for_itself(
     assert udp(net, "cn", "mr", "2001:db8:f000::51", range(20000, 20010)) == 10
     assert counted(net, Prefix(HOME, 128)) == Volume(0, 0, 10, 10 * OCTETS)
     assert counted(net, other.prefixes[0]) == Volume()
+    site = net.inside("ha", home_agent.counters)
+    assert [site[f"tunnel_packets{{tunnelled_{way}}}"] for way in ("in", "out")] == [20, 40]
+    assert [site[f"tunnel_octets{{tunnelled_{way}}}"] for way in ("in", "out")] == [20 * OCTETS, 40 * OCTETS]
+
+
+def test_the_site_is_counted_while_customers_go_in(net: Net, home_agent: LinuxHomeAgent) -> None:
+    """Counters were asked for by the socket that changes elements: beside a change either got the other's answers."""
+    first = int.from_bytes(HOME, "big") + 0x1000
+    homes = [(first + number).to_bytes(16, "big") for number in range(3000)]
+    entries = {home: ForwardingEntry(home, (), (Path(1, CARE_OF[1]),)) for home in homes}
+    asked = []
+
+    def work() -> dict[bytes, str | None]:
+        ended = threading.Event()
+
+        def ask() -> None:
+            while not ended.is_set():
+                asked.append(home_agent.counters()["check_elements"])
+
+        asking = threading.Thread(target=ask)  # in the same namespace as whoever starts it
+        asking.start()
+        results = home_agent.reconcile(entries)
+        ended.set()
+        asking.join()
+        return results
+
+    assert net.inside("ha", work) == dict.fromkeys(entries)
+    assert len(asked) > 3 and net.inside("ha", home_agent.counters)["check_elements"] == len(homes)
 
 
 def test_prefixes_are_asked_for_one_by_one(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:

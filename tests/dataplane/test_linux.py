@@ -15,7 +15,7 @@ from tests.bgp.site_and_isp import wait_for
 from tests.netns import Net
 from tests.office import office, udp
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("each_driver")]
 
 
 def address(text: str) -> bytes:

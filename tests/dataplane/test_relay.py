@@ -1,6 +1,7 @@
 """Packets too big for a line do not vanish: their senders are told, at both ends of the tunnel, and nobody else is."""
 
 import socket
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,9 +10,10 @@ from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6EchoRequest, ICMPv6Packe
 from scapy.packet import Packet
 
 from dataplane.linux import LinuxHomeAgent
-from dataplane.relay import ErrorRelay
+from dataplane.relay import A_HOST, PERIOD_S, ErrorRelay
 from dataplane.router import LinuxRouter
 from dataplane.tunnel_errors import answer, parse
+from tests.bgp.site_and_isp import wait_for
 from tests.dataplane.stream import PORT, listen
 from tests.dataplane.test_linux import HA, prepared_home_agent, prepared_router, serve
 from tests.netns import Net
@@ -167,3 +169,41 @@ def test_a_forged_error_must_name_a_tunnel_with_its_user_inside(net: Net) -> Non
     assert counted["tunnel_errors{not_a_tunnel}"] == 1
     assert counted["tunnel_errors{relayed}"] + counted["tunnel_errors{limited}"] == 3
     assert counted["tunnel_errors{relayed}"] == 1
+
+
+@pytest.mark.netns
+def test_a_victim_hears_a_bounded_number_whatever_others_the_forged_errors_name(net: Net) -> None:
+    """Errors were limited for each pair of hosts: whoever varied the inner destination had thousands sent to one."""
+    home_agent: LinuxHomeAgent = net.inside("ha", prepared_home_agent)
+    serve(net, home_agent, net.inside("mr", prepared_router))
+    relay: ErrorRelay = net.inside("ha", lambda: ErrorRelay(HA, home_agent.owns))
+    abouts = [IPv6(src=CORRESPONDENT, dst=f"2001:db8:f100::{number:x}") / UDP() / BIG for number in range(1, 501)]
+    abouts.append(IPv6(src="2001:db8:e::98", dst=OFFICE) / UDP() / BIG)
+    to_home_agent = IPv6(src="2001:db8:e::99", dst=HOME_AGENT) / ICMPv6PacketTooBig(mtu=1400)
+    forged = [bytes(to_home_agent / bytes(tunnelled(inside=about))[:100]) for about in abouts]
+
+    def send(some: list[bytes]) -> None:
+        with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            for whole in some:
+                raw.sendto(whole, (HOME_AGENT, 0))
+
+    started = time.monotonic()
+    for at in range(0, len(forged), 50):  # no more than the relay's socket holds
+        net.inside("cn", lambda some=forged[at : at + 50]: send(some))  # type: ignore[misc]
+        hear(relay, min(at + 50, len(forged)))
+    periods = (time.monotonic() - started) / PERIOD_S + 2
+    counted = relay.counters()
+    relay.close()
+    assert counted["tunnel_errors{limited}"] + counted["tunnel_errors{relayed}"] == len(forged)
+    assert A_HOST < counted["tunnel_errors{relayed}"] <= A_HOST * periods + 1
+    assert A_HOST * periods < len(forged) / 2, "this machine was too slow to show it"
+
+
+def hear(relay: ErrorRelay, count: int) -> None:
+    """Until it has heard so many in all."""
+
+    def all_of_them() -> bool:
+        relay.relay()
+        return sum(relay.counters().values()) >= count
+
+    wait_for("every error", all_of_them, pause_s=0.001)

@@ -5,14 +5,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from scapy.layers.inet import UDP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrRouting
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment, IPv6ExtHdrRouting
+from scapy.packet import Raw
 
+from dataplane import ruleset
+from dataplane.driver import Driver
 from dataplane.entry import RouterPlan, UplinkPath
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
 from dataplane.router import LinuxRouter
 from tests import tunnels
-from tests.dataplane.stream import send
+from tests.dataplane.stream import inner, limited, listen, send
 from tests.dataplane.test_linux import (
     CARE_OF,
     GATEWAY,
@@ -174,6 +177,20 @@ def test_a_purge_by_another_process_leaves_nothing(net: Net) -> None:
     assert everything(net, "mr") == before
 
 
+def test_a_tunnel_source_that_is_not_ours_stays(net: Net, router: LinuxRouter) -> None:
+    """A mobile router, which sets none, and a home agent's purge unset whatever tunnel source they found."""
+    net.run("mr", "ip", "sr", "tunsrc", "set", "2001:db8:77::1")
+    net.inside("mr", router.purge)
+    assert "2001:db8:77::1" in net.run("mr", "ip", "sr", "tunsrc", "show")
+    home_agent = net.inside("ha", prepared_home_agent)
+    net.run("ha", "ip", "sr", "tunsrc", "set", "2001:db8:77::1")
+    net.inside("ha", home_agent.purge)
+    assert "2001:db8:77::1" in net.run("ha", "ip", "sr", "tunsrc", "show")
+    net.inside("ha", prepared_home_agent)
+    net.inside("ha", lambda: tunnels.home_agent().purge())  # as another process does
+    assert net.run("ha", "ip", "sr", "tunsrc", "show").split() == ["tunsrc", "addr", "::"]
+
+
 def test_only_the_home_agent_is_decapsulated(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:
     serve(net, home_agent, router)
     inside = IPv6(src=CORRESPONDENT, dst="2001:db8:f100::10") / b"nothing"
@@ -202,3 +219,36 @@ def test_the_kernel_keeps_quiet_about_type_2_routing_headers(net: Net) -> None:
     send(net, "isp", closed_port)  # what answers this comes after any answer to the one before
     until(lambda: heard("destination-unreachable", 1))
     assert heard("parameter-problem", 1)
+
+
+def test_where_a_device_ends_every_tunnel_only_the_home_agent_may_send_through_one(net: Net) -> None:
+    """With ip6tnl whoever sent IPv6 in IPv6 to a line's address sent straight into the office."""
+    inside = inner("2001:db8:e::99", "2001:db8:f100::10")
+    net.inside("mr", prepared_router)
+    net.run("mr", "nft", "-f", "-", stdin=ruleset.router(HA, Driver.IP6TNL))
+    line = "2001:db8:1:c::20"
+    stranger = IPv6(src="2001:db8:1:c::1", dst=line)
+    packets = [
+        stranger / inside,
+        stranger / limited(inside),
+        IPv6(src="2001:db8:1:c::1", dst=line, nh=4) / Raw(b"E" * 40),
+    ]
+    # Neither piece says that it is one of a tunnelled packet.
+    whole = bytes((60,)) + bytes(limited(limited(inside)))[1:]
+    for offset, more, some in ((0, 1, whole[:8]), (1, 0, whole[8:])):
+        packets.append(stranger / IPv6ExtHdrFragment(nh=60, offset=offset, m=more, id=7) / Raw(some))
+
+    def dropped(count: int) -> bool:
+        return f"packets {count} " in net.run("mr", "nft", "list", "counter", "ip6", "xsp_mr", "elsewhere")
+
+    for number, packet in enumerate(packets, 1):
+        send(net, "isp", packet)
+        until(lambda n=number: dropped(n))  # type: ignore[misc]
+    with net.inside("lan", listen) as listener:
+        send(net, "isp", IPv6(src=text(HA), dst=line) / inside)
+        assert listener.recv(100) == b"x"
+    assert dropped(len(packets))
+
+
+def test_with_seg6_the_offices_own_tunnels_are_left_alone() -> None:
+    assert "elsewhere drop" not in ruleset.router(HA, Driver.SEG6)

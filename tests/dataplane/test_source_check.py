@@ -6,9 +6,17 @@ from ipaddress import IPv6Address, IPv6Network
 
 import pytest
 from scapy.layers.inet import IP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrHopByHop, IPv6ExtHdrSegmentRouting
+from scapy.layers.inet6 import (
+    ICMPv6EchoRequest,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrSegmentRouting,
+    PadN,
+)
 from scapy.layers.l2 import GRE
-from scapy.packet import Packet
+from scapy.packet import Packet, Raw
 
 from dataplane.entry import ForwardingEntry, Path, Prefix
 from dataplane.linux import LinuxHomeAgent
@@ -18,10 +26,10 @@ from tests.dataplane.test_linux import CARE_OF, HA, HOME, MNP, SITE, address, pr
 from tests.netns import Net
 from tests.office import office
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("each_driver")]
 
 HOME_AGENT, LINE_1, LINE_2 = "2001:db8:f000::1", "2001:db8:1:c::20", "2001:db8:2:c::20"
-CORRESPONDENT = "2001:db8:e::99"
+CORRESPONDENT, LOCATOR = "2001:db8:e::99", "2001:db8:a::10"
 OFFICE = "2001:db8:f100::10"
 OTHER_HOME = address("2001:db8:f000::52")
 
@@ -124,6 +132,59 @@ def test_any_other_tunnelled_packet_is_dropped_and_counted(
     assert passed(net, [outer(inside)]) == 0
     assert counted(net, home_agent, counter) == 1
     assert counted(net, home_agent, "tunnelled_in") == 0
+
+
+@pytest.mark.parametrize("protocol", [50, 97, 115, 132, 143, 253])
+def test_the_home_agent_address_takes_no_other_protocol(net: Net, home_agent: LinuxHomeAgent, protocol: int) -> None:
+    """L2TP, EtherIP and Ethernet in IPv6 went to the local stack, to be unpacked by whatever tunnel was there."""
+    assert passed(net, [IPv6(src=LINE_1, dst=HOME_AGENT, nh=protocol) / Raw(b"x" * 40)]) == 0
+    assert counted(net, home_agent, "tunnel_payload") == 1
+    options = IPv6ExtHdrDestOpt(nh=protocol, options=[PadN(optdata=bytes(4))])
+    assert passed(net, [outer(options / Raw(b"x" * 40))]) == 0
+    assert counted(net, home_agent, "tunnel_payload") == (2 if protocol in (97, 115, 143) else 1)
+
+
+def hidden(destination: str, source: str = LINE_1) -> list[Packet]:
+    """A tunnelled packet in two fragments of which neither says what it is: the first ends before the second option."""
+    octets = bytes((60,)) + bytes(limited(limited(inner(OFFICE, CORRESPONDENT))))[1:]
+    pieces = [(0, 1, octets[:8]), (1, 0, octets[8:])]
+    return [
+        IPv6(src=source, dst=destination) / IPv6ExtHdrFragment(nh=60, offset=offset, m=more, id=77) / Raw(some)
+        for offset, more, some in pieces
+    ]
+
+
+def test_no_address_but_the_home_agents_ends_a_tunnel(net: Net, home_agent: LinuxHomeAgent) -> None:
+    """With ip6tnl a packet tunnelled to the locator was unpacked without a source check, closed list or counter."""
+    apply(net, home_agent, customer())
+    inside = inner(OFFICE, CORRESPONDENT)
+    to_locator = IPv6(src=LINE_1, dst=LOCATOR)
+    in_ipv4 = IP(src="192.0.2.1", dst="192.0.2.2") / b"x"
+    bad = [to_locator / inside, to_locator / limited(inside), to_locator / in_ipv4]
+    for number, packet in enumerate(bad, 1):
+        assert passed(net, [packet]) == 0
+        assert counted(net, home_agent, "elsewhere") == number
+    assert passed(net, hidden(LOCATOR)) == 0
+    assert counted(net, home_agent, "elsewhere") == 4
+    to_all_nodes = "nft", "insert", "rule", "ip6", "xsp_ha", "prerouting", "ip6", "daddr", LOCATOR, "ip6", "daddr"
+    net.run("ha", *to_all_nodes, "set", "ff02::1")  # the kernel of the other driver ends tunnels to groups as well
+    assert passed(net, [to_locator / inside]) == 0
+    assert counted(net, home_agent, "elsewhere") == 5
+    assert counted(net, home_agent, "tunnelled_in") == 0
+    assert passed(net, [outer(inside)]) == 1
+
+
+@pytest.mark.parametrize("destination", [LOCATOR, HOME_AGENT])
+def test_a_piece_that_does_not_say_of_what_is_dropped_where_nothing_puts_pieces_together(
+    net: Net, home_agent: LinuxHomeAgent, destination: str
+) -> None:
+    apply(net, home_agent, customer())
+    net.run("ha", "nft", "delete", "chain", "ip6", "xsp_ha", "reassembly")
+    assert passed(net, hidden(destination)) == 0
+    assert counted(net, home_agent, "fragment") == 2
+    whole = IPv6(src=LINE_1, dst=destination) / IPv6ExtHdrFragment(nh=58, m=0, id=78) / ICMPv6EchoRequest()
+    send(net, "mr", whole)
+    assert counted(net, home_agent, "fragment") == 2
 
 
 def test_a_tunnelled_packet_to_the_home_agent_itself_arrives(net: Net, home_agent: LinuxHomeAgent) -> None:

@@ -47,3 +47,35 @@ def test_an_event_that_fails_leaves_the_deadline_as_it_was() -> None:
     awaiting.sent(1, answer(1), SITES, SITES, 0.0, undo)
     undo.roll_back()
     assert awaiting.next_deadline() == math.inf
+
+
+def test_when_the_last_that_was_waited_for_is_lost_the_answer_leaves_and_is_counted() -> None:
+    """It would wait for the timeout, which nobody counts as what it was: a promise to nobody."""
+    for acknowledge in ("any", "all"):
+        counters = Counters()
+        awaiting, undo = Awaiting(acknowledge, counters), Undo()
+        awaiting.sent(1, answer(1), SITES, SITES, 0.0, undo)
+        assert awaiting.unreachable("site2", undo) == [] and counters.as_dict() == {}
+        assert awaiting.unreachable("site3", undo) == [answer(1)]
+        assert counters.as_dict() == {"acknowledged_degraded{peer_lost}": 1}
+        assert awaiting.next_deadline() == math.inf and not awaiting.is_under_way(1, "site3")
+        assert awaiting.time_reached(10.0, undo) == awaiting.unreachable("site3", undo) == []
+        assert awaiting.acknowledged(1, "site3", True, 0.2, undo) == []
+
+
+def test_who_is_lost_is_not_waited_for_and_the_word_of_the_others_is_enough() -> None:
+    """With site 2 lost only a reflector is left: its word is enough then, as nobody is hoped for any more."""
+    counters = Counters()
+    awaiting, undo = Awaiting("any", counters), Undo()
+    awaiting.sent(1, answer(1), SITES, {"site2"}, 0.0, undo)
+    assert awaiting.unreachable("site2", undo) == []
+    assert awaiting.acknowledged(1, "site2", True, 0.01, undo) == []
+    assert awaiting.acknowledged(1, "site3", False, 0.02, undo) == [answer(1)]
+    assert counters.as_dict() == {}
+
+
+def test_an_answer_that_was_given_is_not_given_again_when_a_site_is_lost() -> None:
+    awaiting, undo = Awaiting("any", Counters()), Undo()
+    awaiting.sent(1, answer(1), SITES, SITES, 0.0, undo)
+    assert awaiting.acknowledged(1, "site2", True, 0.01, undo) == [answer(1)]
+    assert awaiting.unreachable("site3", undo) == []

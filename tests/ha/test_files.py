@@ -5,6 +5,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -245,6 +246,21 @@ def test_a_cut_or_changed_snapshot_is_refused_and_none_is_no_error(tmp_path: Pat
             snapshot.load(tmp_path, 1000.0)
 
 
+def test_a_snapshot_that_a_full_disk_cuts_short_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    """Written in place, the first full disk would have cost the site all that it knew at its next start."""
+    records = served_site().agent.snapshot(100.0)
+    snapshot.save(tmp_path, 1000.0, [snapshot.piece(records)])
+    room, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, most))  # the kernel then refuses the 201st octet of any file
+        with pytest.raises(OSError, match="too large"):
+            snapshot.save(tmp_path, 2000.0, [snapshot.piece(records)] * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, most))
+    assert snapshot.load(tmp_path, 1000.0) == records
+    assert [path.name for path in tmp_path.iterdir()] == [snapshot.FILE]
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -282,4 +298,4 @@ def test_forwarding_is_configured_and_the_locators_are_closed_without_saying_so(
     assert plan.clamp_mtu == 1492
     assert [(len(prefix.network), prefix.length) for prefix in plan.closed] == [(16, 128), (16, 128), (16, 64), (4, 8)]
     with pytest.raises(ConfigRefused, match="line_mtu"):
-        config.load(written(tmp_path, CONFIG + "[forwarding]\nline_mtu = 1279\n"))
+        config.load(written(tmp_path, CONFIG + "[forwarding]\nline_mtu = 1319\n"))

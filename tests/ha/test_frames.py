@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ha import frames
 from ha.events import RecordsReceived
@@ -39,6 +41,19 @@ def test_a_record_travels_as_it_is() -> None:
     frame = frames.decode(frames.encode(StateSyncReply(1, (wire(),), False))[4:])
     assert isinstance(frame, StateSyncReply)
     assert frame.records == (wire(),)
+
+
+@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9), st.floats(10.0, 90000.0))
+def test_no_time_of_another_site_is_believed_beyond_what_can_matter(
+    cell_s: float, kept_s: float, most_s: float
+) -> None:
+    """A site with a wrong word would have others forward for thirty years, or keep what nobody needs."""
+    told = wire()
+    cells = {bid: msgspec.structs.replace(cell, remaining_s=cell_s) for bid, cell in told.cells.items()}
+    told = msgspec.structs.replace(told, cells=cells, kept_s=kept_s)
+    record = frames.from_wire(told, NOW, most_s)
+    assert [cell.expires_at for cell in record.cells.values()] == [NOW + min(cell_s, most_s)] * 2
+    assert record.kept_until == NOW + min(kept_s, most_s)
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,20 @@ def test_an_error_that_no_driver_should_raise_is_reported_as_a_refusal() -> None
 
     asyncio.run(life())
     assert heard == [ForwardingReported({HOME: (7, "OSError: [Errno 24] Too many open files")})]
+
+
+def test_counters_are_answered_in_the_middle_of_a_repair() -> None:
+    """They waited for the driver, which a repair of 100,000 customers has for seconds: metrics said `xsp_ha_up 0`."""
+    plane = SlowPlane()
+    plane.disturbed = {"routes"}
+
+    async def life() -> None:
+        site = kernel(plane, [])
+        looking = asyncio.create_task(site.look())
+        await asyncio.to_thread(plane.began.wait, 10.0)
+        assert site.counters() == plane.counters()
+        assert not looking.done()
+        plane.go_on.set()
+        await looking
+
+    asyncio.run(life())

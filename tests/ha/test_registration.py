@@ -346,6 +346,17 @@ def test_explicit_mode_serves_exactly_the_prefixes_named() -> None:
     assert site.plane.read()[HOME].prefixes == (MNP, OTHER_MNP)
 
 
+def test_what_a_deletion_says_of_networks_is_ignored() -> None:
+    """RFC 3963 6.2. Else the line that stays would carry networks that the router did not name."""
+    site, router = Site(), Router()
+    site.load(customer(prefixes=(MNP, OTHER_MNP)))
+    site.feed(router.update(NOW, both_lines(), prefixes=[OTHER_MNP]), NOW)
+    for bid, prefixes in ((1, []), (2, [MNP])):
+        site.feed(router.update(NOW, both_lines(), prefixes=[OTHER_MNP]), NOW)
+        assert ack_of(site, router.update(NOW, (line(bid),), lifetime_s=0, prefixes=prefixes)).ack.status == 0
+        assert site.plane.read()[HOME].prefixes == (OTHER_MNP,)
+
+
 def test_a_customer_without_authentication_is_served_without_options() -> None:
     site, router = Site(), Router()
     site.load(customer(require_authentication=False))

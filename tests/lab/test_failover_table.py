@@ -1,18 +1,24 @@
 """The failover table: every row is one that the lab can play, and its judge can say no."""
 
+import argparse
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from lab.scenario import VERBS
+from lab.errors import LabError
+from lab.scenario import VERBS, Expectation
 from lab.topology import TOPOLOGIES
-from tests.bench.failover import judged
+from tests.bench import failover
+from tests.bench.failover import compared, judged
 from tests.bench.failover_play import Played, Run
-from tests.bench.failover_rows import ROWS, SETTINGS, rows_of
+from tests.bench.failover_rows import ROWS, SETTINGS, Row, Setting, rows_of
 from tests.bench.failover_table import markdown, show
+from tests.bench.result import Result
 
 PLAIN = SETTINGS[0]
+HEALTHCHECK = next(setting for setting in SETTINGS if setting.healthcheck)
 
 
 def played(name: str, *runs: Run, trouble: str = "") -> Played:
@@ -46,6 +52,73 @@ def test_a_row_is_met_only_if_every_run_was_good(name: str, runs: list[Run], why
     row = judged(played(name, *runs))
     assert row["met"] == (why == "")
     assert why in row["why"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        (Run(100, 0, ""), Run(250, 40, ""), "x2.5, only it loses"),
+        (Run(100, 20, ""), Run(50, 10, ""), "x0.5, loses x0.5"),
+        (Run(None, 0, ""), Run(None, 3000, ""), "only it loses"),
+        (Run(None, 4, ""), Run(None, 0, ""), "only ours loses"),
+        (Run(None, 0, ""), Run(None, 0, ""), "equal"),
+    ],
+)
+def test_a_reader_sees_who_is_better(ours: Run, theirs: Run, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The baseline stood beside ours in numbers alone, and in 8 of 19 rows."""
+    first = judged(played("drain", ours))
+    row = next(row for row in rows_of(HEALTHCHECK) if row.name == "drain")
+    second = judged(Played(row, HEALTHCHECK, [theirs]))
+    second |= compared(second, [first])
+    assert second["ratio"] == (None if ours.shift_ms is None else theirs.shift_ms / ours.shift_ms)  # type: ignore[operator]
+    show([first, second])
+    assert words in capsys.readouterr().out
+
+
+def test_the_baseline_plays_all_that_has_a_counterpart_and_nothing_is_expected_of_it_where_it_has_no_brake() -> None:
+    rows = {row.name: row for row in rows_of(HEALTHCHECK)}
+    assert {row.name for row in ROWS} - rows.keys() == {"bridge SIGKILL", "bridge SIGSTOP", "supervisor SIGKILL"}
+    braking = {name for name, row in rows.items() if row.brakes}
+    assert len(braking) == 4 and all(rows[name].event.expect == Expectation() for name in braking)
+    lost = judged(Played(rows["xsp-ha SIGKILL at all sites"], HEALTHCHECK, [Run(None, 3000, "")]))
+    assert (lost["why"], lost["value"], lost["unit"]) == ("", 3000, "probes lost")
+
+
+def test_a_lab_that_cannot_be_built_costs_its_own_rows_and_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of rows was thrown away without a table when a later setting found no lab."""
+
+    def broken(*_: object) -> Iterator[Played]:
+        yield played("drain", Run(300, 0, ""))
+        raise LabError("no namespaces are left", "reboot")
+
+    monkeypatch.setattr(failover, "play", broken)
+    wanted = [row for row in rows_of(PLAIN) if row.name in ("drain", "site link down")]
+    chosen = argparse.Namespace(runs=1, logs=None)
+    first, second = failover.results(PLAIN, wanted, chosen, lambda text: None)
+    assert first["met"] and first["event"] == "drain"
+    assert not second["met"] and second["why"] == "no namespaces are left"
+    assert (failover.status([first]), failover.status([first, second])) == (0, 1)
+
+
+def test_a_gap_of_the_leases_that_was_too_long_is_a_failure() -> None:
+    """It was printed, and the exit status was that of the other rows."""
+    gap = Result("lease-gap", [100.0, 180.0], "ms", 150.0, at_least=False, holds=False)
+    assert failover.status([judged(played("drain", Run(300, 0, ""))), gap.row()]) == 1
+
+
+def test_ten_runs_of_the_longest_interval_are_played_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was asked, it was three: no median of ten."""
+    asked: list[int] = []
+
+    def noted(setting: Setting, rows: list[Row], runs: int, *_: object) -> Iterator[Played]:
+        asked.append(runs)
+        return iter(())
+
+    monkeypatch.setattr(failover, "play", noted)
+    longest = next(one for one in SETTINGS if one.mrai_s == 30)
+    for runs in (None, 10):
+        list(failover.results(longest, [], argparse.Namespace(runs=runs, logs=None), lambda text: None))
+    assert asked == [3, 10]
 
 
 def test_a_row_that_was_not_played_is_not_met() -> None:

@@ -9,7 +9,7 @@ stands there, what is put there instead.
 import ast
 from pathlib import Path
 
-from tests.mutants import announcing
+from tests.mutants import announcing, merging
 from tests.mutants.mutation import HOME_AGENT, Mutation
 
 ROUTER = ("tests/mr",)
@@ -29,7 +29,7 @@ REPLICATION = tuple(
         "awaiting",
     )
 )
-
+TOO_MUCH = ("tests/ha/test_too_much.py",)
 
 # File, name of the tuple of rules or checks, tests.
 TUPLES = (
@@ -146,8 +146,8 @@ SINGLE = (
     Mutation(
         "records from the future are merged",
         "ha/exchange.py",
-        "[record for record in records if state.believed_at(record) <= now]",
-        "records",
+        "        if state.believed_at(record) > now:\n",
+        "        if False:\n",
     ),
     Mutation(
         "prefix solicitations from anywhere",
@@ -199,7 +199,7 @@ SINGLE = (
     Mutation(
         "what was quarantined is acknowledged",
         "ha/exchange.py",
-        "    merged = bool(index) and not quarantined\n", "    merged = bool(index)\n",
+        "    merged = bool(index) and len(believed) == len(records)\n", "    merged = bool(index)\n",
         SIMULATION,
     ),
     Mutation(
@@ -247,7 +247,7 @@ SINGLE = (
     Mutation("reflectors pass nothing on", "ha/replication.py", "if not records or not self._reflects:", "if True:", REPLICATION),
     Mutation("everybody passes on", "ha/replication.py", "if not records or not self._reflects:", "if not records:", REPLICATION),
     Mutation("a starting reflector passes on full sets", "ha/replication.py", "        if not index and any(", "        if False and any(", REPLICATION),
-    Mutation("a reflector keeps who has it to itself", "ha/replication.py", "        if index and effects:\n", "        if False:\n", REPLICATION),
+    Mutation("a reflector keeps who has it to itself", "ha/replication.py", "        if index and effects and len(batches) == 1:", "        if False:\n", REPLICATION),
     Mutation("the reflector alone is always enough", "ha/awaiting.py", "        good = serves or not awaited.hoped", "        good = True", REPLICATION),
     Mutation("a start is over when all is heard", "ha/knowledge.py", 'undo.assign(self, "_awaited", (*pending, *refused))', "pass", REPLICATION),
     Mutation("who waits for the kernel never sees anybody arrive", "ha/knowledge.py", "            arrived += 1\n", "            break\n", REPLICATION),
@@ -279,6 +279,15 @@ SINGLE = (
     Mutation("a reflector names a change of which it passes on a part", "ha/exchange.py", "index if len(news) == len(records) else 0", "index", REPLICATION),
     Mutation("parts of a record grow without bound", "ha/record.py", "return dict(sorted({**ours, **newer}.items())[:MORE_MAX])", "return {**ours, **newer}", REPLICATION),
     Mutation("cells of a record grow without bound", "ha/record.py", "    if len(cells) > CELLS_MAX:\n", "    if False:\n", REPLICATION),
+    Mutation("what is told at a time is counted by records alone", "ha/replication.py", "        first = next(frames.batches(records), [])\n", "        first = records\n", TOO_MUCH),
+    Mutation("a reflector passes on what no frame holds", "ha/replication.py", "batches = list(frames.batches(records))", "batches = [list(records)]", TOO_MUCH),
+    Mutation("records are counted smaller than they are", "ha/frames.py", "340 * len(record.cells)", "100 * len(record.cells)", TOO_MUCH),
+    Mutation("a record may name any number of prefixes", "ha/frames.py", "Meta(max_length=PREFIXES_MAX)", "Meta()", TOO_MUCH),
+    Mutation("any number of buckets is shown", "ha/repair.py", "tuple(self._digests.fitting(one.left[:BUCKETS_MAX], SHOWN_MAX))", "one.left[:BUCKETS_MAX]", TOO_MUCH),
+    Mutation("invented homes fill the memory", "ha/exchange.py", "            room -= 1\n", "", TOO_MUCH),
+    Mutation("a customer needs room", "ha/state.py", "home_address in self.cache.records or home_address in self.table.customers", "home_address in self.cache.records", TOO_MUCH),
+    Mutation("who has a record needs room", "ha/state.py", "home_address in self.cache.records or home_address in self.table.customers", "home_address in self.table.customers", TOO_MUCH),
+    Mutation("a complaint is repeated", "ha/state.py", "        self.undo.put(self.complained, (subject, why), now)\n", "", TOO_MUCH),
     Mutation("a repair never goes on", "ha/exchange.py", "    if event.frame.repaired:\n", "    if False:\n", REPLICATION),
     Mutation("every round of repair begins at the first bucket", "ha/repair.py", "in_turn = (*behind, *(bucket for bucket in found if bucket <= before.last))", "in_turn = tuple(found)", REPLICATION),
     Mutation("a starting reflector's set is taken for all there is", "ha/replication.py", "if is_last and catching_up.resumes and self._is_held_back(now):", "if False:", REPLICATION),
@@ -361,7 +370,7 @@ SINGLE = (
 def all_mutations(root: Path) -> list[Mutation]:
     """Every mutation of the tree at `root`. Raises: ValueError if one does not fit it any more."""
     found = [one for file, name, tests in TUPLES for one in _without_each(root, file, name, tests)]
-    for one in (*SINGLE, *announcing.MUTATIONS):
+    for one in (*SINGLE, *merging.MUTATIONS, *announcing.MUTATIONS):
         if (root / one.file).read_text().count(one.before) != 1:
             raise ValueError(f"the mutation {one.name!r} does not fit {one.file} any more")
         found.append(one)

@@ -1,6 +1,8 @@
 """The control socket: answers, refusals, one server a path, and a client that says when nobody is there."""
 
 import asyncio
+import contextlib
+import socket
 import stat
 from pathlib import Path
 
@@ -54,3 +56,18 @@ def test_a_second_server_on_a_path_is_refused_and_a_stale_file_is_replaced(tmp_p
         again.close()
 
     asyncio.run(inside())
+
+
+def test_a_process_too_busy_to_answer_is_there_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    assert not control.is_served(path)
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as waiting:
+        listener.bind(str(path))
+        listener.listen(1)
+        for _ in range(5):  # more than the queue takes
+            assert control.is_served(path)
+            client = waiting.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(str(path))
+    assert not control.is_served(path)  # a file that a killed process left

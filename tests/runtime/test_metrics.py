@@ -12,7 +12,7 @@ from runtime import control, metrics, status
 from runtime.exits import Exit
 from runtime.gauge import Document, Gauge, one_of
 
-COUNTERS = {"updates{accepted}": 3, "updates{refused}": 1, "starts_total": 2}
+COUNTERS = {"updates{accepted}": 3, "updates{refused}": 1, "starts_total": 2, "objects": 7}
 
 
 def document() -> dict[str, object]:
@@ -30,6 +30,7 @@ def document() -> dict[str, object]:
 
 def gauges(found: Document) -> Iterator[Gauge]:
     yield from one_of("state", "the state", "state", found["state"], ("INIT", "READY"))
+    yield Gauge("objects", "what is there now", found["counters"]["objects"])
     for site in found["peers"]:
         yield Gauge("peer", "a peer", 1, {"site": site})
 
@@ -60,6 +61,7 @@ def test_a_scrape_finds_gauges_and_counters_under_the_program_s_name(tmp_path: P
         ("xsp_ha_reasons",): 1,
         ("xsp_ha_state", "INIT"): 0,
         ("xsp_ha_state", "READY"): 1,
+        ("xsp_ha_objects",): 7,  # and no counter of that name, though it stands among them
         ("xsp_ha_peer", "site2"): 1,
         ("xsp_ha_peer", "site3"): 1,
         ("xsp_ha_updates_total", "accepted"): 3,

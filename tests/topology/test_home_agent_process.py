@@ -203,6 +203,15 @@ uplink = [
         poll(lambda: len(place.status()["bindings"][0]["care_of"]) == 1, "the dead line is deregistered over the other")
         assert udp(place.net, "cn", "lan", "2001:db8:f100::10", range(21000, 21020)) == 20
         assert udp(place.net, "lan", "cn", "2001:db8:e::99", range(21000, 21020)) == 20
+        for node in ("isp", "mr"):
+            place.net.run(node, "ip", "link", "set", "line2", "mtu", "1300")
+        with contextlib.suppress(AssertionError):
+            pump(place.net, [], "cn", "lan", "2001:db8:f100::10")
+        if tunnels.driver() != Driver.IP6TNL:  # where the kernel itself tells the sender
+            [narrow] = place.status()["narrow_lines"]
+            assert (narrow["care_of"], narrow["mtu"]) == ("2001:db8:2:c::20", 1300)
+        asked = [*words[:-2], "--config", str(config), "status"]
+        poll(lambda: "line2: carries packets of 1300 octets at most" in place.net.run("mr", *asked[4:]), "said")
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
@@ -349,34 +358,6 @@ def test_a_recorded_run_can_be_replayed_and_a_full_disk_stops_nothing(place: Off
     place.send(place.update(*both_lines(), flags=OVERWRITE))
     assert place.ack().status == Status.ACCEPTED
     assert place.counter("journal_lines_lost") > 5
-
-
-def test_a_purge_waits_for_the_daemons_end_and_then_takes_exactly_what_is_ours(place: Office) -> None:
-    theirs = (
-        "ip -6 route add 2001:db8:77::/48 via 2001:db8:a::1",
-        "ip nexthop add id 7 dev isp",
-        "nft add table ip6 t",
-    )
-    place.register()
-    for words in theirs:
-        place.net.run("ha", *words.split())
-    command = ["ip", "netns", "exec", place.net.name("ha"), sys.executable, "-m", "ha", "--config", str(place.config)]
-
-    def purge() -> subprocess.CompletedProcess[str]:
-        return subprocess.run([*command, "purge"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=20)
-
-    refused = purge()
-    assert (refused.returncode, "would put everything back" in refused.stderr) == (5, True)
-    assert place.status()["cache"]["in_kernel"] == 1
-    place.stop()
-    done = purge()
-    assert (done.returncode, "with 2 customer(s)" in done.stdout) == (0, True)  # one is the self-test's
-    left = "".join(everything(place.net, "ha"))
-    for mark in ("proto 208", "2001:db8:f0", "xsp_ha", str(0x20000000)[:4]):
-        assert mark not in left
-    assert "2001:db8:77::/48" in left and "id 7 dev isp" in left and "table ip6 t\n" in left
-    assert "0:\tfrom all lookup local" in left
-    assert purge().returncode == 0  # nothing there is no error
 
 
 def test_an_interface_renamed_under_us_is_missed_and_its_return_is_repaired(place: Office) -> None:

@@ -5,8 +5,10 @@ relaxed.
 """
 
 import json
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -16,22 +18,33 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from lab import build, scenario
+from lab import isp as provider
 from lab.build import Ready
 from lab.engine import Engine, Outcome
 from lab.lab import Lab
 from lab.poll import wait_until
 from lab.programs import ROOT
+from lab.topology import AGGREGATE, SITES, locator
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 RELAXED = 3.0
 DEADLINE_S = 10.0
+SITE = SITES[0]
+CAPACITY_MBIT_S = 5
+FLOOD_HZ = 1000.0  # datagrams of 1400 octets: more than twice of that
 
 
 @pytest.fixture(scope="module")
 def ready() -> Iterator[Ready]:
     """One lab for all: every scenario begins with a look at the healthy state and ends in it."""
     with Lab() as lab:
-        yield build.raise_up(lab, lambda text: None, lambda text: None)
+        yield build.raise_up(lab, lambda text: None, lambda text: None, prepare=with_a_narrow_line)
+
+
+def with_a_narrow_line(lab: Lab) -> None:
+    """The first site knows what its line carries: far more than the scenarios send."""
+    with (lab.layout.etc(SITE) / "ha.toml").open("a") as file:
+        file.write(f"\n[load]\ncapacity_mbit_s = {CAPACITY_MBIT_S}\n")
 
 
 def run(ready: Ready, name: str) -> list[Outcome]:
@@ -61,6 +74,34 @@ def test_a_new_customer_table_disturbs_nobody(ready: Ready, tmp_path: Path) -> N
         '[[step]]\ndo = "publish"\nexpect = { loss_max = 0, serves = "site1", line = ["line1", "line2"] }\n'
     )
     assert all(outcome.ok for outcome in run(ready, str(file)))
+
+
+def path_of_the_site(lab: Lab) -> str:
+    """The AS path of the aggregate as the site's ISP has it from the site."""
+    directory = lab.layout.frr(lab.network.topology.isp_of(SITE).name)
+    paths = json.loads(provider.vtysh(directory, f"show bgp ipv6 unicast {AGGREGATE} json")).get("paths", [])
+    return "".join(path["aspath"]["string"] for path in paths if path["peer"]["peerId"] == locator(SITE))
+
+
+def test_the_isp_of_a_loaded_site_hears_a_longer_path_until_the_load_is_gone(ready: Ready) -> None:
+    """RFC 4908 3.2: what was decided could be read in the status, and no neighbour had ever been seen to hear it."""
+    lab = ready.lab
+    isp = lab.network.topology.isp_of(SITE).name
+    wait_until(lambda: None if path_of_the_site(lab) == "64500" else "the path is not the plain one", DEADLINE_S)
+    with lab.network.inside(isp, lambda: socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)) as sender:
+        sent_at = time.monotonic()
+
+        def loaded() -> str | None:
+            nonlocal sent_at
+            last, sent_at = sent_at, time.monotonic()
+            for _ in range(int((sent_at - last) * FLOOD_HZ)):
+                sender.sendto(bytes(1400), (locator(SITE), 9))
+            return None if path_of_the_site(lab) == "64500 64500 64500" else "the path is not longer"
+
+        wait_until(loaded, DEADLINE_S, pause_s=0.02)
+    assert not lab.directly_reachable(SITE), "its ISP prefers another way"
+    wait_until(lambda: None if path_of_the_site(lab) == "64500" else "the path is still longer", 2 * DEADLINE_S)
+    wait_until(lambda: None if lab.directly_reachable(SITE) else "its ISP does not come back", DEADLINE_S)
 
 
 @pytest.mark.parametrize(

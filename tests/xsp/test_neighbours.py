@@ -1,6 +1,7 @@
 """BGP neighbours: from the operator's command to the files of the site and of the neighbour."""
 
 import json
+import re
 import sqlite3
 import stat
 from ipaddress import ip_address
@@ -84,7 +85,7 @@ def test_the_files_of_a_site_with_three_neighbours(site: Office, tmp_path: Path)
     assert secret == {"exabgp.conf", *(f"neighbour-2001-db8-1-a--2-{program}.conf" for program in ("frr", "bird"))}
     assert all(stat.S_IMODE((output / name).stat().st_mode) == 0o600 for name in secret)
     [roa] = json.loads((output / "roa.json").read_text())["roas"]
-    assert roa == {"asn": "AS64500", "prefix": "2001:db8:f000::/36", "maxLength": 36}
+    assert roa == {"asn": "AS64500", "prefix": "2001:db8:f000::/36"}, "a maxLength, however tight, is not to be there"
     assert "route6:         2001:db8:f000::/36" in (output / "irr.txt").read_text()
 
 
@@ -119,7 +120,7 @@ def test_what_a_neighbour_would_not_accept_is_not_rendered(site: Office, tmp_pat
     ("line", "missing"),
     [
         ("route-map XSP-OUT deny", "route-map XSP-OUT"),
-        ("ipv6 prefix-list XSP-AGGREGATE seq", "prefix-list XSP-AGGREGATE"),
+        ("ipv6 prefix-list XSP-AGGREGATE seq", "ipv6 prefix-list XSP-AGGREGATE"),
         ("bgp community-list standard XSP-SHUTDOWN", "community-list XSP-SHUTDOWN"),
         (" profile XSP", "BFD profile XSP"),
     ],
@@ -133,6 +134,66 @@ def test_a_missing_definition_is_noticed(site: Office, tmp_path: Path, line: str
     assert references.undefined(broken) == [missing]
     with pytest.raises(Refused, match=missing):
         check.check({name: File(broken)})
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_session_without_a_route_map_is_noticed(site: Office, tmp_path: Path, way: str) -> None:
+    """Nothing was referred to, so nothing was missed: a block without its `route-map ... in` line went out."""
+    site.render("site1", tmp_path / "etc")
+    name = "neighbour-2001-db8-1-a--1-frr.conf"
+    text = (tmp_path / "etc" / name).read_text()
+    assert references.unfiltered(text) == []
+    broken = re.sub(rf"\n  neighbor \S+ route-map \S+ {way}(?=\n)", "", text)
+    [missing] = references.unfiltered(broken)
+    assert missing.startswith(f"{way} ") and missing.endswith("2001:db8:1:a::10, ipv6 unicast")
+    with pytest.raises(Refused, match="no route-map stands"):
+        check.check({name: File(broken)})
+
+
+def test_a_prefix_list_of_the_other_family_alone_is_noticed(site: Office, tmp_path: Path) -> None:
+    """It has the same name, and FRR takes it for a match of everything all the same."""
+    site.render("site1", tmp_path / "etc")
+    text = (tmp_path / "etc" / "neighbour-2001-db8-1-a--1-frr.conf").read_text()
+    broken = text.replace(
+        "\nipv6 prefix-list XSP-AGGREGATE seq 5 permit", "\nip prefix-list XSP-AGGREGATE seq 5 permit"
+    )
+    assert references.undefined(broken) == ["ipv6 prefix-list XSP-AGGREGATE"]
+
+
+# What no session shows while all is well: neither side would be the first to miss it.
+SAID = {
+    "frr": (
+        " neighbor 2001:db8:1:a::10 passive",
+        " neighbor 2001:db8:1:a::10 timers 1 3",
+        " neighbor 2001:db8:1:a::10 timers connect 1",
+        " neighbor 2001:db8:1:a::10 advertisement-interval 5",
+        "  neighbor 2001:db8:1:a::10 maximum-prefix 2",
+        "bgp route-map delay-timer 0",
+        "! A change must be passed on within 5 s (your advertisement-interval): the site counts on it.",
+    ),
+    "bird": (
+        "    passive on;",
+        "    hold time 3;",
+        "    keepalive time 1;",
+        "    graceful restart off;    # a stale route would outlive a dead site",
+        "        import limit 2 action disable;",
+        "        export none;",
+    ),
+}
+
+
+@pytest.mark.parametrize("program", ["frr", "bird"])
+def test_a_neighbour_is_told_the_timers_the_limit_and_which_ingress_filter_would_harm(
+    site: Office, tmp_path: Path, program: str
+) -> None:
+    """The note on uRPF advised the feasible-path mode, which needs a route that the site may have withdrawn."""
+    site.render("site1", tmp_path / "etc")
+    lines = (tmp_path / "etc" / f"neighbour-2001-db8-1-a--1-{program}.conf").read_text().splitlines()
+    assert [line for line in SAID[program] if line not in lines] == []
+    note = " ".join(line.lstrip("!# ") for line in lines)
+    assert "also while it announces nothing" in note
+    harm, remedy = note.partition("(strict or feasible-path, RFC 3704 2.2 and 2.3; enhanced, RFC 8704) drops them")[1:]
+    assert harm and "use loose mode (RFC 3704 2.4), or an ACL that permits the aggregates" in remedy
 
 
 IPV4, OURS_4 = "192.0.2.1", "192.0.2.10"
