@@ -82,6 +82,11 @@ class LeaseClient:
             return "xsp-bgp does not answer (see its log)"
         return None
 
+    @property
+    def mrai_s(self) -> float:
+        """The longest advertisement interval of the neighbours, as last answered."""
+        return self.answer.mrai_s if self.answer is not None else 0.0
+
     # -- what is wanted
 
     def renew(self, wanted: Wanted | str, reason: str, linger_ms: int, routes: tuple[Route, ...]) -> None:

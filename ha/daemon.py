@@ -29,7 +29,7 @@ from ha.credential_files import CredentialFiles, cookie_key
 from ha.customer_table import TableRefused
 from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
-from ha.kernel import TUNNELLED_IN, Kernel
+from ha.kernel import TUNNELLED, Kernel
 from ha.load import Meter
 from ha.past import Past
 from ha.peerlink import PeerLink
@@ -227,7 +227,7 @@ class Daemon:
         if self._lease.refusal is not None:
             self._counters.add("lease_refused")
         sessions = sum(session.state == "established" for session in self._lease.sessions)
-        self._loop.feed(events.LeaseAnswered(self._lease.state, sessions))
+        self._loop.feed(events.LeaseAnswered(self._lease.state, sessions, self._lease.mrai_s))
 
     def _lease_lost(self) -> None:
         self._loop.feed(events.LeaseAnswered("unreachable", 0))
@@ -319,14 +319,15 @@ class Daemon:
         """How far a drain is: cheap enough to be asked often."""
         serving = self.agent.serving
         try:
-            packets = self._kernel.counters().get(TUNNELLED_IN)
+            counted: Mapping[str, int] = self._kernel.counters()
         except DataPlaneError:
-            packets = None
+            counted = {}
         return {
             "wanted": serving.decision.wanted,
             "reasons": list(serving.decision.reasons),
             "announcement": serving.lease_state,
-            "tunnelled_in": packets,
+            "linger_s": serving.drain_s,
+            **{f"tunnelled_{way}": counted.get(name) for way, name in TUNNELLED.items()},
         }
 
     def _revoke(self, request: Mapping[str, Any]) -> dict[str, object]:

@@ -26,7 +26,7 @@ from ha.status import Dumped, dumped
 from runtime import collector, log
 from runtime.counters import Counters
 
-TUNNELLED_IN = "tunnel_packets{tunnelled_in}"  # as the driver calls it
+TUNNELLED = {way: f"tunnel_packets{{tunnelled_{way}}}" for way in ("in", "out")}  # as the driver calls them
 ORDERS_A_TURN = 200  # carried out in one turn of the loop: about 10 ms
 Entries = Mapping[bytes, ForwardingEntry]
 

@@ -65,6 +65,7 @@ class Serving:
         self._intact = True
         self._started_at = now
         self.knowledge = Knowledge()
+        self._told_mrai_s = 0.0  # by the bridge, which hears of new neighbours while we run
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -113,8 +114,10 @@ class Serving:
             if seen is not None:
                 undo.put(self.seen, site, replace(seen, clock_ahead_s=seen.clock_ahead_s - by_s))
 
-    def lease_answered(self, state: str, sessions_up: int, now: float, undo: Undo) -> None:
-        """What the bridge really announces, and to how many neighbours."""
+    def lease_answered(self, state: str, sessions_up: int, now: float, undo: Undo, mrai_s: float = 0.0) -> None:
+        """What the bridge really announces, to how many neighbours, and how long one may hold back a change."""
+        if state not in NO_ANSWER:
+            undo.assign(self, "_told_mrai_s", mrai_s)
         undo.assign(self, "_answered_at", now)
         undo.assign(self, "lease_state", state)
         undo.assign(self, "sessions_up", sessions_up)
@@ -200,6 +203,11 @@ class Serving:
             return "ANNOUNCED" if self.lease_state == "announced" else "READY"
         return self.decision.state
 
+    @property
+    def drain_s(self) -> float:
+        """How long a drain stays announced at most, unless it may be the last site."""
+        return readiness.linger(max(self._mrai_s, self._told_mrai_s)) + readiness.BY_WAY_S
+
     def announcing(self, now: float) -> str:
         """What the peers may rely on: the bridge's state, if it said so lately and a BGP session carries it.
 
@@ -234,7 +242,7 @@ class Serving:
             peers=self.seen,
             load=self.load,
             prepending=self.decision.prepend,
-            mrai_s=self._mrai_s,
+            mrai_s=max(self._mrai_s, self._told_mrai_s),
             orphan_hold_s=self._orphan_hold_s,
         )
 

@@ -13,7 +13,7 @@ from bgp.client import LeaseClient, ask
 from bgp.errors import Unanswered
 from bgp.lease import Refusal
 from bgp.route import Route
-from tests.bgp.test_bridge import AGGREGATE, Exabgp, Holder
+from tests.bgp.pipes import AGGREGATE, Exabgp, Holder
 
 
 def client_routes() -> tuple[Route, ...]:

@@ -166,3 +166,20 @@ def test_a_path_made_longer_because_of_the_load_is_told_with_the_load() -> None:
             "xsp-ha",
         ),
     ]
+
+
+def test_the_linger_follows_what_the_bridge_tells_of_its_neighbours() -> None:
+    """A neighbour with an interval of 30 s that came by `xsp-bgp reload` was left a second after a drain began."""
+    serving, undo = able(0.0), Undo()
+    wanted(serving, 0.1, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 1000
+    serving.lease_answered("announced", 1, 0.2, undo, mrai_s=30.0)
+    wanted(serving, 0.3, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 60_000
+    assert serving.drain_s >= 60.0
+    serving.lease_answered("unreachable", 0, 0.4, undo)
+    wanted(serving, 0.5, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 60_000, "who does not answer has not taken it back"
+    serving.lease_answered("announced", 1, 0.6, undo)
+    wanted(serving, 0.7, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 1000

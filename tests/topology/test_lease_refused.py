@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bgp.test_bridge import AGGREGATE, Exabgp, Holder
+from tests.bgp.pipes import AGGREGATE, Exabgp, Holder
 from tests.topology.process import ROOT, Office, poll
 
 pytestmark = pytest.mark.netns
