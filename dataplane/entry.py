@@ -46,6 +46,17 @@ class ForwardingEntry:
     paths: tuple[Path, ...]
 
 
+class SelfTestLine(NamedTuple):
+    """The line of the self-test's customer: the interface that it leads to, its care-of address, and the host beyond.
+
+    The addresses are known to nobody else: who knew them could speak as the self-test, or to it.
+    """
+
+    interface: str
+    care_of: bytes
+    host: bytes
+
+
 class Egress(NamedTuple):
     """A default route of a site."""
 
@@ -58,11 +69,10 @@ class SitePlan:
     """What a home agent's data plane is built around. IPv4 is forwarded if one of the aggregates is of IPv4.
 
     `answers_at`: more addresses that are ours, but end no tunnel. `signalling`: mobility headers a second that may
-    reach the daemon from one /48 and in all; the rest is dropped. `self_test`: the interface that the self-test's
-    addresses lead to, empty without one. `closed`: whither nothing goes that comes out of a tunnel, such as locators
-    and the operator's own networks. `clamp_mtu`: lines carry so many octets at least, and TCP is told to make its
-    segments fit a tunnel over them; 0: it is not. `memory_reserve`: newcomers are refused when fewer octets of the
-    machine's memory than this are left.
+    reach the daemon from one /48 and in all; the rest is dropped. `self_test`: None without one. `closed`: whither
+    nothing goes that comes out of a tunnel, such as locators and the operator's own networks. `clamp_mtu`: lines carry
+    so many octets at least, and TCP is told to make its segments fit a tunnel over them; 0: it is not.
+    `memory_reserve`: newcomers are refused when fewer octets of the machine's memory than this are left.
     """
 
     home_agent_address: bytes
@@ -70,7 +80,7 @@ class SitePlan:
     egresses: tuple[Egress, ...]
     answers_at: tuple[bytes, ...] = ()
     signalling: tuple[int, int] = (1000, 20000)
-    self_test: str = ""
+    self_test: SelfTestLine | None = None
     closed: tuple[Prefix, ...] = ()
     clamp_mtu: int = 0
     memory_reserve: int = 0

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataplane import clamping, ruleset
 from dataplane.driver import Driver
 from dataplane.element import Element, Kind, combine, kind_coded
-from dataplane.entry import RouterPlan, SitePlan
+from dataplane.entry import RouterPlan, SelfTestLine, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
@@ -47,6 +47,7 @@ class SourceCheck:
         self._leaving: dict[Element, float | None] = {}
         self._kinds: set[Kind] = set()
         self._reassembles = False
+        self._line: SelfTestLine | None = None
         self._on_script = on_script
 
     @property
@@ -67,6 +68,15 @@ class SourceCheck:
         if self._sets is None:
             self._sets = SetElements(HOME_AGENT_TABLE)
         self._kinds = kinds(self._sets.names())
+        self._line = plan.self_test
+        if ruleset.HOME_ADDRESSES in self._kinds:
+            self._shield()
+
+    def _shield(self) -> None:
+        """Nobody reaches the self-test by the home address of its customer."""
+        if self._line is not None:
+            _nft(ruleset.self_test(self._line))
+            self._on_script()
 
     def reload(self) -> None:
         """Take the elements from the kernel; they are nobody's until somebody enters or owns them."""
@@ -112,6 +122,8 @@ class SourceCheck:
         for kind in new.keys() - self._kinds:
             _nft(ruleset.of_kind(kind))
             self._on_script()
+            if kind == ruleset.HOME_ADDRESSES:
+                self._shield()
             self._kinds = self._kinds | {kind}  # anew: others iterate over the old one meanwhile
         self._required().change(_by_set(new), {})
 

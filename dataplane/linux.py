@@ -12,12 +12,13 @@ from typing import TypeVar
 
 from dataplane import accounting, capacity, foundation, plan, recovery
 from dataplane.driver import Driver, Tunnels
-from dataplane.entry import Egress, ForwardingEntry, Prefix, SitePlan, Volume
+from dataplane.egress import Egresses
+from dataplane.entry import ForwardingEntry, Prefix, SelfTestLine, SitePlan, Volume
 from dataplane.errors import DataPlaneError
 from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
 from dataplane.netlink import NetlinkSocket, first_failure
-from dataplane.numbers import DECAPSULATION_TABLES, EGRESS_METRIC, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
+from dataplane.numbers import DECAPSULATION_TABLES, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Objects, Steps
 from dataplane.probe import probe
 from dataplane.rtnetlink import (
@@ -29,14 +30,10 @@ from dataplane.rtnetlink import (
     Route,
     Rule,
     add_rule,
-    default_route_question,
     delete_address,
     delete_nexthop,
     delete_route,
     delete_rule,
-    has_carrier,
-    is_usable_default,
-    link_question,
     nexthop_dump,
     nexthop_named,
     parse_nexthop,
@@ -47,7 +44,6 @@ from dataplane.rtnetlink import (
     rule_dump,
 )
 from dataplane.ruleset import HOME_AGENT_TABLE
-from dataplane.self_test import CARE_OF, HOST
 from dataplane.sysctl import set_sysctl
 from dataplane.tunnel_errors import TunnelError
 from dataplane.tunnels import close_tunnels, open_tunnels
@@ -55,7 +51,6 @@ from dataplane.watch import KernelWatch
 
 Entry = TypeVar("Entry", ForwardingEntry, ForwardingEntry | None)
 
-_ANYWHERE = (bytes(16), 0)
 _SLICE = 500  # customers that a reconciliation looks at together
 ATTEMPTS = 5  # at changes that the kernel refused a reconciliation
 
@@ -67,6 +62,7 @@ class LinuxHomeAgent:
         self._wanted = driver
         self._driver: Driver | None = None
         self._netlink = NetlinkSocket(socket.NETLINK_ROUTE)
+        self._egresses = Egresses()
         self._watch: KernelWatch | None = None
         self._check = SourceCheck(self._own_script)
         self._plan: SitePlan | None = None
@@ -89,47 +85,30 @@ class LinuxHomeAgent:
             set_sysctl(name, value)
         self._check.prepare(plan)
         if self._watch is None:
-            self._watch = KernelWatch(self._netlink.port, self._check.port, HOME_AGENT_TABLE)
+            self._watch = KernelWatch((self._netlink.port, self._egresses.port), self._check.port, HOME_AGENT_TABLE)
         self._tunnels = open_tunnels(driver, plan.home_agent_address)
         self._netlink.settle(foundation.build(plan, driver, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]
         fixed += [route for table in DECAPSULATION_TABLES for route in self._routes(table)]
         old = foundation.outdated(plan, driver, self._lo, self._rules(), fixed)
         self._netlink.settle(old, "removing what an earlier configuration left")
-        if plan.egresses and not any(map(_index, plan.egresses)):
-            names = ", ".join(egress.interface for egress in plan.egresses)
-            raise DataPlaneError("setting the default route", f"no such interface: {names}")
-        for place, egress in enumerate(plan.egresses):
-            if _index(egress):
-                self._put_egress(place, egress)
-        if plan.self_test:
-            index = socket.if_nametoindex(plan.self_test)
-            ways = [Route((address, 128), HOME_AGENT_PROTOCOL, interface=index) for address in (CARE_OF, HOST)]
-            self._netlink.settle(list(map(put_route, ways)), "routes of the self-test")
+        self._egresses.put(plan.egresses)
+        if plan.self_test is not None:
+            self._lead(plan.self_test)
+
+    def _lead(self, line: SelfTestLine) -> None:
+        """The self-test's addresses lead to its device."""
+        what = "routes of the self-test"
+        try:
+            index = socket.if_nametoindex(line.interface)
+        except OSError as error:
+            raise DataPlaneError(what, f"no such interface: {line.interface}") from error
+        ways = [Route((one, 128), HOME_AGENT_PROTOCOL, interface=index) for one in (line.care_of, line.host)]
+        self._netlink.settle(list(map(put_route, ways)), what)
 
     def egress_present(self) -> bool:
         """See the port."""
-        present = False
-        for place, egress in enumerate(self._plan.egresses if self._plan else ()):
-            if _index(egress) and not self._leads_out(egress):
-                self._put_egress(place, egress)
-            present = (_index(egress) > 0 and self._leads_out(egress)) or present
-        return present
-
-    def _put_egress(self, place: int, egress: Egress) -> None:
-        """A refusal (the interface is down) is no error here: `egress_present` looks, and tries again."""
-        set_sysctl(f"net/ipv6/conf/{egress.interface}/ignore_routes_with_linkdown", "1")
-        metric, index = EGRESS_METRIC + place, _index(egress)
-        route = Route(_ANYWHERE, HOME_AGENT_PROTOCOL, metric=metric, gateway=egress.gateway, interface=index)
-        self._netlink.execute([put_route(route)])
-
-    def _leads_out(self, egress: Egress) -> bool:
-        index = _index(egress)
-        link = self._netlink.ask(*link_question(index))
-        if isinstance(link, Refusal) or not has_carrier(link):
-            return False
-        route = self._netlink.ask(*default_route_question(index))
-        return not isinstance(route, Refusal) and is_usable_default(route)
+        return self._egresses.present()
 
     # --- customers --------------------------------------------------------------------------------------------------
 
@@ -372,14 +351,6 @@ class LinuxHomeAgent:
         close_tunnels(addresses)
         if why := first_failure(messages, answers):
             raise DataPlaneError("removing what is ours", why)
-
-
-def _index(egress: Egress) -> int:
-    """The index of an egress's interface; 0 if there is none of that name."""
-    try:
-        return socket.if_nametoindex(egress.interface)
-    except OSError:
-        return 0
 
 
 def _slices(entries: Mapping[bytes, Entry]) -> Iterator[dict[bytes, Entry]]:

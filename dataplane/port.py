@@ -43,7 +43,10 @@ class DataPlane(Protocol):
         """
 
     def egress_present(self) -> bool:
-        """Does a default route lead out of the site? One that the kernel took away with its interface is put back."""
+        """Does a default route lead out of the site? One that the kernel took away with its interface is put back.
+
+        May run beside any other call, for whose end it never waits.
+        """
 
     def owns(self, error: TunnelError) -> bool:
         """Is this ICMPv6 error about a packet tunnelled to one of our customers? Whoever sent it will be told."""

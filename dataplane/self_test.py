@@ -11,23 +11,26 @@ that began. A second one with an inner source that is not the customer's must no
     reverse    care-of -> home agent       into it: home address -> host inside
     inner      home address -> host        out of it: checked, decapsulated
 
-The care-of address and the host are of the discard-only prefix (RFC 6666): what leaks goes nowhere. The home address
-has an identifier that no node may have (RFC 2526 2, reserved).
+The care-of address and the host are of the discard-only prefix (RFC 6666): what leaks goes nowhere. They are made anew
+by each process and known to nobody else: no customer can send to the test, and nobody can take its place. The home
+address has an identifier that no node may have (RFC 2526 2, reserved). Anybody can send to it, so only what the host
+sends is let through to the device (`ruleset.py`).
 """
 
 import struct
 from dataclasses import dataclass
 
-from dataplane.entry import ForwardingEntry, Path
+from dataplane.entry import ForwardingEntry, Path, SelfTestLine
 
 DEVICE = "xsp-selftest"
-CARE_OF = bytes.fromhex("01000000000000007e57000000000001")  # 100::7e57:0:0:1
-HOST = bytes.fromhex("01000000000000007e57000000000002")
+DISCARD_ONLY = bytes.fromhex("0100000000000000")  # 100::/64 (RFC 6666)
+SECRET_OCTETS = 16
 IDENTIFIER = bytes.fromhex("fdfffffffffffffd")  # RFC 2526: 125, reserved
 STRANGER = bytes.fromhex("fdfffffffffffffc")
 ROUND_S = 0.1
 PATIENCE_S = 0.03  # for one packet; on the way it is only in our own kernel
 RISE = 3  # good rounds until a failed self-test counts as passed
+AGAIN, AGAIN_MAX = 50, 600  # bad rounds until a failure that stays the same is told again: 5 s, then doubled to 60 s
 PROTOCOL = 253  # for experiments (RFC 3692); what becomes of it depends on nobody's rules for ports
 IPV6_IN_IPV6 = 41
 INNER_HOP_LIMIT = 37  # unlike the outer one, so that copying it shows
@@ -41,9 +44,15 @@ def home_address(home_agent_address: bytes) -> bytes:
     return home_agent_address[:8] + IDENTIFIER
 
 
-def entry(home_agent_address: bytes) -> ForwardingEntry:
+def line(secret: bytes) -> SelfTestLine:
+    """The line of the test's customer, its addresses made of that many random octets."""
+    care_of, host = secret[:8], secret[8:SECRET_OCTETS]
+    return SelfTestLine(DEVICE, DISCARD_ONLY + care_of, DISCARD_ONLY + host)
+
+
+def entry(home_agent_address: bytes, by: SelfTestLine) -> ForwardingEntry:
     """The test's customer."""
-    return ForwardingEntry(home_address(home_agent_address), (), (Path(1, CARE_OF),))
+    return ForwardingEntry(home_address(home_agent_address), (), (Path(1, by.care_of),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +67,24 @@ class Seen:
 class Packets:
     """Makes and reads the packets of one home agent's test."""
 
-    def __init__(self, home_agent_address: bytes) -> None:
-        self._home_agent = home_agent_address
+    def __init__(self, home_agent_address: bytes, by: SelfTestLine) -> None:
+        self._home_agent, self._care_of, self._host = home_agent_address, by.care_of, by.host
         self._home = home_address(home_agent_address)
         self._stranger = home_agent_address[:8] + STRANGER
 
     def outbound(self, number: int) -> bytes:
         """What a host in the Internet would send to the customer."""
-        return _packet(HOST, self._home, PROTOCOL, _NUMBER.pack(number))
+        return _packet(self._host, self._home, PROTOCOL, _NUMBER.pack(number))
 
     def reverse(self, number: int) -> bytes:
         """The mobile router's answer through the tunnel."""
-        inner = _packet(self._home, HOST, PROTOCOL, _NUMBER.pack(number))
-        return _packet(CARE_OF, self._home_agent, IPV6_IN_IPV6, inner)
+        inner = _packet(self._home, self._host, PROTOCOL, _NUMBER.pack(number))
+        return _packet(self._care_of, self._home_agent, IPV6_IN_IPV6, inner)
 
     def spoofed(self, number: int) -> bytes:
         """The same with an inner source that is nobody's behind that line."""
-        inner = _packet(self._stranger, HOST, PROTOCOL, _NUMBER.pack(number))
-        return _packet(CARE_OF, self._home_agent, IPV6_IN_IPV6, inner)
+        inner = _packet(self._stranger, self._host, PROTOCOL, _NUMBER.pack(number))
+        return _packet(self._care_of, self._home_agent, IPV6_IN_IPV6, inner)
 
     def read(self, octets: bytes) -> Seen | None:
         """What came out of the device; None if it is not of the test."""
@@ -83,32 +92,43 @@ class Packets:
         if outer is None:
             return None
         source, destination, protocol, hop_limit, payload = outer
-        if (source, destination, protocol) == (self._home_agent, CARE_OF, IPV6_IN_IPV6):
+        if (source, destination, protocol) == (self._home_agent, self._care_of, IPV6_IN_IPV6):
             inner = _unpack(payload)
-            if inner is None or inner[:3] != (HOST, self._home, PROTOCOL):
+            if inner is None or inner[:3] != (self._host, self._home, PROTOCOL):
                 return None
             return _seen(inner[4], hop_limit)
-        if destination == HOST and protocol == PROTOCOL and source in (self._home, self._stranger):
+        if destination == self._host and protocol == PROTOCOL and source in (self._home, self._stranger):
             return _seen(payload, None, source == self._stranger)
         return None
 
 
 class Judge:
-    """What the packets say. `verdict` None: passed; a text: why not; before the first round `PENDING`."""
+    """What the packets say. `verdict` None: passed; a text: why not; before the first round `PENDING`.
+
+    What fails for long is told again, ever more rarely: what was repaired when it was told first may be broken anew.
+    """
 
     def __init__(self) -> None:
         self.verdict: str | None = PENDING
-        self._good = 0
+        self._good = self._bad = 0
+        self._told_for = 0  # bad rounds until it was told last
 
-    def failed(self, why: str) -> None:
-        """A round, and its repetition, failed."""
-        self.verdict, self._good = why, 0
+    def failed(self, why: str) -> bool:
+        """A round, and its repetition, failed. Returns: is that to be told?"""
+        is_new, self.verdict, self._good = why != self.verdict, why, 0
+        self._bad = 1 if is_new else self._bad + 1
+        if is_new or self._bad >= self._told_for + min(max(self._told_for, AGAIN), AGAIN_MAX):
+            self._told_for = self._bad
+            return True
+        return False
 
-    def passed(self) -> None:
-        """A round came through. After a failure `RISE` of them count."""
+    def passed(self) -> bool:
+        """A round came through. After a failure `RISE` of them count. Returns: is that to be told?"""
         self._good += 1
-        if self.verdict == PENDING or self._good >= RISE:
-            self.verdict = None
+        if self.verdict is None or (self.verdict != PENDING and self._good < RISE):
+            return False
+        self.verdict = None
+        return True
 
 
 @dataclass

@@ -1,10 +1,13 @@
-"""The TUN device of the self-test: made, read and written. It goes, and its routes with it, when this process goes."""
+"""The TUN device of the self-test: made, read, written, and put right when others change it. An edge.
+
+It goes, and its routes with it, when this process goes.
+"""
 
 import errno
 import fcntl
 import os
+import socket
 import struct
-import subprocess
 
 from dataplane import self_test
 from dataplane.errors import DataPlaneError
@@ -12,21 +15,35 @@ from dataplane.netlink import NEEDS_ROOT
 from dataplane.sysctl import set_sysctl
 
 PATH = "/dev/net/tun"
-_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+MTU = 1500
+_GONE = -1  # as the number of the file: there is none
+_TUNSETIFF, _TUNGETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x800454D2, 0x0001, 0x1000  # linux/if_tun.h
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCSIFMTU, _IFF_UP = 0x8913, 0x8914, 0x8922, 0x1  # linux/sockios.h, linux/if.h
+_FLAGS, _NUMBER = struct.Struct("16sH22x"), struct.Struct("16si20x")  # struct ifreq
+_NAME = self_test.DEVICE.encode()
 _OCTETS = 2048
 _WHAT = "the self-test's device"
+# Up, and silent: no link-local address, no solicitations.
+_SETTINGS = (("disable_ipv6", "0"), ("addr_gen_mode", "1"), ("accept_ra", "0"), ("forwarding", "1"))
 
 
 class Tun:
     """The device. Raises: DataPlaneError if it cannot be made."""
 
     def __init__(self) -> None:
-        self.fd = _open()
+        self.fd = _GONE
+        self.mend()
+
+    def mend(self) -> None:
+        """Make it as it should be, and anew if somebody deleted or renamed it. Raises: DataPlaneError."""
+        if not self._is_ours():
+            self.close()
+            self.fd = _open()
         try:
             _configure()
-        except DataPlaneError:
-            os.close(self.fd)
-            raise
+        except (DataPlaneError, OSError) as error:
+            self.close()
+            raise error if isinstance(error, DataPlaneError) else DataPlaneError(_WHAT, _words(error)) from error
 
     def write(self, packet: bytes) -> None:
         """Into the kernel, as if it had arrived. Raises: OSError."""
@@ -41,7 +58,19 @@ class Tun:
 
     def close(self) -> None:
         """The device and its routes go."""
-        os.close(self.fd)
+        if self.fd != _GONE:
+            os.close(self.fd)
+        self.fd = _GONE
+
+    def _is_ours(self) -> bool:
+        """Is this the device of that name still?"""
+        if self.fd == _GONE:
+            return False
+        try:
+            name, _ = _FLAGS.unpack(fcntl.ioctl(self.fd, _TUNGETIFF, bytes(_FLAGS.size)))
+        except OSError:
+            return False
+        return bool(name.rstrip(b"\0") == _NAME)
 
 
 def _open() -> int:
@@ -51,20 +80,23 @@ def _open() -> int:
         why = f"{PATH}: {error.strerror}; the kernel module tun is needed"
         raise DataPlaneError(_WHAT, NEEDS_ROOT if error.errno in (errno.EPERM, errno.EACCES) else why) from error
     try:
-        fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", self_test.DEVICE.encode(), _IFF_TUN | _IFF_NO_PI))
+        fcntl.ioctl(fd, _TUNSETIFF, _FLAGS.pack(_NAME, _IFF_TUN | _IFF_NO_PI))
     except OSError as error:
         os.close(fd)
         busy = f"{self_test.DEVICE} is in use: another xsp-ha runs on this machine"
-        raise DataPlaneError(_WHAT, busy if error.errno == errno.EBUSY else str(error.strerror)) from error
+        raise DataPlaneError(_WHAT, busy if error.errno == errno.EBUSY else _words(error)) from error
     return fd
 
 
 def _configure() -> None:
-    """Up, and silent: no link-local address, no solicitations."""
-    place = f"net/ipv6/conf/{self_test.DEVICE}"
-    for name, value in (("addr_gen_mode", "1"), ("accept_ra", "0"), ("forwarding", "1")):
-        set_sysctl(f"{place}/{name}", value)
-    words = ["ip", "link", "set", "dev", self_test.DEVICE, "mtu", "1500", "up"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=10)
-    if done.returncode:
-        raise DataPlaneError(_WHAT, done.stderr.strip() or "ip link set failed")
+    """Raises: DataPlaneError, OSError."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as asker:
+        fcntl.ioctl(asker, _SIOCSIFMTU, _NUMBER.pack(_NAME, MTU))  # first: below 1280 there are no settings of IPv6
+        for name, value in _SETTINGS:
+            set_sysctl(f"net/ipv6/conf/{self_test.DEVICE}/{name}", value)
+        _, flags = _FLAGS.unpack(fcntl.ioctl(asker, _SIOCGIFFLAGS, _FLAGS.pack(_NAME, 0)))
+        fcntl.ioctl(asker, _SIOCSIFFLAGS, _FLAGS.pack(_NAME, flags | _IFF_UP))
+
+
+def _words(error: OSError) -> str:
+    return error.strerror or str(error)

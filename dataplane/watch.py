@@ -12,7 +12,7 @@ import errno
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import HEADER, attributes
@@ -41,17 +41,17 @@ class KernelWatch:
     """Sockets that hear what others do.
 
     Args:
-        route_port, filter_port: the netlink ports that we use ourselves.
+        route_ports, filter_port: the netlink ports that we use ourselves.
         table: the name of our nftables table.
     Raises: DataPlaneError.
     """
 
-    def __init__(self, route_port: int, filter_port: int, table: str) -> None:
+    def __init__(self, route_ports: Sequence[int], filter_port: int, table: str) -> None:
         self._filter_port = filter_port
         self._table = table.encode() + b"\0"
         try:
             groups = (_ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS)
-            self._routes = _listen(socket.NETLINK_ROUTE, groups, _program(route_port))
+            self._routes = _listen(socket.NETLINK_ROUTE, groups, _program(route_ports))
             self._filters = _listen(_NETLINK_NETFILTER, (_NFTABLES,), _not_from(filter_port))
         except OSError as error:
             raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
@@ -124,25 +124,26 @@ def _pending(listener: socket.socket) -> Iterator[tuple[int, int, bytes]]:
             at += (size + 3) & ~3
 
 
-def _program(own_port: int) -> bytes:
-    """Classic BPF, which loads big endian: not what `own_port` asked for; of routes and nexthops only ours; all rules.
+def _program(own_ports: Sequence[int]) -> bytes:
+    """Classic BPF, which loads big endian: not what `own_ports` asked for; of routes and nexthops only ours; all rules.
 
     Jumps are relative to the next line: if equal, if not.
     """
+    last = len(own_ports) - 1
     code = (
-        (_LOAD_WORD, 0, 0, _PORT_AT),  # 0
-        (_JUMP_EQUAL, 10, 0, _as_loaded(own_port, 4)),
-        (_LOAD_HALF, 0, 0, _TYPE_AT),  # 2
+        (_LOAD_WORD, 0, 0, _PORT_AT),
+        *((_JUMP_EQUAL, 10 + last - place, 0, _as_loaded(port, 4)) for place, port in enumerate(own_ports)),
+        (_LOAD_HALF, 0, 0, _TYPE_AT),  # from here on: 0
         (_JUMP_EQUAL, 3, 0, _as_loaded(_NEWROUTE, 2)),
         (_JUMP_EQUAL, 2, 0, _as_loaded(_DELROUTE, 2)),
         (_JUMP_EQUAL, 3, 0, _as_loaded(_NEWNEXTHOP, 2)),
         (_JUMP_EQUAL, 2, 4, _as_loaded(_DELNEXTHOP, 2)),
-        (_LOAD_BYTE, 0, 0, _ROUTE_PROTOCOL_AT),  # 7
+        (_LOAD_BYTE, 0, 0, _ROUTE_PROTOCOL_AT),  # 5
         (_JUMP_EQUAL, 2, 3, HOME_AGENT_PROTOCOL),
-        (_LOAD_BYTE, 0, 0, _NEXTHOP_PROTOCOL_AT),  # 9
+        (_LOAD_BYTE, 0, 0, _NEXTHOP_PROTOCOL_AT),  # 7
         (_JUMP_EQUAL, 0, 1, HOME_AGENT_PROTOCOL),
-        (_RETURN, 0, 0, _EVERYTHING),  # 11
-        (_RETURN, 0, 0, 0),  # 12
+        (_RETURN, 0, 0, _EVERYTHING),  # 9
+        (_RETURN, 0, 0, 0),  # 10
     )
     return b"".join(_INSTRUCTION.pack(*one) for one in code)
 

@@ -6,6 +6,7 @@ wait until it is done. The self-test's customer is one more for the driver, and 
 
 import asyncio
 import contextlib
+import secrets
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -47,7 +48,9 @@ class Kernel:
         installed: Callable[[], Entries],
         counters: Counters,
     ) -> None:
-        self._plane, self._plan, self._feed, self._installed = plane, plan, feed, installed
+        self._line = self_test.line(secrets.token_bytes(self_test.SECRET_OCTETS))
+        self._plan = replace(plan, self_test=self._line)
+        self._plane, self._feed, self._installed = plane, feed, installed
         self._counters = counters
         self._waiting: dict[bytes, tuple[int, ForwardingEntry | None]] = {}
         self._is_turn_asked_for = False
@@ -64,8 +67,8 @@ class Kernel:
 
         Raises: DataPlaneError.
         """
-        self._self_test = SelfTest(self._plan.home_agent_address, self._judged, self._look_out, self._counters)
-        self._plan = replace(self._plan, self_test=self_test.DEVICE)
+        us = self._plan.home_agent_address
+        self._self_test = SelfTest(us, self._line, self._judged, self._look_out, self._counters)
         async with self._alone():
             return await asyncio.to_thread(self._prepare)
 
@@ -79,7 +82,7 @@ class Kernel:
             return await asyncio.to_thread(self._reconcile, wanted)
 
     def _reconcile(self, wanted: Entries) -> Mapping[bytes, str | None]:
-        tested = self_test.entry(self._plan.home_agent_address)
+        tested = self_test.entry(self._plan.home_agent_address, self._line)
         results = self._plane.reconcile({self._tested: tested, **wanted})
         if why := results.pop(self._tested):
             raise DataPlaneError("the self-test's customer", why)
@@ -176,8 +179,8 @@ class Kernel:
             self._judged(None)
 
     def _look_out(self) -> None:
-        """Ten times a second: is there an egress? A driver that is in use for seconds looks itself when it is done."""
-        if self._in_use.locked() or not self._intact:
+        """Ten times a second: is there an egress? Asked also of a driver that is in use, which may be for seconds."""
+        if not self._intact:
             return
         try:
             egress_present = self._plane.egress_present()
@@ -201,6 +204,8 @@ class Kernel:
             self._alarmed = False
         if disturbed or not self._intact:
             log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
+            if self._self_test is not None:
+                self._self_test.mend()
             wanted = dict(self._installed())
             results = await asyncio.to_thread(self._repair, wanted)
             self._feed(ForwardingRepaired(wanted, results))

@@ -51,6 +51,7 @@ EDGES: tuple[str, ...] = (
     "bgp/supervisor.py",
     "dataplane/accounting.py",
     "dataplane/capacity.py",
+    "dataplane/egress.py",
     "dataplane/filter.py",
     "dataplane/linux.py",
     "dataplane/netlink.py",

@@ -137,8 +137,11 @@ def test_any_other_tunnelled_packet_is_dropped_and_counted(
 @pytest.mark.parametrize("protocol", [50, 97, 115, 132, 143, 253])
 def test_the_home_agent_address_takes_no_other_protocol(net: Net, home_agent: LinuxHomeAgent, protocol: int) -> None:
     """L2TP, EtherIP and Ethernet in IPv6 went to the local stack, to be unpacked by whatever tunnel was there."""
+    net.run("ha", "nft", "add table ip6 t; add chain ip6 t c { type filter hook input priority 0; }")
+    net.run("ha", "nft", f"add rule ip6 t c ip6 nexthdr {protocol} counter")
     assert passed(net, [IPv6(src=LINE_1, dst=HOME_AGENT, nh=protocol) / Raw(b"x" * 40)]) == 0
     assert counted(net, home_agent, "tunnel_payload") == 1
+    assert "packets 0 " in net.run("ha", "nft", "list", "chain", "ip6", "t", "c")
     options = IPv6ExtHdrDestOpt(nh=protocol, options=[PadN(optdata=bytes(4))])
     assert passed(net, [outer(options / Raw(b"x" * 40))]) == 0
     assert counted(net, home_agent, "tunnel_payload") == (2 if protocol in (97, 115, 143) else 1)
@@ -216,6 +219,16 @@ def test_nothing_out_of_a_tunnel_goes_to_the_operators_own(
     assert counted(net, home_agent, "inner_destination") == int(not passes)
     net.inside("ha", lambda: home_agent.prepare(SITE))
     assert "0x20010db8000b" not in net.run("ha", "nft", "list", "set", "ip6", "xsp_ha", "closed6")
+
+
+def test_a_customer_whose_check_the_kernel_refuses_gets_no_tunnel(net: Net, home_agent: LinuxHomeAgent) -> None:
+    """The check goes in first: else there is a moment in which a customer is served whose packets are dropped."""
+    net.run("ha", "nft", "add", "set", "ip6", "xsp_ha", "ok57", "{ type inet_service; }")  # in the way of ours
+    results = net.inside("ha", lambda: home_agent.apply({HOME: customer(prefix("2001:db8:f100::/57"))}))
+    assert results[HOME] is not None
+    assert net.inside("ha", home_agent.read) == {}
+    assert "2001:db8:f100::" not in net.run("ha", "ip", "-6", "route")
+    apply(net, home_agent, customer())
 
 
 def test_packets_under_way_pass_until_the_linger_is_over(net: Net, home_agent: LinuxHomeAgent) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from dataplane.entry import ForwardingEntry, Path, SitePlan
 from dataplane.memory import MemoryDataPlane
-from ha.events import Event, ForwardingRepaired, ForwardingReported, SelfTested
+from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
 from ha.kernel import Kernel
 from runtime.counters import Counters
 from tests.ha.cast import CARE_OF_1, HOME, HOME_AGENT
@@ -21,6 +21,10 @@ class SlowPlane(MemoryDataPlane):
         super().__init__()
         self.disturbed: set[str] = set()
         self.began, self.go_on = threading.Event(), threading.Event()
+        self.leads_out = True
+
+    def egress_present(self) -> bool:
+        return self.leads_out
 
     def disturbances(self) -> set[str]:
         disturbed, self.disturbed = self.disturbed, set()
@@ -97,6 +101,26 @@ def test_who_fails_again_in_a_repair_does_not_pass_behind_it() -> None:
 
     asyncio.run(life())
     assert [event.failure for event in heard if isinstance(event, SelfTested)] == ["source check"]
+
+
+def test_a_way_out_that_is_lost_while_the_driver_is_in_use_is_missed_at_once() -> None:
+    """It was not asked for during a repair or a status, seconds with many customers: announced, with all of it lost."""
+    plane, heard = SlowPlane(), list[Event]()
+    plane.disturbed = {"routes"}
+
+    async def life() -> None:
+        site = kernel(plane, heard)
+        site._look_out()
+        looking = asyncio.create_task(site.look())
+        await asyncio.to_thread(plane.began.wait, 10.0)
+        plane.leads_out = False
+        site._look_out()
+        assert heard == [DataPlaneChecked(egress_present=True), DataPlaneChecked(egress_present=False)]
+        plane.go_on.set()
+        await looking
+        assert heard[-1] == DataPlaneChecked(egress_present=False)
+
+    asyncio.run(life())
 
 
 def test_an_error_that_no_driver_should_raise_is_reported_as_a_refusal() -> None:

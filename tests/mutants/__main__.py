@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIES = 2
 TIMEOUT_S = 300.0
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", "demo-report")
-KILLED, SURVIVED, NO_VERDICT = "killed", "SURVIVED", "NO VERDICT"
+KILLED, SURVIVED, NO_VERDICT, NOT_TRIED = "killed", "SURVIVED", "NO VERDICT", "not tried"
 
 
 def main() -> int:
@@ -43,27 +43,34 @@ def main() -> int:
         for mutation, (outcome, why) in pool.map(lambda one: (one, _tried(one, copies)), chosen):
             print(f"{outcome:10}  {mutation.name}  {why}", flush=True)
             outcomes[outcome] += 1
+    if outcomes[NOT_TRIED]:
+        print(f"{outcomes[NOT_TRIED]} mutations need root, who may build network namespaces", flush=True)
     survived, unclear, seconds = outcomes[SURVIVED], outcomes[NO_VERDICT], time.monotonic() - began
     print(f"{len(chosen)} mutations, {survived} survived, {unclear} without verdict, {seconds:.0f} s")
-    return 0 if outcomes[KILLED] == len(chosen) else 1
+    return 0 if outcomes[KILLED] + outcomes[NOT_TRIED] == len(chosen) else 1
 
 
 def _tried(mutation: Mutation, copies: "SimpleQueue[Path]") -> tuple[str, str]:
     """The outcome of the tests with the mutation in one of the copies, and the first test that failed."""
+    if mutation.needs_root and os.geteuid() != 0:
+        return NOT_TRIED, ""
     copy = copies.get()
     path = copy / mutation.file
     right = path.read_text()
     try:
         path.write_text(right.replace(mutation.before, mutation.after, 1))
-        return judged(copy, ("--hypothesis-profile=unshrunk", *mutation.tests))
+        those = "netns" if mutation.needs_root else "not netns"
+        return judged(copy, ("--hypothesis-profile=unshrunk", *mutation.tests), those=those)
     finally:
         path.write_text(right)
         copies.put(copy)
 
 
-def judged(tree: Path, tests: tuple[str, ...], timeout_s: float = TIMEOUT_S) -> tuple[str, str]:
-    """Run tests in a tree: the outcome, and the first test that failed or why there is no verdict."""
-    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not netns", *tests]
+def judged(
+    tree: Path, tests: tuple[str, ...], timeout_s: float = TIMEOUT_S, those: str = "not netns"
+) -> tuple[str, str]:
+    """Run tests in a tree, `those` of a marker: the outcome, and the first that failed or why there is no verdict."""
+    words = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", those, *tests]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(words, cwd=tree, text=True, start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
         try:

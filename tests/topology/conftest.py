@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from lab.lab import Lab
-from tests.office import office
-from tests.topology.process import Office
+from tests.topology.process import Office, running_office
 
 
 @pytest.fixture
@@ -21,11 +20,5 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Office]:
     """A home agent that runs, and a mobile router to be played."""
-    with office() as net:
-        made = Office(net, tmp_path)
-        try:
-            yield made
-        finally:
-            made.process.kill()
-            made.process.wait()
-            made.sockets.close()
+    with running_office(tmp_path) as made:
+        yield made

@@ -1,13 +1,14 @@
 """A running `xsp-ha` in the smallest network, and a mobile router played by hand."""
 
 import base64
+import contextlib
 import ipaddress
 import json
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.bench import crowd
 from tests.ha.cast import CARE_OF_1, EPOCH, HOME, HOME_AGENT, KEY, OVERWRITE, Router, both_lines
 from tests.ha.test_files import PUBLIC, ROW, table
 from tests.netns import Net
+from tests.office import office
 
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 15.0
@@ -153,3 +155,16 @@ lease_socket = "{directory}/lease.sock"
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(10) == 0
+
+
+@contextlib.contextmanager
+def running_office(directory: Path) -> Iterator[Office]:
+    """A home agent that runs, and a mobile router to be played; gone afterwards."""
+    with office() as net:
+        made = Office(net, directory)
+        try:
+            yield made
+        finally:
+            made.process.kill()
+            made.process.wait()
+            made.sockets.close()

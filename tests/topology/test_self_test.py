@@ -1,25 +1,27 @@
 """The self-test sees each part of a real data plane break while every socket lives, and sees it mended."""
 
+import ipaddress
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from functools import partial
 
 import pytest
 
-from dataplane.self_test import DEVICE
-from tests.ha.cast import both_lines
+from dataplane.self_test import DEVICE, home_address
+from tests.ha.cast import HOME_AGENT, both_lines
 from tests.topology.lease_holder import LeaseListener
-from tests.topology.process import ROOT, Office, poll
+from tests.topology.process import ROOT, Office, poll, running_office
 
 pytestmark = [
     pytest.mark.netns,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root for network namespaces"),
     pytest.mark.timeout(90),
 ]
-SEEN_S = 0.3 * 3  # a busy machine
+SEEN_S = 0.3 * 3  # a busy machine; `make bench NAME=self-test` holds it to 0.3 s
+TIMES = 5
 
 # What somebody else's rules may do to packets, at hooks where ours have done their part.
 _RULES = """
@@ -45,17 +47,25 @@ BREAKS = {
 }
 
 
-@pytest.fixture
-def heard(tmp_path: Path) -> Iterator[LeaseListener]:
-    listener = LeaseListener(tmp_path / "lease.sock")
-    yield listener
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Office, LeaseListener]]:
+    """One site for all: whatever they break is repaired before they end, or the next one does not begin."""
+    directory = tmp_path_factory.mktemp("site")
+    listener = LeaseListener(directory / "lease.sock")
+    with running_office(directory) as made:
+        yield made, listener
     listener.close()
 
 
 @pytest.fixture
-def site(heard: LeaseListener, place: Office) -> Office:
-    poll(lambda: heard.latest()[0] == "announce", "announced")
-    return place
+def heard(running: tuple[Office, LeaseListener]) -> LeaseListener:
+    return running[1]
+
+
+@pytest.fixture
+def site(running: tuple[Office, LeaseListener]) -> Office:
+    poll(lambda: running[1].latest()[0] == "announce", "announced")
+    return running[0]
 
 
 def broken(heard: LeaseListener, at: float, reason: str) -> None:
@@ -66,6 +76,15 @@ def broken(heard: LeaseListener, at: float, reason: str) -> None:
     assert reason in heard.latest()[1]
     print(f"noticed after {took_s * 1000:.0f} ms")
     assert took_s < SEEN_S
+
+
+def test_the_tests_customer_is_nobodys_business(site: Office, heard: LeaseListener) -> None:
+    status = site.status()
+    assert status["cache"] == {"records": 0, "wanted": 0, "in_kernel": 0, "different": 0}
+    assert status["counters"]["customers_installed"] == 0
+    assert status["counters"]["tunnel_packets{source_check}"] == 0
+    site.register()
+    assert site.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
 
 
 @pytest.mark.parametrize("part", BREAKS)
@@ -82,6 +101,7 @@ def test_a_kernel_that_forwards_no_more_is_seen(site: Office, heard: LeaseListen
     at = time.monotonic()
     site.net.run("ha", "sysctl", "-qw", "net.ipv6.conf.all.forwarding=0")
     broken(heard, at, "tunnel's beginning")
+    poll(lambda: heard.latest()[0] == "announce", "announced again")
 
 
 def test_a_default_route_whose_line_is_dead_is_missed(site: Office, heard: LeaseListener) -> None:
@@ -89,6 +109,9 @@ def test_a_default_route_whose_line_is_dead_is_missed(site: Office, heard: Lease
     site.net.run("isp", "ip", "link", "set", "site", "down")
     broken(heard, at, "no default route is left")
     site.net.run("isp", "ip", "link", "set", "site", "up")
+    lost = ("addr replace 2001:db8:a::1/64 dev site nodad", "route replace 2001:db8:f000::/36 via 2001:db8:a::10")
+    for words in lost:
+        site.net.run("isp", "ip", *words.split())  # they went with the link
     poll(lambda: heard.latest()[0] == "announce", "announced again")
 
 
@@ -101,31 +124,72 @@ def test_a_default_route_whose_line_is_dead_is_missed(site: Office, heard: Lease
         ("ip -6 rule del pref 0", "does not come back"),
         ("ip sr tunsrc set 2001:db8:f000::99", "tunnel's beginning"),
         ("ip nexthop flush proto 208", "tunnel's beginning"),
+        (f"ip link set {DEVICE} down", f"{DEVICE} cannot be used"),
+        (f"ip link del {DEVICE}", f"{DEVICE} cannot be used"),
     ],
 )
 def test_what_others_take_from_us_is_seen_at_once_and_repaired(
     words: str, reason: str, site: Office, heard: LeaseListener
 ) -> None:
-    """The alarm starts the repair, so the self-test may have little time to see the damage: both count as seen."""
+    """The self-test sees it, by this name: a repair alone is not enough, for what is not announced starts none.
+
+    A look that happens to come first repairs before a packet is lost, once in six times or so: it is broken again then.
+    A device that was deleted ended the daemon; one that was set down stayed so, and the site withdrawn.
+    """
+    for _ in range(TIMES):
+        before, at = _repairs(site), time.monotonic()
+        site.net.run("ha", *words.split())
+        poll(partial(_is_seen, site, heard, before, at), "seen or repaired")
+        took_s = heard.since(at, "withdraw")
+        poll(partial(_is_well, site, heard, before), "repaired and announced again")
+        if any(reason in why for why in heard.reasons(at)):
+            break
+    else:
+        pytest.fail(f"never said; last it was {heard.reasons(at)}")
+    assert took_s is not None and took_s < SEEN_S
+    assert site.process.poll() is None
+
+
+def _is_seen(site: Office, heard: LeaseListener, before: int, at: float) -> bool:
+    """It has said so; or it was repaired, and a second is over in which it would have spoken."""
+    return heard.since(at, "withdraw") is not None or (time.monotonic() - at > SEEN_S and _repairs(site) > before)
+
+
+def _is_well(site: Office, heard: LeaseListener, before: int) -> bool:
+    return _repairs(site) > before and heard.latest()[0] == "announce"
+
+
+def _repairs(site: Office) -> int:
+    """How many were begun; what is wanted is said anew behind their end."""
+    return (site.directory / "ha.log").read_text().count("data plane changed by others")
+
+
+FLOOD = """
+import socket, struct, sys, time
+to = sys.argv[1]
+source, destination = (socket.inet_pton(socket.AF_INET6, one) for one in ("2001:db8:e::99", to))
+octets = struct.pack(">IHBB16s16sQ", 6 << 28, 8, 253, 64, source, destination, 1)
+out, end, count = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW), time.monotonic() + 1.5, 0
+while time.monotonic() < end:
+    for _ in range(50):
+        out.sendto(octets, (to, 0))
+    count += 50
+print(count)
+"""
+
+
+def test_a_flood_for_the_tests_customer_is_kept_from_it(site: Office, heard: LeaseListener) -> None:
+    """Its home address is in the aggregate: anybody's packets to it went to the loop that renews the lease."""
     at = time.monotonic()
-    site.net.run("ha", *words.split())
-    poll(lambda: heard.since(at, "withdraw") is not None or site.counter("data_plane_repairs") > 0, "seen")
-    took_s = heard.since(at, "withdraw")
-    if took_s is not None:
-        print(f"noticed after {took_s * 1000:.0f} ms")
-        assert took_s < SEEN_S
-        assert any(reason in why for why in heard.reasons(at))
-    poll(lambda: heard.latest()[0] == "announce", "announced again")
-    poll(lambda: site.counter("data_plane_repairs") > 0, "repaired")
-
-
-def test_the_tests_customer_is_nobodys_business(site: Office, heard: LeaseListener) -> None:
-    status = site.status()
-    assert status["cache"] == {"records": 0, "wanted": 0, "in_kernel": 0, "different": 0}
-    assert status["counters"]["customers_installed"] == 0
-    assert status["counters"]["tunnel_packets{source_check}"] == 0
-    site.register()
-    assert site.status()["cache"] == {"records": 1, "wanted": 1, "in_kernel": 1, "different": 0}
+    home = str(ipaddress.IPv6Address(home_address(HOME_AGENT)))
+    sent = int(site.net.run("cn", sys.executable, "-c", FLOOD, home))
+    assert sent > 5000
+    assert site.counter("tunnel_packets{self_test}") > 0.9 * sent
+    [device] = site.net.json("ha", "ip", "-j", "-s", "link", "show", DEVICE)
+    assert device["stats64"]["rx"]["packets"] > 20
+    assert device["stats64"]["tx"]["packets"] < 1000  # its own
+    assert heard.since(at, "withdraw") is None
+    assert heard.longest_gap_s(at) < 0.3
 
 
 def test_churn_of_customers_never_fails_it(site: Office, heard: LeaseListener) -> None:
@@ -137,9 +201,10 @@ def test_churn_of_customers_never_fails_it(site: Office, heard: LeaseListener) -
     assert heard.since(began, "withdraw") is None
 
 
-def test_a_second_home_agent_on_the_machine_is_refused_in_two_sentences(site: Office, tmp_path: Path) -> None:
-    text = site.config.read_text().replace(f'run_directory = "{tmp_path}/run"', f'run_directory = "{tmp_path}/other"')
-    other = tmp_path / "other.toml"
+def test_a_second_home_agent_on_the_machine_is_refused_in_two_sentences(site: Office) -> None:
+    run = f'run_directory = "{site.directory}/'
+    text = site.config.read_text().replace(f'{run}run"', f'{run}other"')
+    other = site.directory / "other.toml"
     other.write_text(text.replace('locator = "2001:db8:a::10"', 'locator = "::1"'))
     words = ["ip", "netns", "exec", site.net.name("ha"), sys.executable, "-m", "ha", "--config", str(other), "run"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)

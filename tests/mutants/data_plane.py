@@ -1,0 +1,154 @@
+"""The mutations of the data plane: what may come out of a tunnel, what is told to whom, and what goes in first. Data.
+
+All of them are tried on the real kernel, so they need root.
+"""
+
+from tests.mutants.mutation import Mutation
+
+CHECK, ROUTER = "tests/dataplane/test_source_check.py::", "tests/dataplane/test_router.py::"
+RELAY, CHANGES = (f"tests/dataplane/test_{name}.py::" for name in ("relay", "changes"))
+CONTRACT = "tests/contract/test_data_plane.py::"
+
+
+def _mutation(name: str, file: str, before: str, after: str, test: str) -> Mutation:
+    return Mutation(name, f"dataplane/{file}.py", before, after, (test,), needs_root=True)
+
+
+_ENTER = """        refused = self._check.enter({home: one.enter for home, one in steps.items() if one.enter})
+"""
+_ENTER_FIRST = f"""{_ENTER}        for home_address in refused:
+            self._return_slot(home_address, steps.pop(home_address))
+        return results | refused | self._carry_out(steps)
+"""
+_ENTER_LAST = f"""        done = self._carry_out(steps)
+{_ENTER}        return results | done | refused
+"""
+_PUT = "        put = self._netlink.execute_each({home: one.puts for home, one in steps.items()})\n"
+_TAKE = (
+    "        taken = self._netlink.execute_each({home: one.takes for home, one in steps.items() if home not in put})\n"
+)
+_TAKE_FIRST = f"        put: dict = {{}}\n{_TAKE}{_PUT}"
+_DROPPED = "        drop\n    }}\n    chain signalling {{\n"
+
+MUTATIONS = (
+    _mutation(
+        "a customer whose check was refused goes in all the same",
+        "linux",
+        _ENTER_FIRST,
+        _ENTER_LAST,
+        CHECK + "test_a_customer_whose_check_the_kernel_refuses_gets_no_tunnel",
+    ),
+    _mutation(
+        "the check goes with its route",
+        "port",
+        "CHECK_LINGER_S = 2.0",
+        "CHECK_LINGER_S = 0.0",
+        CHECK + "test_packets_under_way_pass_until_the_linger_is_over",
+    ),
+    _mutation(
+        "a line that comes back loses its check",
+        "filter",
+        "                    leaving.pop(element, None)\n",
+        "                    pass\n",
+        CHECK + "test_a_line_that_comes_back_within_the_linger_stays",
+    ),
+    _mutation(
+        "what was not believed passes",
+        "ruleset",
+        _DROPPED,
+        _DROPPED.replace("drop", "accept"),
+        CHECK + "test_a_care_of_address_opens_its_own_customer_only",
+    ),
+    _mutation(
+        "tunnels end at any address",
+        "ruleset",
+        "        ip6 daddr != {address} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n",
+        "",
+        CHECK + "test_no_address_but_the_home_agents_ends_a_tunnel",
+    ),
+    _mutation(
+        "pieces that say nothing are put together",
+        "ruleset",
+        "        ip6 daddr != {address} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n"
+        "        exthdr frag exists goto pieces\n",
+        "        ip6 daddr != {address} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n",
+        CHECK + "test_a_piece_that_does_not_say_of_what_is_dropped_where_nothing_puts_pieces_together",
+    ),
+    _mutation(
+        "other protocols go to the local stack",
+        "ruleset",
+        "ip6 nexthdr != 60 meta l4proto != {{ 58, 59 }} counter name tunnel_payload drop",
+        "ip6 nexthdr != 60 meta l4proto != {{ 58, 59 }} counter name tunnel_payload",
+        CHECK + "test_the_home_agent_address_takes_no_other_protocol",
+    ),
+    _mutation(
+        "out of a tunnel to the operator's own",
+        "ruleset",
+        "@nh,512,128 @closed6 counter name inner_destination drop; ",
+        "",
+        CHECK + "test_nothing_out_of_a_tunnel_goes_to_the_operators_own",
+    ),
+    _mutation(
+        "a device at a mobile router ends tunnels from anybody",
+        "ruleset",
+        "        meta l4proto {{ 4, 41 }} counter name elsewhere drop\n        exthdr frag exists goto pieces\n",
+        "        exthdr frag exists goto pieces\n",
+        ROUTER + "test_where_a_device_ends_every_tunnel_only_the_home_agent_may_send_through_one",
+    ),
+    _mutation(
+        "a mobile router decapsulates for anybody",
+        "router",
+        "                _from(home_agent, DECAPSULATION_RULE, table)._replace(ip_protocol=inside)\n",
+        "                Rule(DECAPSULATION_RULE, table, ROUTER_PROTOCOL, ip_protocol=inside)\n",
+        ROUTER + "test_only_the_home_agent_is_decapsulated",
+    ),
+    _mutation(
+        "any error is relayed",
+        "relay",
+        "        if not self._is_ours(error):\n",
+        "        if False:\n",
+        RELAY + "test_a_forged_error_must_name_a_tunnel_with_its_user_inside",
+    ),
+    _mutation(
+        "errors name any user of a tunnel",
+        "linux",
+        "        return is_from_us and self._check.allows(error.exit, error.inner_destination)\n",
+        "        return is_from_us\n",
+        RELAY + "test_a_forged_error_must_name_a_tunnel_with_its_user_inside",
+    ),
+    _mutation(
+        "one host hears of all errors",
+        "relay",
+        " or self._hosts[host] >= A_HOST",
+        "",
+        RELAY + "test_a_victim_hears_a_bounded_number_whatever_others_the_forged_errors_name",
+    ),
+    _mutation(
+        "newcomers when the memory is used up",
+        "linux",
+        " if room is None else room - 1) <= 0:\n",
+        " if room is None else room - 1) <= -(1 << 30):\n",
+        "tests/dataplane/test_capacity.py",
+    ),
+    _mutation(
+        "old objects go before new ones are there",
+        "linux",
+        _PUT + _TAKE,
+        _TAKE_FIRST,
+        CONTRACT + "test_random_changes_always_end_in_what_was_asked_last",
+    ),
+    _mutation(
+        "half a customer stays after a refusal",
+        "linux",
+        "                    self._undo(home_address, one, messages, answers)\n",
+        "",
+        CONTRACT + "test_a_refused_customer_stays_as_it_was_and_the_others_go_in",
+    ),
+    _mutation(
+        "the outer hop limit is the inner one's",
+        "ruleset",
+        "    chain sent6 {{ ip6 hoplimit set {hop_limit} ",
+        "    chain sent6 {{ ",
+        CHANGES + "test_the_outer_hop_limit_is_a_tunnels_own_in_both_directions",
+    ),
+)
