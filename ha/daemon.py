@@ -22,7 +22,7 @@ from bgp.client import LeaseClient
 from bgp.route import Route
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
-from ha import customer_table, effects, events, journal, reception, transmission, wish_file
+from ha import accounting, customer_table, effects, events, journal, reception, transmission, wish_file
 from ha.accounting_command import AccountingCommand
 from ha.config import Config
 from ha.credential_files import CredentialFiles, cookie_key
@@ -209,6 +209,7 @@ class Daemon:
         self._asked_to_read = False
         table = await self._table.newer(self.agent.table)
         if table is not None:
+            self._kernel.forget(await asyncio.to_thread(accounting.freed, self.agent.table, table))
             self._loop.feed(events.TableLoaded(table))
 
     def _read_credentials(self) -> None:

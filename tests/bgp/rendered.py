@@ -85,7 +85,7 @@ class RenderedSite(Site):
 
     def run_site(self) -> None:
         """Announce the aggregate, and try a longer prefix."""
-        self.start_supervisor()
+        self.supervisor = self.start_supervisor()
         wait_for("the session is up", self.is_connected, 20, 0.1)
         wanted = {*self.aggregates, *self.longer}
         self.holder = self.start_holder(1000, *self.aggregates, *self.longer)

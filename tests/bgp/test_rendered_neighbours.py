@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.bgp.reflected import ReflectedSite
 from tests.bgp.rendered import (
     AGGREGATE_4,
     FIRST,
@@ -144,6 +145,26 @@ def test_bird_takes_both_families_over_a_session_of_ipv4_with_bfd(place: Path) -
             wait_for("it is preferred least", partial(is_preferred_least, site, aggregate))
 
 
+@pytest.mark.parametrize("bird", [False, True], ids=["FRR", "BIRD"])
+def test_a_third_router_hears_of_the_site_from_a_route_reflector_two_hops_away(place: Path, bird: bool) -> None:
+    """An operator's reflector could not be used: the blocks made no client of the site, and asked for its link."""
+    with built(ReflectedSite(place, bird)) as site:
+        site.run_site()
+        path = wait_for("the third router hears of it", site.heard, 20, 0.1)
+        assert (path["originatorId"], path["clusterList"]["list"]) == ("192.0.2.1", [path["peer"]["routerId"]])
+        assert [hop["ip"] for hop in path["nexthops"] if hop["accessible"]] == [LOCATOR]
+        assert (path["valid"], path["aspath"]["string"], path["community"]["list"]) == (
+            True,
+            "Local",
+            ["64500:7", "64500:9"],
+        )
+        assert site.heard(LONGER) is None
+        site.wish(site.holder, "depreference")
+        wait_for("GRACEFUL_SHUTDOWN is heard there", lambda: (site.heard() or {}).get("locPrf") == 0)
+        site.wish(site.holder, "withdraw")
+        wait_for("the withdraw is heard there", site.is_withdrawn)
+
+
 def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> None:
     """It stayed, and with it a site whose silence nobody would notice before the hold time."""
     with built(BirdSite(place, replace(FIRST, bfd=True))) as site:
@@ -158,6 +179,15 @@ def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> N
         wait_for("the history has it", lambda: bfd_states(site)[-2:] == ["none", "up"], 5, 0.1)
         assert "up" in bfd_states(site)[:-2]
         wait_for("the aggregate is heard", lambda: site.route(AGGREGATE), 10, 0.1)
+
+        files = [place / "run" / "bfd" / f"{name}.pid" for name in ("bfdd", "zebra")]
+        left = [int(one.read_text()) for one in files]
+        site.supervisor.kill()  # FRR's change of user lets them outlive it
+        site.supervisor.wait()
+        assert all(Path(f"/proc/{pid}").exists() for pid in left), "nothing is left to end"
+        site.start_supervisor()
+        wait_for("what it left is ended", lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 10, 0.1)
+        wait_for("BFD is up once more", lambda: site.status()["bfd"] == up, 20, 0.1)
 
 
 @pytest.mark.parametrize("kind", [RenderedSite, BirdSite], ids=["FRR", "BIRD"])
@@ -189,14 +219,19 @@ def test_packets_that_came_over_hops_are_no_session_to_who_asks_for_gtsm(
         assert "state='established'" not in site.log.read_text()
 
 
-def test_a_bird_whose_session_broke_takes_the_next_one_in_seconds(place: Path) -> None:
-    """BIRD's own pause after an error is a minute: so long the site would stay away."""
+def test_a_bird_that_missed_a_site_for_a_moment_takes_it_back_in_seconds(place: Path) -> None:
+    """BIRD's own pause after an error, such as a hold time that ran out, is a minute: so long the site stayed away."""
     with built(BirdSite(place, FIRST)) as site:
         site.run_site()
         wait_for("the aggregate is heard", lambda: site.route(AGGREGATE))
-        os.kill(site.status()["exabgp"]["pid"], signal.SIGKILL)
-        wait_for("it is gone", lambda: site.route(AGGREGATE) == {}, 5)
-        wait_for("it is back", lambda: site.route(AGGREGATE), 15, 0.1)
+        inside = ("ip", "netns", "exec", site.site, "nft")
+        run(
+            *inside,
+            "add table inet silent; add chain inet silent out { type filter hook output priority 0; policy drop; }",
+        )
+        wait_for("it is gone", lambda: site.route(AGGREGATE) == {}, 10)
+        run(*inside, "delete table inet silent")
+        wait_for("it is back", lambda: site.route(AGGREGATE), 25, 0.1)
 
 
 def bfd_states(site: RenderedSite) -> list[str]:

@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 
 from tests.mutants import announcing, data_plane, merging
-from tests.mutants.mutation import HOME_AGENT, Mutation
+from tests.mutants.mutation import Mutation
 
 ROUTER = ("tests/mr",)
 SIMULATION = ("tests/simulation",)
@@ -33,35 +33,39 @@ TOO_MUCH = ("tests/ha/test_too_much.py",)
 
 # File, name of the tuple of rules or checks, tests.
 TUPLES = (
-    ("ha/registration.py", "RULES", HOME_AGENT),
+    ("ha/registration.py", "RULES", merging.JUDGE),
     ("mr/acknowledgement.py", "_CHECKS", ROUTER),
 )
 
 SINGLE = (
-    Mutation("O leaves the other bindings", "ha/acceptance.py", 'Version(version.time, "") if overwrite else None', "None"),
+    Mutation("O leaves the other bindings", "ha/acceptance.py", 'Version(version.time, "") if overwrite else None', "None", merging.JUDGE),
     Mutation(
         "home bindings are taken",
         "ha/acceptance.py",
         "    if option.home:\n        return Status.MCOA_SIMULTANEOUS_HOME_AND_FOREIGN_PROHIBITED\n",
         "",
+        merging.JUDGE,
     ),
     Mutation(
         "IPv4 care-of addresses are taken",
         "ha/acceptance.py",
         "    if len(address) != 16:\n",
         "    if len(address) not in (4, 16):\n",
+        merging.JUDGE,
     ),
     Mutation(
         "multicast care-of addresses are taken",
         "ha/acceptance.py",
         "    if not is_global_unicast(address):\n        return Status.MCOA_MALFORMED\n",
         "",
+        merging.JUDGE,
     ),
     Mutation(
         "care-of addresses may be anywhere",
         "ha/acceptance.py",
         "    if care_of.refusal(address, option.bid, case.rights, case.policy):\n",
         "    if False:\n",
+        merging.JUDGE,
     ),
     Mutation(
         "claims are proofs",
@@ -74,16 +78,18 @@ SINGLE = (
         "ha/acceptance.py",
         "0 if known else int(Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE)",
         "0",
+        merging.JUDGE,
     ),
     Mutation(
         "nothing to delete is accepted",
         "ha/acceptance.py",
         "    if not case.live():\n        return Refused(",
         "    if False:\n        return Refused(",
+        merging.JUDGE,
     ),
-    Mutation("a later version does not win", "ha/record.py", "theirs.version > ours.version", "theirs.version < ours.version"),
-    Mutation("the floor does not kill", "ha/record.py", "        if cell.version > floor:\n", "        if True:\n"),
-    Mutation("a proof is lost in a merge", "ha/record.py", "return theirs if theirs.verified else ours", "return ours"),
+    Mutation("a later version does not win", "ha/record.py", "theirs.version > ours.version", "theirs.version < ours.version", merging.RECORD),
+    Mutation("the floor does not kill", "ha/record.py", "        if cell.version > floor:\n", "        if True:\n", merging.RECORD),
+    Mutation("a proof is lost in a merge", "ha/record.py", "return theirs if theirs.verified else ours", "return ours", merging.RECORD),
     Mutation(
         "no refusal of the kernel is taken back",
         "ha/updates.py",
@@ -219,7 +225,7 @@ SINGLE = (
         "ha/state.py",
         "None if readiness.clock_is_confirmed(self.serving.seen, now) else record",
         "None",
-        SIMULATION,
+        merging.CLOCKS,
     ),
     Mutation(
         "nobody compares",
