@@ -20,7 +20,16 @@ def _constant(name: str, file: str, constant: str, right: str, wrong: str, tests
 
 TOLD = ("tests/bgp/test_sessions.py", "tests/bgp/test_memory.py")
 
+SIMULATION = ("tests/simulation",)
+
 MUTATIONS = (
+    Mutation(
+        "a drain ends without another site",
+        "ha/readiness.py",
+        "if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):",
+        "if True:",
+        SIMULATION,
+    ),
     Mutation(
         "what ExaBGP would send counts as sent",
         "bgp/sessions.py",
