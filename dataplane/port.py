@@ -76,5 +76,8 @@ class RouterPlane(Protocol):
     def owns(self, error: TunnelError) -> bool:
         """Is this ICMPv6 error about a packet that we tunnelled for our networks? Whoever sent it will be told."""
 
+    def counters(self) -> dict[str, int]:
+        """Drops by reason, as the kernel counts them."""
+
     def purge(self) -> None:
         """Remove exactly what is ours."""
