@@ -166,13 +166,6 @@ MUTATIONS = (
         "KernelWatch((self._netlink.port,)",
         "tests/dataplane/test_egress.py::test_a_way_out_is_looked_for_beside_a_dump",
     ),
-    _mutation(
-        "a device of the self-test that is not ours any more is kept",
-        "tun",
-        "        if not self._is_ours():\n",
-        "        if self.fd == _GONE:\n",
-        SELF_TEST + "test_what_others_take_from_us_is_seen_at_once_and_repaired",
-    ),
     Mutation(
         "a repair leaves the self-test's device as it is",
         "ha/kernel.py",
