@@ -28,7 +28,7 @@ from ha.status import Dumped, dumped
 from runtime import collector, log
 from runtime.counters import Counters
 
-TUNNELLED_IN = "tunnel_packets{tunnelled_in}"  # as the driver calls it
+TUNNELLED = {way: f"tunnel_packets{{tunnelled_{way}}}" for way in ("in", "out")}  # as the driver calls them
 FORGOTTEN_AFTER_S = 3.0  # when what a new customer table took away was carried out, and lingered
 FORGOTTEN_AT_ONCE = 1000  # prefixes: under 0.1 s, during which orders wait
 ORDERS_A_TURN = 200  # carried out in one turn of the loop: about 10 ms

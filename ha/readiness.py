@@ -42,6 +42,9 @@ class Mode(StrEnum):
     DRAIN = "drain"  # other sites first, then withdrawn
 
 
+_DONE = {Mode.SERVE: "put back in service", Mode.DEPREFERENCE: "depreferenced", Mode.DRAIN: "drained"}
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """An operator's wish: what, since when (monotonic seconds), whose, and why."""
@@ -52,8 +55,11 @@ class Wish:
     why: str = ""
 
     def __str__(self) -> str:
-        done = "drained" if self.mode is Mode.DRAIN else "depreferenced"
-        return f"{done} by the operator" + (f" {self.by}" if self.by else "") + (f": {self.why}" if self.why else "")
+        return (
+            f"{_DONE[self.mode]} by the operator"
+            + (f" {self.by}" if self.by else "")
+            + (f": {self.why}" if self.why else "")
+        )
 
 
 SERVE = Wish(Mode.SERVE, 0.0)
@@ -172,6 +178,12 @@ def clock_is_confirmed(peers: Mapping[str, PeerSeen | None], now: float) -> bool
     """True if this site's clock is the time of most of the peers that are heard, and of one at least if it has any."""
     ahead = [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
     return sum(abs(one) <= CLOCK_OFF_S for one in ahead) * 2 > len(ahead) if ahead else not peers
+
+
+def clock_is_contradicted(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
+    """True if most of the peers that are heard have another time than this site."""
+    ahead = [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    return sum(abs(one) > CLOCK_OFF_S for one in ahead) * 2 > len(ahead)
 
 
 def _hard_reasons(facts: Facts) -> tuple[str, ...]:

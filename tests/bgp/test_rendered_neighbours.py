@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -175,6 +176,8 @@ def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> N
         os.kill(int(before), signal.SIGSTOP)
         wait_for("another bfdd runs", lambda: file.read_text() not in ("", before), 20, 0.1)
         wait_for("BFD is up again", lambda: site.status()["bfd"] == up, 20, 0.1)
+        wait_for("the history has it", lambda: bfd_states(site)[-2:] == ["none", "up"], 5, 0.1)
+        assert "up" in bfd_states(site)[:-2]
         wait_for("the aggregate is heard", lambda: site.route(AGGREGATE), 10, 0.1)
 
         files = [place / "run" / "bfd" / f"{name}.pid" for name in ("bfdd", "zebra")]
@@ -231,20 +234,51 @@ def test_a_bird_that_missed_a_site_for_a_moment_takes_it_back_in_seconds(place: 
         wait_for("it is back", lambda: site.route(AGGREGATE), 25, 0.1)
 
 
+def bfd_states(site: RenderedSite) -> list[str]:
+    """As they followed each other, those at the way up aside."""
+    entries = [one for one in site.status()["history"] if one["what"] == f"BFD with {ISP}" and one["by"] == "bfdd"]
+    return [one["after"] for one in entries if one["after"] in ("none", "up")]
+
+
+def told(site: RenderedSite) -> str:
+    """All complaints."""
+    return "; ".join(site.status().get("reasons", []))
+
+
+def routes_sent(site: RenderedSite) -> str:
+    """The metric."""
+    return run(str(site.program), "metrics", "--config", str(site.config)).partition("_routes_sent{")[2].split()[1]
+
+
 def test_a_wrong_password_is_told_in_one_sentence(place: Path) -> None:
+    """It said no more than that the session is not established, as with a cut cable; and that routes were sent."""
     with built(RenderedSite(place, SECURED, passwords=(PASSWORD, PASSWORD + "x"))) as site:
         site.start_supervisor()
+        site.start_holder(1000)
         wait_for("the ISP's kernel refuses packets", lambda: site.tcp_counter(site.isp, "TCPMD5Failure") > 1, 20)
-        complaint = f"the session with {ISP} (AS 64501) is not established"
-        wait_for("the status names it", lambda: complaint in site.status().get("reasons", []), 20, 0.1)
+        complaint = f"the session with {ISP} (AS 64501) is not established; its TCP connection is not answered: "
+        wait_for("the status names it", lambda: complaint in told(site), 20, 0.1)
+        assert told(site).partition(complaint)[2].startswith("no way there, nobody listens, or it has another MD5 pass")
+        wait_for("ExaBGP has the route", lambda: site.status()["confirmed"] == [AGGREGATE], 10, 0.1)
+        assert site.status()["neighbours"][0]["sent"] == []
         assert "state='established'" not in site.log.read_text()
 
 
 def test_a_wrong_as_is_told_in_one_sentence(place: Path) -> None:
+    """It said no more than that the session is not established; and that routes were sent, which never were."""
     with built(RenderedSite(place, here=replace(FIRST, autonomous_system=64509))) as site:
         site.start_supervisor()
-        # Who refuses first, and so what is logged where, is a matter of microseconds.
+        site.start_holder(1000)
+        # Who refuses first, and so who is told to have ended it, is a matter of microseconds.
         wait_for("they talked, and parted", lambda: site.log.read_text().count("state='down'") >= 3, 20)
-        complaint = f"the session with {ISP} (AS 64509) is not established"
-        wait_for("the status names it", lambda: complaint in site.status().get("reasons", []), 20, 0.1)
+        complaint = f"the session with {ISP} (AS 64509) is not established; ended "
+        wait_for("the status names it", lambda: complaint in told(site), 20, 0.1)
+        wait_for("and why", lambda: "Bad Peer AS (NOTIFICATION 2/2)" in told(site), 20, 0.1)
+        assert "compare the AS numbers at both ends" in told(site)
+        wait_for("ExaBGP has the route", lambda: site.status()["confirmed"] == [AGGREGATE], 10, 0.1)
+        time.sleep(1.0)  # it is asked for its routes meanwhile
+        assert site.status()["neighbours"][0]["sent"] == []
+        assert float(routes_sent(site)) == 0
+        history = [one for one in site.status()["history"] if one["what"] == ISP and one["after"] == "down"]
+        assert any("Bad Peer AS" in one["reason"] for one in history)
         assert "state='established'" not in site.log.read_text()

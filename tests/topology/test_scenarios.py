@@ -144,6 +144,31 @@ def test_the_isp_of_a_loaded_site_hears_a_longer_path_until_the_load_is_gone(rea
     wait_until(lambda: None if lab.directly_reachable(SITE) else "its ISP does not come back", DEADLINE_S)
 
 
+def test_a_drained_site_tells_when_it_may_be_stopped_and_later_who_put_it_back(ready: Ready) -> None:
+    lab, config = ready.lab, str(ready.lab.layout.etc(SITE) / "ha.toml")
+
+    def xsp_ha(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [lab.programs.path("xsp-ha"), "--config", config, *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+
+    prober = build.prober(lab, (scenario.ProbeStream("cn1", "lan1", 200.0),))
+    prober.start()
+    try:
+        drained = xsp_ha("drain", "--wait", "--reason", "new disk")
+        assert not lab.directly_reachable(SITE), "its ISP has no route there"
+    finally:
+        back = xsp_ha("undrain", "--reason", "disk is in")
+        prober.stop()
+    assert (drained.returncode, back.returncode) == (0, 0), drained.stdout + drained.stderr
+    assert "drained, nothing arrives any more; it may be stopped" in drained.stdout
+    wait_until(lambda: None if lab.directly_reachable(SITE) else "its ISP does not come back", DEADLINE_S)
+    said = "put back in service by the operator"
+    for program, file in (("xsp-ha", "ha.toml"), ("xsp-bgp", "bgp.toml")):
+        words = [lab.programs.path(program), "--config", str(lab.layout.etc(SITE) / file), "status", "--json"]
+        told = json.loads(subprocess.run(words, capture_output=True, text=True, check=False, timeout=30).stdout)
+        assert any(said in row["reason"] and "disk is in" in row["reason"] for row in told["history"]), told["history"]
+
+
 @pytest.mark.parametrize(
     ("program", "instance", "file"),
     [
