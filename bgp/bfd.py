@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from bgp.errors import BgpError
 from runtime import log
 from runtime.counters import Counters
 
+BfdChanged = Callable[[str, str, str, str, float], None]
 PROGRAMS = Path("/usr/lib/frr")
 ZEBRA, BFDD = "zebra", "bfdd"
 USER = "frr"  # FRR drops its privileges to this user itself, and keeps the capabilities it needs
@@ -26,6 +28,8 @@ BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 STABLE_S = 30.0
 ASK_S = 2.0
 LOOK_S = 1.0  # between two questions whether they live
+_END = b"\0\0\0"
+ANSWER_BYTES = 1024 * 1024  # some hundred a peer
 SILENT_MAX = 3  # so many without an answer: it hangs, and the site would have no BFD until somebody saw it
 MISSING = 4  # exit status
 
@@ -58,15 +62,47 @@ def _peers(text: str) -> dict[str, list[str]]:
     return found
 
 
+class Seen:
+    """The BFD sessions as they were last seen."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[str, float]] = {}
+
+    def look(self, rows: Iterable[Mapping[str, Any]], now: float) -> list[tuple[str, str, str, str, float]]:
+        """What is otherwise now: neighbour, before, after, reason, and how long the former had lasted.
+
+        One that is not listed is gone: with bfdd, or out of its configuration.
+        """
+        listed = {str(row["peer"]): (str(row["status"]), str(row.get("diagnostic", ""))) for row in rows}
+        found = []
+        for neighbour in sorted(listed.keys() | self._known.keys()):
+            state, reason = listed.get(neighbour, ("none", "bfdd does not list it"))
+            before, since = self._known.get(neighbour, ("none", now))
+            if state != before:
+                said = "" if reason == "ok" else reason
+                found.append((neighbour, before, state, said, now - since))
+                self._known[neighbour] = (state, now)
+        return found
+
+
 class BfdDaemons:
     """One site's BFD, from `run` until it is cancelled.
 
     Args:
         configuration: for bfdd. directory: for their sockets and pid files; it is made, for FRR's user.
+        changed: called with a peer's address, the state before, the state now, bfdd's reason, and how many seconds the
+            former had lasted.
     """
 
-    def __init__(self, configuration: Path, directory: Path, counters: Counters) -> None:
+    def __init__(
+        self,
+        configuration: Path,
+        directory: Path,
+        counters: Counters,
+        changed: BfdChanged = lambda *_: None,
+    ) -> None:
         self._configuration, self._directory, self._counters = configuration, directory, counters
+        self._changed, self._seen = changed, Seen()
         self._present = _peers(_read(configuration))
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._log = log.get()
@@ -75,7 +111,9 @@ class BfdDaemons:
         """Keep both alive."""
         try:
             await asyncio.gather(
-                self._keep(ZEBRA, Path(os.devnull), None), self._keep(BFDD, self._configuration, ZEBRA)
+                self._keep(ZEBRA, Path(os.devnull), None),
+                self._keep(BFDD, self._configuration, ZEBRA),
+                self._watch_peers(),
             )
         finally:
             for process in self._processes.values():
@@ -188,17 +226,37 @@ class BfdDaemons:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
 
+    async def _watch_peers(self) -> None:
+        """Tell of each change of a session; `changed` hears of it within a second."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            told = await self._ask(BFDD, "show bfd peers json")
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                rows = json.loads(told) if told else []
+                for change in self._seen.look(rows, asyncio.get_running_loop().time()):
+                    self._changed(*change)
+
     async def _answers(self, name: str) -> bool:
-        """Whether it answers on the socket of vtysh, whose protocol is a command and a NUL, then text and NULs."""
-        with contextlib.suppress(OSError, TimeoutError):
+        return await self._ask(name) is not None
+
+    async def _ask(self, name: str, *commands: str) -> bytes | None:
+        """On the socket of vtysh, whose protocol is a command and a NUL, then text, three NULs and a status.
+
+        Returns: the last command's text, of `enable` if there is no other; None if no answer came within `LOOK_S`.
+        """
+        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(LOOK_S):
-                reader, writer = await asyncio.open_unix_connection(self._directory / f"{name}.vty")
+                reader, writer = await asyncio.open_unix_connection(self._directory / f"{name}.vty", limit=ANSWER_BYTES)
                 try:
-                    writer.write(b"enable\0")
-                    return bool(await reader.read(1))
+                    text = b""
+                    for command in ("enable", *commands):  # without the first it knows no other
+                        writer.write(command.encode() + b"\0")
+                        text = (await reader.readuntil(_END)).removesuffix(_END)
+                        await reader.readexactly(1)
+                    return text
                 finally:
                     writer.close()
-        return False
+        return None
 
     async def _wait_for(self, name: str) -> None:
         """bfdd that finds no zebra tries again only ten seconds later."""

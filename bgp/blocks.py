@@ -76,6 +76,11 @@ def change(before: Configuration, after: Configuration) -> Change:
     )
 
 
+def with_password(text: str) -> frozenset[str]:
+    """The neighbours whose TCP segments are signed (RFC 2385). Raises: BgpError as `split`."""
+    return frozenset(one for one, block in split(text).blocks.items() if "md5-password" in _essence(block))
+
+
 def aimed(text: str, bridge_configuration: str) -> str:
     """The same configuration, with a bridge that reads this file. Raises: BgpError if it starts no bridge."""
     run = BRIDGE.search(text)

@@ -20,7 +20,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, TextIO
 
-from bgp import exabgp, lease
+from bgp import exabgp, lease, memory
 from bgp.errors import BgpError, MalformedLine
 from bgp.events import (
     Command,
@@ -34,6 +34,7 @@ from bgp.events import (
     TimeReached,
 )
 from bgp.hold_down import DEFAULT_MAX_S, HoldDown
+from bgp.memory import MEMORY, Memory
 from bgp.route import Prefix, Terms
 from bgp.speaker import DEFAULT_ORPHAN_HOLD_S, Speaker
 
@@ -41,6 +42,7 @@ STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
 MAX_CONNECTIONS = 32  # a holder, its successor, the supervisor, and some who look
 MAX_UNREAD_BYTES = 64 * 1024  # answers a client may leave unread
 READ_BYTES = 64 * 1024
+REFUSED_ANEW_S = 10.0  # who was refused, was silent for so long and is refused again is noted again
 _UCRED = struct.Struct("3i")
 
 
@@ -113,6 +115,19 @@ class Connection:
                 del self.outbox[: self.stream.send(self.outbox)]
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Who asked for the lease in vain last, and why; `at` in monotonic seconds."""
+
+    pid: int
+    what: str
+    at: float
+
+    def document(self, now: float) -> dict[str, Any]:
+        """For the status."""
+        return {"pid": self.pid, "what": self.what, "s_ago": round(now - self.at, 3)}
+
+
 class Bridge:
     """Feeds the speaker and carries out what it says."""
 
@@ -125,13 +140,14 @@ class Bridge:
             settings.neighbours,
             time.monotonic(),
             settings.orphan_hold_s,
-            HoldDown(settings.hold_down_max_s, settings.failback_s),
+            _hold_down(settings, file.parent / MEMORY),
         )
         self._neighbours = {terms.neighbour: terms for terms in settings.neighbours}
         self._selector = selectors.DefaultSelector()
         self._listener = listen(settings.lease_socket)
         self._clients: dict[int, Connection] = {}
         self._holder: Connection | None = None
+        self._refused: Refused | None = None
         self._command: Command | None = None
         self._answer_lines: list[str] = []
         self._unfinished = bytearray()
@@ -143,7 +159,7 @@ class Bridge:
         os.set_blocking(STANDARD_INPUT, False)
         self._selector.register(STANDARD_INPUT, selectors.EVENT_READ, self._read_exabgp)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._feed(TimeReached())  # the first act: withdraw
+        self._feed(TimeReached())  # the first act: to look what ExaBGP has; what is not shown is withdrawn
         while self._running:
             timeout = max(0.0, self._speaker.next_deadline() - time.monotonic())
             for key, _ in self._selector.select(timeout):
@@ -246,8 +262,7 @@ class Bridge:
         try:
             request = lease.decode_request(line, self._settings.aggregates)
         except MalformedLine as error:
-            self._counters["renewals_refused_total{malformed}"] += 1
-            client.send(_refusal(error.seq, error.what, error.remedy))
+            self._refuse(client, error.seq, error.what, error.remedy, "malformed")
             return
         match request:
             case lease.Renewal(seq, event):
@@ -281,13 +296,21 @@ class Bridge:
         """Make `client` the holder, unless another one's lease still lives."""
         holder = self._holder
         if holder is not None and holder is not client and self._speaker.lease_lives(time.monotonic()):
-            self._counters["renewals_refused_total{held}"] += 1
             what = f"process {holder.pid} holds the lease"
-            client.send(_refusal(seq, what, "stop that process, or wait until its lease ends"))
+            self._refuse(client, seq, what, "stop that process, or wait until its lease ends", "held")
             return False
         self._holder = client
         self._counters["renewals_total"] += 1
         return True
+
+    def _refuse(self, client: Connection, seq: int, what: str, remedy: str, kind: str) -> None:
+        """Tell the client, and those who look; it asks ten times a second and is noted once."""
+        before, now = self._refused, time.monotonic()
+        self._refused = Refused(client.pid, what, now)
+        self._counters[f"renewals_refused_total{{{kind}}}"] += 1
+        if before is None or (before.pid, before.what) != (client.pid, what) or now - before.at > REFUSED_ANEW_S:
+            self._note(Note("error", "lease refused", {"pid": client.pid, "reason": what, "remedy": remedy}))
+        client.send(_refusal(seq, what, remedy))
 
     def _answer(self, seq: int) -> dict[str, Any]:
         return {
@@ -296,6 +319,7 @@ class Bridge:
             "state": str(self._speaker.state),
             "sent": [str(prefix) for prefix in self._speaker.sent()],
             "sessions": [lease.session_document(session) for session in self._speaker.sessions(time.monotonic())],
+            "mrai_s": max((terms.mrai_s for terms in self._settings.neighbours), default=0),
         }
 
     def _status(self, after: int = 0) -> dict[str, Any]:
@@ -309,11 +333,23 @@ class Bridge:
             "settled": speaker.settled(),
             "described": speaker.described,
             "overdue_s": round(speaker.overdue_s(now), 3),
-            "exabgp_rib": {neighbour: list(prefixes) for neighbour, prefixes in speaker.rib.items()},
+            "routes_sent": {neighbour: list(routes) for neighbour, routes in speaker.routes_sent().items()},
+            "session_ends": speaker.session_ends(now),
+            "refused": self._refused.document(now) if self._refused is not None else None,
             "history": [{**asdict(one), "at": round(one.at + ahead_s, 3)} for one in speaker.history(after)],
             "pid": os.getpid(),
             "counters": dict(self._counters),
         }
+
+
+def _hold_down(settings: Settings, file: Path) -> HoldDown:
+    """With what the bridges before this one went through; nobody who runs this by hand has such a file."""
+    known = Memory()
+    with contextlib.suppress(OSError, ValueError):
+        known = memory.decode(file.read_text(encoding="utf-8"))
+    now = time.monotonic()
+    given_up = [now - age for age in known.ages(time.time())]
+    return HoldDown(settings.hold_down_max_s, settings.failback_s, given_up, known.owed)
 
 
 def _refusal(seq: int, what: str, remedy: str) -> bytes:

@@ -20,6 +20,7 @@ from bgp.route import Route
 from bgp.speaker import LEASE_S
 
 WINDOW = 3  # renewals without an answer; as many as a lease lasts
+SILENT_S = 1.0  # without an answer; xsp-bgp ends a bridge that is silent for less
 RECONNECT_S = 0.05  # a bridge is respawned within some 100 ms
 
 
@@ -40,6 +41,7 @@ class LeaseClient:
         self.answer: Answer | None = None
         self.refusal: Refusal | None = None
         self.answered_at: float | None = None  # on the running loop's clock
+        self._heard_at = 0.0  # the same, or when the connection was made
         self.connected = False
         self._path = Path(path)
         self._on_answer = on_answer
@@ -66,6 +68,24 @@ class LeaseClient:
     def sessions(self) -> tuple[Session, ...]:
         """The BGP sessions, as last answered."""
         return self.answer.sessions if self.answer is not None else ()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why this client's wishes do not count, in a sentence with what to do; None if they do, or none was said."""
+        if self._task is None:
+            return None
+        if self.refusal is not None:
+            return f"xsp-bgp refuses the lease: {self.refusal.error} ({self.refusal.remedy})"
+        if not self.connected:
+            return f"xsp-bgp is not there: nobody answers at {self._path} (start xsp-bgp, or see its log)"
+        if self._unanswered >= WINDOW and asyncio.get_running_loop().time() - self._heard_at > SILENT_S:
+            return "xsp-bgp does not answer (see its log)"
+        return None
+
+    @property
+    def mrai_s(self) -> float:
+        """The longest advertisement interval of the neighbours, as last answered."""
+        return self.answer.mrai_s if self.answer is not None else 0.0
 
     # -- what is wanted
 
@@ -105,6 +125,7 @@ class LeaseClient:
             with contextlib.suppress(OSError, ValueError, MalformedLine):
                 reader, self._writer = await asyncio.open_unix_connection(self._path, limit=lease.MAX_LINE_BYTES)
                 self.connected, self._unanswered = True, 0
+                self._heard_at = asyncio.get_running_loop().time()
                 self._send_waiting()
                 await self._listen(reader)
             self._disconnect()
@@ -113,7 +134,7 @@ class LeaseClient:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         while line := await reader.readline():
             reply = lease.decode_answer(line)
-            self.answered_at = asyncio.get_running_loop().time()
+            self.answered_at = self._heard_at = asyncio.get_running_loop().time()
             self._unanswered = max(0, self._unanswered - 1)
             if isinstance(reply, Answer):
                 self.answer, self.refusal = reply, None
@@ -125,7 +146,7 @@ class LeaseClient:
 
     def _disconnect(self) -> None:
         was_connected, self.connected = self.connected, False
-        writer, self._writer, self.answer = self._writer, None, None
+        writer, self._writer, self.answer, self.refusal = self._writer, None, None, None
         if writer is not None:
             writer.close()
         if was_connected and self._on_lost is not None:

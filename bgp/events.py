@@ -60,29 +60,35 @@ class TimeReached:
 
 @dataclass(frozen=True, slots=True)
 class NeighbourChanged:
-    """ExaBGP reported a session change as it happened."""
+    """ExaBGP reported a session change as it happened; `reason`: why a session ended, as far as it says."""
 
     neighbour: str
     state: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One BGP session as ExaBGP describes it."""
+    """One BGP session as ExaBGP describes it. `families`: those both ends agreed on; None: it does not say."""
 
     neighbour: str
     state: str
     since_s: float
     local_as: int
+    families: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CommandAnswered:
-    """ExaBGP answered the one command in flight; whatever the answer carried is parsed already."""
+    """ExaBGP answered the one command in flight; whatever the answer carried is parsed already.
+
+    `rib`: neighbour -> prefixes; `routes`: the same with each route's attributes in words behind its prefix.
+    """
 
     accepted: bool
     sessions: tuple[Session, ...] | None = None
     rib: dict[str, tuple[str, ...]] | None = None
+    routes: dict[str, tuple[str, ...]] | None = None
 
 
 Event = (
@@ -128,7 +134,7 @@ class Note:
 class Transition:
     """One change, for the history: its number, when, of what, from and to what, why, how long the former had lasted.
 
-    `what`: "announcement" or the address of a neighbour, whose session it is about.
+    `what`: "announcement", "routes" (as they are announced), or the address of a neighbour, whose session it is about.
     """
 
     number: int

@@ -8,10 +8,12 @@ writes: what it cannot read is `Noise`. RFC 4271 4.3 (path attributes), RFC 1997
     neighbor X withdraw route P                 -
     version                                     exabgp 5.0.15
     show neighbor json                          [{"state": "up", "duration": 7, "peer": {"address": A}, ...}]
-    show adj-rib out json                       {"<neighbour>": {"routes": [{"prefix": P, "family": ...}]}}
+    show adj-rib out json                       {"peer": {"address": A}, "route": {"nlri": {"prefix": P, ...},
+                                                 "attributes": {"med": N, "community": [C], ...}}}, a line for each
 
 Between them, at any moment, events stand on lines of their own:
-{"exabgp": VERSION, ..., "type": "state", "neighbor": {"address": {"peer": A, ...}, "state": "up|connected|down"}}.
+{"exabgp": VERSION, ..., "type": "state", "neighbor": {"address": {"peer": A, ...}, "state": "up|connected|down"}};
+"down" with a "reason", such as "notification received (2,2)".
 """
 
 import json
@@ -20,6 +22,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from bgp import notification
 from bgp.events import (
     AskNeighbours,
     AskRoutes,
@@ -36,6 +39,7 @@ _RFC_NAMES = {"up": "established"}
 
 LOCAL_PREFERENCE = 100  # what ExaBGP sends in IBGP when told nothing, and most routers' default
 
+MAX_REASON = 200  # of the end of a session, in characters
 MAX_LINE_BYTES = 1024 * 1024  # what we are ready to hold of an unfinished line; sessions are some hundred bytes each
 
 
@@ -141,7 +145,8 @@ def _event(document: dict[str, Any]) -> Line:
     addresses, state = neighbour.get("address"), neighbour.get("state")
     if not isinstance(addresses, dict) or not isinstance(state, str):
         return Noise()
-    return NeighbourChanged(_address(addresses.get("peer")), _RFC_NAMES.get(state, state))
+    reason = notification.words(str(neighbour.get("reason") or ""))[:MAX_REASON]
+    return NeighbourChanged(_address(addresses.get("peer")), _RFC_NAMES.get(state, state), reason)
 
 
 def read_answer(command: Command | None, lines: list[str], accepted: bool) -> CommandAnswered:
@@ -149,7 +154,9 @@ def read_answer(command: Command | None, lines: list[str], accepted: bool) -> Co
     if accepted and isinstance(command, AskNeighbours):
         return CommandAnswered(accepted, sessions=_sessions(lines))
     if accepted and isinstance(command, AskRoutes):
-        return CommandAnswered(accepted, rib=_rib(lines))
+        routes = _routes(lines)
+        rib = routes and {neighbour: tuple(one.split(" ", 1)[0] for one in some) for neighbour, some in routes.items()}
+        return CommandAnswered(accepted, rib=rib, routes=routes)
     return CommandAnswered(accepted)
 
 
@@ -159,9 +166,11 @@ def _sessions(lines: list[str]) -> tuple[Session, ...] | None:
         return tuple(
             Session(
                 neighbour=_address(row["peer"]["address"]),
-                state=_RFC_NAMES.get(row["state"], str(row["state"])),
+                # Its "state" is "down" in the first second of a session.
+                state="established" if row.get("fsm") == "ESTABLISHED" else _RFC_NAMES.get(row["state"], row["state"]),
                 since_s=float(row["duration"] or 0),
                 local_as=int(row["local"]["as"] or 0),
+                families=tuple(map(str, row["families"])) if "families" in row else None,
             )
             for row in rows
         )
@@ -169,16 +178,36 @@ def _sessions(lines: list[str]) -> tuple[Session, ...] | None:
         return None
 
 
-def _rib(lines: list[str]) -> dict[str, tuple[str, ...]] | None:
-    rib: dict[str, dict[str, None]] = {}
+def _routes(lines: list[str]) -> dict[str, tuple[str, ...]] | None:
+    """Neighbour -> its routes in words, each once."""
+    found: dict[str, dict[str, str]] = {}
     try:
-        for line in lines:  # measured: a line for each route, some of which repeat those before
-            for neighbour, table in json.loads(line).items():
-                prefixes = rib.setdefault(_address(neighbour), {})
-                prefixes.update(dict.fromkeys(str(route["prefix"]) for route in table["routes"]))
+        for line in lines:
+            document = json.loads(line)
+            if "peer" not in document:  # an ExaBGP that an older supervisor started: no attributes, some lines repeat
+                for neighbour, table in document.items():
+                    prefixes = [str(route["prefix"]) for route in table["routes"]]
+                    found.setdefault(_address(neighbour), {}).update(zip(prefixes, prefixes, strict=True))
+                continue
+            route = document["route"]
+            prefix, attributes = str(route["nlri"]["prefix"]), dict(route["attributes"])
+            told = " ".join([prefix, *_attributes(attributes)])
+            found.setdefault(_address(document["peer"]["address"]), {})[prefix] = told
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    return {neighbour: tuple(prefixes) for neighbour, prefixes in rib.items()}
+    return {neighbour: tuple(routes.values()) for neighbour, routes in found.items()}
+
+
+def _attributes(attributes: Mapping[str, Any]) -> list[str]:
+    """What an operator wants to see of them, in the words of `command_line`."""
+    found = []
+    if path := attributes.get("as-path"):
+        found.append("as-path " + " ".join(str(one) for segment in path.values() for one in segment["value"]))
+    found += [f"{name} {attributes[name]}" for name in ("med", "local-preference") if name in attributes]
+    for name in ("community", "large-community"):
+        if values := attributes.get(name):
+            found.append(f"{name} {' '.join(sorted(map(str, values)))}")
+    return found
 
 
 def _address(text: object) -> str:

@@ -70,6 +70,10 @@ class Fellows:
     def __init__(self, sites: Iterable[str]) -> None:
         self._heard: dict[str, tuple[Said, float] | None] = dict.fromkeys(sites)
 
+    def change(self, sites: Iterable[str]) -> None:
+        """These are the other sites from now on; of those that were before, what was heard still counts."""
+        self._heard = {site: self._heard.get(site) for site in sites}
+
     def take(self, said: Said, unix_s: float, now: float) -> str | None:
         """Believe it; or why not. `unix_s` is our clock, `now` monotonic seconds."""
         if said.site not in self._heard:

@@ -29,6 +29,7 @@ SETTINGS = {
     "exabgp_api_ack": "true",  # a command without its `done` would block us
     "exabgp_api_cli": "false",  # named pipes for a command-line client we never use
     "exabgp_api_respawn": "true",
+    "exabgp_api_show-routes-format": "v2",  # with their attributes
     "exabgp_api_terminate": "false",
     "exabgp_daemon_daemonize": "false",
     "exabgp_log_destination": "stderr",

@@ -5,7 +5,8 @@ aggregates: nothing longer ever leaves a site, whoever holds the lease.
 
     holder -> bridge    {"v":1,"seq":N,"wanted":"announce|depreference|withdraw","reason":S,"linger_ms":N,
                          "routes":[{"prefix":P,"communities":[S],"med":N|null,"prepend":N}]}
-    bridge -> holder    {"v":1,"seq":N,"state":S,"sent":[P],"sessions":[{"neighbour":A,"state":S,"since_s":N}]}
+    bridge -> holder    {"v":1,"seq":N,"state":S,"sent":[P],"sessions":[{"neighbour":A,"state":S,"since_s":N}],
+                         "mrai_s":N}
                         {"v":1,"seq":N,"error":S,"remedy":S}
     anyone -> bridge    {"v":1,"ask":"status"[,"after":N]}, {"v":1,"ask":"stop","linger_ms":N},
                         {"v":1,"ask":"others","said_ms_ago":N|null,"after":N}, {"v":1,"ask":"reload"},
@@ -58,12 +59,13 @@ class ReloadAsked:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the bridge tells the holder after each renewal."""
+    """What the bridge tells the holder after each renewal. `mrai_s`: the longest interval of its neighbours."""
 
     seq: int
     state: str
     sent: tuple[str, ...]
     sessions: tuple[Session, ...]
+    mrai_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,7 @@ def decode_answer(line: bytes) -> Answer | Refusal:
                 Session(str(row["neighbour"]), str(row["state"]), float(row["since_s"]), 0)
                 for row in document["sessions"]
             ),
+            mrai_s=float(document.get("mrai_s", 0)),
         )
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise MalformedLine("the bridge's answer is not understood", "run xsp-ha and xsp-bgp of one version") from error

@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from bgp import fellows
+from bgp import config, fellows
 from bgp.errors import BgpError
-from bgp.fellows import Fellows, Said
+from bgp.fellows import SAY_S, Fellows, Said
 from runtime.counters import Counters
 from runtime.exits import Exit
 
@@ -25,6 +25,11 @@ class Megaphones(asyncio.DatagramProtocol):
         self._number = time.time_ns()
         self._fellows = Fellows(peers)
         self._transport: asyncio.DatagramTransport | None = None
+
+    def change(self, peers: Mapping[str, str], key: bytes) -> None:
+        """Speak to these from now on, and believe them."""
+        self._peers, self._key = peers, key
+        self._fellows.change(peers)
 
     async def open(self, locator: str) -> None:
         """Listen at the locator. Raises: BgpError."""
@@ -63,3 +68,68 @@ class Megaphones(asyncio.DatagramProtocol):
         """Say no more."""
         if self._transport is not None:
             self._transport.close()
+
+
+class OtherSites:
+    """What is said to the other sites and heard of them, for as long as there are any in the configuration.
+
+    Args: announces: whether our neighbours really hear us; asked before each word.
+    """
+
+    def __init__(self, site: str, counters: Counters, announces: Callable[[], bool]) -> None:
+        self._site, self._counters, self._announces = site, counters, announces
+        self._settings: config.Fellows | None = None
+        self._megaphones: Megaphones | None = None
+        self._telling: asyncio.Task[None] | None = None
+
+    def check(self, settings: config.Fellows | None) -> bytes:
+        """Whether this can be changed to while it runs. Returns: the key. Raises: BgpError."""
+        if settings is None:
+            return b""
+        if self._settings is not None and settings.locator != self._settings.locator:
+            raise BgpError("bgp.toml differs in fellows.locator", "restart xsp-bgp to use it")
+        try:
+            return fellows.derive(settings.key_file.read_bytes().strip())
+        except OSError as error:
+            what = f"the key of the sites, {settings.key_file}, cannot be read ({error.strerror})"
+            raise BgpError(what, "render the site's files anew with 'xsp render'") from error
+
+    async def change(self, settings: config.Fellows | None) -> None:
+        """These from now on; nobody's session is touched. Raises: BgpError."""
+        key = self.check(settings)
+        if settings is None:
+            await self.close()
+            return
+        peers = {site.name: str(site.locator) for site in settings.site}
+        if self._megaphones is not None:
+            self._megaphones.change(peers, key)
+        else:
+            megaphones = Megaphones(self._site, peers, key, self._counters)
+            await megaphones.open(str(settings.locator))
+            self._megaphones = megaphones
+            self._telling = asyncio.get_running_loop().create_task(self._tell(megaphones))
+        self._settings = settings
+
+    def said_s_ago(self) -> float | None:
+        """See `Fellows`."""
+        return None if self._megaphones is None else self._megaphones.said_s_ago()
+
+    def table(self) -> list[dict[str, object]]:
+        """For the status."""
+        return [] if self._megaphones is None else self._megaphones.table()
+
+    async def close(self) -> None:
+        """Say no more."""
+        telling, self._telling, self._megaphones, self._settings = self._telling, None, None, None
+        if telling is not None:
+            telling.cancel()
+            with suppress(asyncio.CancelledError):
+                await telling
+
+    async def _tell(self, megaphones: Megaphones) -> None:
+        try:
+            while True:
+                megaphones.say(self._announces())
+                await asyncio.sleep(SAY_S)
+        finally:
+            megaphones.close()

@@ -19,8 +19,8 @@ def gauges(document: Document) -> Iterator[Gauge]:
         yield Gauge("session_established", "1 if the BGP session is established", up, neighbour)
         if row["since_s"] is not None:
             yield Gauge("session_state_seconds", "how long the session's state has lasted", row["since_s"], neighbour)
-        routes = len(row["rib_out"])
-        yield Gauge("routes_sent", "routes that ExaBGP has for the neighbour", routes, neighbour)
+        routes = len(row["sent"])
+        yield Gauge("routes_sent", "routes that the neighbour was sent in its present session", routes, neighbour)
     for row in document["bfd"] or ():
         yield Gauge(
             "bfd_up", "1 if BFD says that the neighbour lives", row["state"] == "up", {"neighbour": row["address"]}

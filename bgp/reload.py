@@ -32,7 +32,7 @@ ANSWER_S = 0.5  # for one answer of the bridge
 ASK_EVERY_S = 0.1
 SIGNAL_AGAIN_S = 0.5
 STEP_S = 4.0  # for the bridge to see what a step should bring; one took 0.1 s to 0.3 s in the lab
-RELOADABLE = frozenset({"neighbour", "bfd_configuration"})
+RELOADABLE = frozenset({"neighbour", "bfd_configuration", "fellows"})
 
 
 class Unproved(BgpError):

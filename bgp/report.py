@@ -2,13 +2,18 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bgp import notification
 from bgp.config import Neighbour
 
 REMEMBERED = 200  # of the sessions, and as many of all else
+REFUSED_LATELY_S = 3.0  # who wants the lease asks for it ten times a second
+ENDED_LATELY_S = 600.0  # ExaBGP tries again after a minute at most; what ended a session longer ago explains nothing
+UNREACHED_S = 5.0  # without a TCP connection; ExaBGP tries it all the time while it waits for one
+BFDD = "bfdd"  # who tells of BFD's sessions
 _FIELDS = ("at", "what", "before", "after", "reason", "by")  # of every entry, and lasted_s
 
 
@@ -27,19 +32,30 @@ class History:
 
     def note(self, at: float, what: str, before: str, after: str, reason: str, lasted_s: float) -> None:
         """Something that the supervisor did itself; `at` in Unix seconds."""
-        entry = {"what": what, "before": before, "after": after, "reason": reason, "lasted_s": round(lasted_s, 3)}
-        self._entries.append({"at": time_text(at), **entry, "by": "xsp-bgp"})
-        self._keep(self._entries[-1])
+        self._note(at, what, before, after, reason, lasted_s, "xsp-bgp")
 
-    def take(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """What the bridge tells; it is asked for entries after `last` only."""
+    def bfd(self, at: float, neighbour: str, before: str, after: str, reason: str, lasted_s: float) -> None:
+        """A BFD session changed; `at` in Unix seconds."""
+        self._note(at, f"BFD with {neighbour}", before, after, reason, lasted_s, BFDD)
+
+    def _note(self, at: float, what: str, before: str, after: str, reason: str, lasted_s: float, by: str) -> None:
+        entry = {"what": what, "before": before, "after": after, "reason": reason, "lasted_s": round(lasted_s, 3)}
+        fresh = {"at": time_text(at), **entry, "by": by}
+        self._place(fresh)
+        self._keep(fresh)
+
+    def take(self, entries: Iterable[Mapping[str, Any]]) -> bool:
+        """What the bridge tells; what it has told before is not taken again. Returns: whether any of it was new."""
         fresh = []
         for entry in entries:
+            if int(entry["number"]) <= self.last:
+                continue
             self.last = max(self.last, int(entry["number"]))
             rest = {name: value for name, value in entry.items() if name not in ("number", "at")}
             fresh.append({"at": time_text(float(entry["at"])), **rest})
             self._place(fresh[-1])
         self._keep(*fresh)
+        return bool(fresh)
 
     def restore(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """What the one before us kept, oldest first; what is no entry is left out."""
@@ -49,7 +65,8 @@ class History:
                 self._place({name: entry[name] for name in (*_FIELDS, "lasted_s")})
 
     def _place(self, entry: Mapping[str, Any]) -> None:
-        kept = self._sessions if entry["by"] == "ExaBGP" and entry["what"] != "announcement" else self._entries
+        of_session = entry["by"] == BFDD or (entry["by"] == "ExaBGP" and entry["what"] != "announcement")
+        kept = self._sessions if of_session else self._entries
         kept.append(entry)
 
     def new_bridge(self) -> None:
@@ -67,37 +84,60 @@ def time_text(unix_s: float) -> str:
 
 
 def neighbours(configured: Sequence[Neighbour], bridge: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each neighbour: its session as ExaBGP describes it, and the routes that ExaBGP has for it."""
+    """Each neighbour: its session, why the last one ended, and what it was sent in this one."""
     sessions = {row["neighbour"]: row for row in bridge.get("sessions", [])}
-    ribs = bridge.get("exabgp_rib", {})
-    return [
-        {
-            "address": str(neighbour.address),
-            "as": neighbour.autonomous_system,
-            "state": sessions.get(str(neighbour.address), {}).get("state", "unknown"),
-            "since_s": sessions.get(str(neighbour.address), {}).get("since_s"),
-            "rib_out": ribs.get(str(neighbour.address), []),
-        }
-        for neighbour in configured
-    ]
+    return [_neighbour(one, sessions.get(str(one.address), {}), bridge) for one in configured]
+
+
+def _neighbour(neighbour: Neighbour, session: Mapping[str, Any], bridge: Mapping[str, Any]) -> dict[str, Any]:
+    address = str(neighbour.address)
+    end = bridge.get("session_ends", {}).get(address, {})
+    return {
+        "address": address,
+        "as": neighbour.autonomous_system,
+        "state": session.get("state", "unknown"),
+        "since_s": session.get("since_s"),
+        "sent": list(bridge.get("routes_sent", {}).get(address, [])),
+        "ended": end.get("reason", ""),
+        "ended_s_ago": end.get("ended_s_ago"),
+        "reached_s_ago": end.get("reached_s_ago"),
+    }
 
 
 def complaints(
-    rows: Sequence[Mapping[str, Any]], bridge: Mapping[str, Any], bfd: Sequence[Mapping[str, Any]] | None
+    rows: Sequence[Mapping[str, Any]],
+    bridge: Mapping[str, Any],
+    bfd: Sequence[Mapping[str, Any]] | None,
+    passwords: Collection[str] = (),
 ) -> list[str]:
-    """What is wrong, a sentence each. `bfd`: the sessions, None where there is no BFD."""
+    """What is wrong, a sentence each.
+
+    Args: bfd: the sessions, None where there is no BFD. passwords: the neighbours that have one (RFC 2385).
+    """
     if not bridge:
         return ["the bridge does not answer"]
-    found = [
-        f"the session with {row['address']} (AS {row['as']}) is not established"
-        for row in rows
-        if row["state"] != "established"
-    ]
+    found = [_why_down(row, row["address"] in passwords) for row in rows if row["state"] != "established"]
     if bridge.get("holder") is None:
         found.append("nobody holds the lease")
+    if (refused := bridge.get("refused")) is not None and refused["s_ago"] < REFUSED_LATELY_S:
+        found.append(f"process {refused['pid']} asks for the lease and is refused: {refused['what']}")
     if not bridge.get("settled"):
         found.append("ExaBGP has not confirmed everything yet")
     if bfd is not None and not bfd:
         found.append("bfdd does not answer")
     found += [f"BFD with {row['address']} is {row['state']}" for row in bfd or () if row["state"] != "up"]
     return found
+
+
+def _why_down(row: Mapping[str, Any], has_password: bool) -> str:
+    """A refusal is told by the neighbour, or by us to it; silence is all that comes of a wrong password."""
+    parts = [f"the session with {row['address']} (AS {row['as']}) is not established"]
+    ended_s, reached_s = row["ended_s_ago"], row["reached_s_ago"]
+    if row["ended"] and ended_s is not None and ended_s < ENDED_LATELY_S:
+        look = notification.remedy(row["ended"])
+        parts.append(f"{row['ended']}, {ended_s:.0f} s ago" + (f": {look}" if look else ""))
+    if reached_s is None or reached_s > UNREACHED_S:
+        since = "" if reached_s is None else f" since {reached_s:.0f} s"
+        wrong = "it has another MD5 password than we" if has_password else "it expects an MD5 password"
+        parts.append(f"its TCP connection is not answered{since}: no way there, nobody listens, or {wrong}")
+    return "; ".join(parts)

@@ -41,6 +41,14 @@ class Route:
         if not 0 <= self.prepend <= MAX_PREPEND:
             raise BgpError(f"prepend {self.prepend} is out of range", f"use a number from 0 to {MAX_PREPEND}")
 
+    def in_words(self) -> str:
+        """For the history."""
+        parts = [str(self.prefix)]
+        parts += [f"prepend {self.prepend}"] if self.prepend else []
+        parts += [f"med {self.med}"] if self.med is not None else []
+        parts += [f"communities {' '.join(self.communities)}"] if self.communities else []
+        return " ".join(parts)
+
     def depreferenced(self) -> "Route":
         """The same route with GRACEFUL_SHUTDOWN first: neighbours prefer any other path (RFC 8326 4)."""
         if GRACEFUL_SHUTDOWN in self.communities:

@@ -12,6 +12,7 @@ from pathlib import Path
 from bgp import blocks
 from bgp.config import Config, show
 from bgp.errors import BgpError
+from bgp.memory import MEMORY, Memory
 
 DIRECTORY = "running"
 CANDIDATE = "candidate-"  # before the names of what is being tried
@@ -37,6 +38,11 @@ class Running:
         return self.directory / (self.prefix + BGP_TOML)
 
     @property
+    def memory(self) -> Path:
+        """What a new bridge must know of those before it."""
+        return self.directory / MEMORY
+
+    @property
     def candidate(self) -> "Running":
         """The files beside them that are tried before they are used."""
         return replace(self, prefix=CANDIDATE)
@@ -53,6 +59,10 @@ class Running:
     def write_exabgp(self, text: str) -> None:
         """What ExaBGP is told; its bridge will read our copy. Raises: BgpError."""
         self._replace(self.exabgp_configuration, blocks.aimed(text, str(self.bridge_configuration)))
+
+    def write_memory(self, memory: Memory) -> None:
+        """For the next bridge. Raises: BgpError."""
+        self._replace(self.memory, memory.encode())
 
     def _replace(self, file: Path, text: str) -> None:
         fresh = file.with_name(file.name + ".new")

@@ -28,14 +28,12 @@ Theory of operation
     no special case: a refused step waits for its next try while the others go on (`bgp.told`).
 """
 
-from collections import deque
 from collections.abc import Iterable
 from math import inf
 
 from bgp.events import (
     AskNeighbours,
     AskRoutes,
-    AskVersion,
     Command,
     CommandAnswered,
     Effect,
@@ -51,7 +49,9 @@ from bgp.events import (
     Transition,
     Wanted,
 )
+from bgp.heartbeat import HEARTBEAT_S, Heartbeat
 from bgp.hold_down import HoldDown
+from bgp.recent import Recent
 from bgp.route import (
     Announce,
     Place,
@@ -61,11 +61,11 @@ from bgp.route import (
     Terms,
     Withdraw,
 )
+from bgp.sessions import ESTABLISHED, Sessions
 from bgp.states import ASKED_BY, DEPREFERRING, SELF_ENDING, TABLE, Cue, State
 from bgp.told import Told
 
 LEASE_S = 0.3  # three renewals of 100 ms
-HEARTBEAT_S = 0.1  # a deaf ExaBGP is noticed, and its routes are gone, within a second
 RETRY_S = 0.25  # a command ExaBGP refused is tried again; the reason stands only in ExaBGP's log
 OTHERS_FRESH_S = 1.0  # what another site said of its announcement counts so long
 AFTERMATH_S = 0.6  # ... and only if it was said so long after our lease ended, see above
@@ -73,8 +73,6 @@ BRAKE = "brake: no other site is known to announce"
 DEFAULT_ORPHAN_HOLD_S = 300.0
 INHERITED_LINGER_S = 1.0  # the linger of a lease that we never saw, at least
 MRAI_FACTOR = 2  # ... and at least so many of the neighbours' advertisement intervals
-REMEMBERED = 50  # transitions
-DESCRIBE_EVERY = 50  # of so many heartbeats one asks for the sessions, and one for the RIB
 
 
 _CUE_OF_WISH = {
@@ -106,13 +104,13 @@ class Speaker:
         self.state = State.STARTING
         self.reason = "ExaBGP was told nothing yet"
         self.changed_at = now
-        self.local_as = 0
         self.rib: dict[str, tuple[str, ...]] = {}
         self.described = False  # whether ExaBGP has described its neighbours since ours were given
         self._started_at = now
         self._found: frozenset[Place] | None = None  # what an earlier bridge left; None: not asked yet
         self._told = Told(aggregates, tuple(neighbours))
         self._routes: tuple[Route, ...] = ()
+        self._routes_since = now
         self._linger_s = 0.0
         self._lease_until: float | None = None
         self._linger_until: float | None = None
@@ -123,15 +121,13 @@ class Speaker:
         self._hold_down = hold_down or HoldDown()
         self._held_until: float | None = None
         self._wish = ""  # the reason the holder gave for what is held back
-        self._recent: deque[Transition] = deque(maxlen=REMEMBERED)
-        self._transitions = 0
-        self._sessions: dict[str, tuple[str, float]] = {}  # neighbour -> state, since when
+        self._recent = Recent()
+        self._sessions = Sessions()
         self._in_flight: Command | None = None
         self._sent_at = now
         self._refused: dict[Step, float] = {}  # when to try again
         self._failing_since: float | None = None
-        self._beats = 0
-        self._next_beat = now
+        self._heartbeat = Heartbeat(now)
 
     # -- questions
 
@@ -148,11 +144,21 @@ class Speaker:
         return self._in_flight is None and not self._told.steps(self._wanted())
 
     def sessions(self, now: float) -> tuple[Session, ...]:
-        """The sessions as ExaBGP last described them, aged to `now`."""
-        return tuple(
-            Session(neighbour, state, max(0.0, now - since), self.local_as)
-            for neighbour, (state, since) in sorted(self._sessions.items())
-        )
+        """The sessions as ExaBGP told of them last, aged to `now`."""
+        return self._sessions.all(now)
+
+    def session_ends(self, now: float) -> dict[str, dict[str, object]]:
+        """Neighbour -> why its session ended last, and how long ago; see `Sessions.ends`."""
+        return self._sessions.ends(now)
+
+    def routes_sent(self) -> dict[str, tuple[str, ...]]:
+        """Neighbour -> the routes it was sent in its present session, in words; see `bgp.sessions`."""
+        return self._sessions.sent()
+
+    @property
+    def local_as(self) -> int:
+        """Our AS, as ExaBGP said; 0 if it did not yet."""
+        return self._sessions.local_as
 
     def overdue_s(self, now: float) -> float:
         """How long ExaBGP owes an answer, or refuses to withdraw; the supervisor kills it over this."""
@@ -162,16 +168,16 @@ class Speaker:
 
     def history(self, after: int = 0) -> tuple[Transition, ...]:
         """The latest transitions with a number above `after`, oldest first."""
-        return tuple(one for one in self._recent if one.number > after)
+        return self._recent.after(after)
 
     def next_deadline(self) -> float:
         """When `TimeReached` is due; a heartbeat is always ahead."""
         ends = (self._lease_until, self._orphan_until or self._linger_until, self._held_until)
         deadlines = [until for until in ends if until is not None]
         if self._in_flight is None:
-            deadlines.append(self._next_beat)
+            deadlines.append(self._heartbeat.due_at)
             deadlines.extend(self._refused.values())
-        return min(deadlines, default=self._next_beat + HEARTBEAT_S)
+        return min(deadlines, default=self._heartbeat.due_at + HEARTBEAT_S)
 
     # -- events
 
@@ -200,6 +206,8 @@ class Speaker:
         command = self._next_command(now)
         if command is not None:
             self._in_flight, self._sent_at = command, now
+            if isinstance(command, AskRoutes):
+                self._sessions.ask()
             effects.append(command)
         return effects
 
@@ -207,9 +215,18 @@ class Speaker:
         if self.state not in (State.STOPPING, State.STOPPED):
             self._lease_until = now + LEASE_S
             self._linger_s = event.linger_ms / 1000
-            if event.wanted is not Wanted.WITHDRAW:
-                self._routes = event.routes
+        state, routes = self.state, self._routes
+        if self._lease_until is not None and event.wanted is not Wanted.WITHDRAW:
+            self._routes = event.routes
         self._enter(_CUE_OF_WISH[event.wanted], event.reason, now, effects)
+        if self.state is not state:
+            self._routes_since = now
+        elif routes != self._routes and state in (State.ANNOUNCED, *DEPREFERRING):
+            before, after = ("; ".join(one.in_words() for one in some) for some in (routes, self._routes))
+            by = ASKED_BY[_CUE_OF_WISH[event.wanted]]
+            self._recent.add(now, "routes", before, after, event.reason, now - self._routes_since, by)
+            self._routes_since = now
+            effects.append(Note("info", "routes changed", {"before": before, "after": after, "reason": event.reason}))
 
     def _end_lease(self, reason: str, ended_at: float, effects: list[Effect]) -> None:
         if TABLE[self.state][Cue.LEASE_ENDED] is State.LINGERING and self.state is not State.LINGERING:
@@ -264,11 +281,13 @@ class Speaker:
             return
         if before is State.ANNOUNCED and after is not State.STOPPING:
             self._hold_down.given_up(now)
+        if after is State.ANNOUNCED:
+            self._hold_down.announced()
         lasted_s = round(now - self.changed_at, 3)
         by = ASKED_BY[cue]
         fields: dict[str, object] = {"before": str(before), "after": str(after), "reason": reason, "by": by}
         effects.append(Note("info", "state changed", {**fields, "lasted_s": lasted_s}))
-        self._remember("announcement", str(before), str(after), reason, lasted_s, by, now)
+        self._recent.add(now, "announcement", str(before), str(after), reason, lasted_s, by)
         self.state, self.reason, self.changed_at = after, reason, now
 
     def _hold(self, reason: str, now: float) -> tuple[State, str]:
@@ -281,22 +300,20 @@ class Speaker:
         failures = self._hold_down.failures(now)
         return State.HELD, f"{reason}; held back for {hold_s:g} s after {failures} failure(s)"
 
-    def _remember(self, what: str, before: str, after: str, reason: str, lasted_s: float, by: str, now: float) -> None:
-        self._transitions += 1
-        self._recent.append(Transition(self._transitions, now, what, before, after, reason, lasted_s, by))
-
     # -- sessions and answers
 
     def _note_session(self, event: NeighbourChanged, now: float, effects: list[Effect]) -> None:
-        before, since = self._sessions.get(event.neighbour, ("unknown", now))
-        if before != event.state:
-            self._remember(event.neighbour, before, event.state, "", round(now - since, 3), "ExaBGP", now)
-        self._sessions[event.neighbour] = (event.state, now)
-        effects.append(Note("info", "session changed", {"neighbour": event.neighbour, "state": event.state}))
+        change = self._sessions.told(event, now)
+        if change is not None:
+            self._recent.session(change, now)
+        if event.state == ESTABLISHED:
+            self._heartbeat.session_established()
+        fields: dict[str, object] = {"neighbour": event.neighbour, "state": event.state}
+        effects.append(Note("info", "session changed", fields | ({"reason": event.reason} if event.reason else {})))
 
     def _take_answer(self, answer: CommandAnswered, now: float, effects: list[Effect]) -> None:
         command, self._in_flight = self._in_flight, None
-        self._next_beat = now + HEARTBEAT_S
+        self._heartbeat.answered(now)
         match command:
             case Announce() | Withdraw():
                 self._confirm(command, answer.accepted, now, effects)
@@ -306,6 +323,7 @@ class Speaker:
                     self._describe(answer.sessions, now, effects)
             case AskRoutes():
                 self.rib = answer.rib if answer.rib is not None else self.rib
+                self._sessions.answered(answer.routes or {})
                 if self._found is None:
                     self._found = self._told.shown(self.rib)
             case None:
@@ -330,7 +348,7 @@ class Speaker:
         if accepted:
             self._told.confirmed(place, step.route if isinstance(step, Announce) else None)
             self._refused.pop(step, None)
-            self._beats = DESCRIBE_EVERY - 1  # the next heartbeat reads the RIB
+            self._heartbeat.route_confirmed()
             if isinstance(step, Announce):
                 fields["communities"] = " ".join(step.route.communities)
             effects.append(Note("info", f"{verb} confirmed", fields))
@@ -342,10 +360,10 @@ class Speaker:
         effects.append(Note("error", f"{verb} refused by ExaBGP", fields))
 
     def _describe(self, sessions: tuple[Session, ...], now: float, effects: list[Effect]) -> None:
-        self._sessions = {s.neighbour: (s.state, now - s.since_s) for s in sessions}
-        self.local_as = next((s.local_as for s in sessions if s.local_as), self.local_as)
+        for change in self._sessions.described(sessions, now):
+            self._recent.session(change, now)
         if sessions:  # a description of nothing proves nothing
-            effects.extend(self._told.described(frozenset(self._sessions)))
+            effects.extend(self._told.described(self._sessions.names()))
 
     # -- commands
 
@@ -374,9 +392,4 @@ class Speaker:
                 return step
         if not self.described:
             return AskNeighbours()
-        if now < self._next_beat:
-            return None
-        self._beats = (self._beats + 1) % DESCRIBE_EVERY
-        if self._beats == 0:
-            return AskRoutes()
-        return AskNeighbours() if self._beats == DESCRIBE_EVERY // 2 else AskVersion()
+        return self._heartbeat.question() if now >= self._heartbeat.due_at else None

@@ -45,8 +45,7 @@ _WISHES = {
 _CHANGES: Mapping[State, Mapping[Cue, State]] = {
     State.STARTING: {Cue.CLEARED: State.WITHDRAWN, Cue.FOUND: State.INHERITED, Cue.STOP: State.STOPPED},
     State.INHERITED: {
-        **_WISHES,
-        Cue.ANNOUNCE: State.ANNOUNCED,
+        **_WISHES,  # held only if the bridge before this one held it, or had given it up
         Cue.LEASE_ENDED: State.LINGERING,
         Cue.STOP: State.STOPPING,
     },

@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bgp import bfd, client, config, fellows, launch, reload, report
+from bgp import bfd, blocks, client, config, launch, memory, reload, report
 from bgp.bfd import BfdDaemons
 from bgp.blocks import Change
 from bgp.config import Config
 from bgp.errors import BgpError, Unanswered
-from bgp.fellows import SAY_S, VOUCH_S
-from bgp.megaphones import Megaphones
+from bgp.fellows import VOUCH_S
+from bgp.megaphones import OtherSites
+from bgp.memory import Memory
 from bgp.report import History
 from bgp.speaker import MRAI_FACTOR
 from bgp.watch import DEAF_BRIDGE, LOOK_S, Watch
@@ -60,22 +61,21 @@ class Supervisor:
         self._log = log.get().bind(instance=settings.instance)
         self._counters = Counters()
         self._process: asyncio.subprocess.Process | None = None
+        self._passwords: frozenset[str] = frozenset()  # the neighbours that have one
         self._version = ""
         self._bridge: Mapping[str, Any] | None = None  # its last answer, None once it missed one
         self._answered_at = 0.0
-        self._bridge_pid = 0
+        self._bridge_pid, self._bridge_since = 0, 0.0
         self._state, self._since = "starting", time.monotonic()
         self._stop = asyncio.Event()
         self._failures = 0
+        self._remembered: Memory | None = None  # what the next bridge will know
         self._history = History(lambda *entries: self._history_file.add(*entries))
         self._history_file = HistoryFile(settings.state_directory / HISTORY, self._history.entries)
-        self._bfd = (
-            BfdDaemons(settings.bfd_configuration, settings.bfd_directory, self._counters)
-            if settings.bfd_configuration is not None
-            else None
-        )
+        self._bfd = self._bfd_daemons(settings)
         self._bfd_task: asyncio.Task[None] | None = None
-        self._megaphones = _megaphones(settings, self._counters)
+        self._others = OtherSites(settings.instance, self._counters, self._is_heard)
+        self._others.check(settings.fellows)
 
     async def run(self) -> int:
         """Check, start, watch, until SIGTERM or SIGINT.
@@ -90,8 +90,7 @@ class Supervisor:
         launch.prepare(self._config)
         if self._bfd is not None:
             self._bfd.prepare()
-        if self._megaphones is not None and self._config.fellows is not None:
-            await self._megaphones.open(str(self._config.fellows.locator))
+        await self._others.change(self._config.fellows)
         try:
             commands: dict[str, control.Command] = {
                 "status": lambda _: self.status(),
@@ -106,38 +105,35 @@ class Supervisor:
             loop.add_signal_handler(number, self._stop.set)
         self._history.restore(self._history_file.load())
         self._running.write(self._config, text)
+        self._passwords = blocks.with_password(text)
         loop.add_signal_handler(signal.SIGHUP, self._reload_soon)
         user = self._config.user if os.geteuid() == 0 else "our own"
         self._log.info("supervisor started", exabgp=self._version, user=user, capabilities="none")
-        beside = [] if self._megaphones is None else [loop.create_task(self._tell_others(self._megaphones))]
         self._bfd_task = loop.create_task(self._bfd.run()) if self._bfd is not None else None
         try:
             while not self._stop.is_set():
                 await self._run_once()
         finally:
-            await _end([*beside, *self._reloads, *([self._bfd_task] if self._bfd_task is not None else [])])
+            await self._others.close()
+            await _end([*self._reloads, *([self._bfd_task] if self._bfd_task is not None else [])])
             server.close()
             self._history_file.close()
             self._config.control_socket.unlink(missing_ok=True)
         self._log.info("supervisor stopped")
         return Exit.DONE
 
-    async def _tell_others(self, megaphones: Megaphones) -> None:
-        """Say what our neighbours really hear: a bridge that does not answer announces nothing we could vouch for."""
-        try:
-            while True:
-                fresh = time.monotonic() - self._answered_at < VOUCH_S
-                bridge = self._bridge if self._bridge is not None and fresh else {}
-                up = any(row["state"] == ESTABLISHED for row in bridge.get("sessions", []))
-                megaphones.say(bool(up and bridge.get("state") == "announced" and bridge.get("settled")))
-                await asyncio.sleep(SAY_S)
-        finally:
-            megaphones.close()
+    def _is_heard(self) -> bool:
+        """What our neighbours really hear: a bridge that does not answer announces nothing we could vouch for."""
+        fresh = time.monotonic() - self._answered_at < VOUCH_S
+        bridge = self._bridge if self._bridge is not None and fresh else {}
+        up = any(row["state"] == ESTABLISHED for row in bridge.get("sessions", []))
+        return bool(up and bridge.get("state") == "announced" and bridge.get("settled"))
 
     # -- one run of ExaBGP
 
     async def _run_once(self) -> None:
         started_at = time.monotonic()
+        self._remember(memory.remember(self._history.entries(), time.time()))
         words = launch.exabgp("server", str(self._running.exabgp_configuration))
         self._process = await asyncio.create_subprocess_exec(
             *launch.unprivileged(self._config.user, words),
@@ -155,6 +151,8 @@ class Supervisor:
             if self._stop.is_set() and verdict is None:
                 notify.stopping()
                 await self._withdraw_and_stop(self._process)
+                await self._kill(self._process)
+                self._exabgp_over("xsp-bgp was asked to stop", started_at)
                 return
         finally:
             await self._kill(self._process)
@@ -167,8 +165,13 @@ class Supervisor:
         self._failures += 1
         self._enter("restarting")
         self._log.error("exabgp is started anew", reason=reason, delay_s=delay_s)
-        self._history.note(time.time(), "ExaBGP", "running", "none", reason, time.monotonic() - started_at)
+        self._exabgp_over(reason, started_at)
         await self._pause(delay_s)
+
+    def _exabgp_over(self, reason: str, started_at: float) -> None:
+        """And its bridge with it."""
+        self._bridge_over(f"with ExaBGP: {reason}")
+        self._history.note(time.time(), "ExaBGP", "running", "none", reason, time.monotonic() - started_at)
 
     async def _watch(self, process: asyncio.subprocess.Process) -> str | None:
         """Look at the bridge until ExaBGP ends or we are to stop (None), or ExaBGP deserves to die (why)."""
@@ -207,24 +210,42 @@ class Supervisor:
             return False
         self._counters.add("bridge_ends_total", "killed")
         self._log.error("bridge killed, it does not answer", pid=pid)
-        self._history.note(time.time(), "bridge", "running", "none", DEAF_BRIDGE, 0.0)
+        self._bridge_over(DEAF_BRIDGE)
         return True
+
+    def _bridge_over(self, reason: str) -> None:
+        """It is no more; its sessions may live."""
+        if self._bridge_pid:
+            self._history.note(time.time(), "bridge", "running", "none", reason, time.monotonic() - self._bridge_since)
+            self._bridge_pid = 0
+
+    def _remember(self, known: Memory) -> None:
+        """For the next bridge: ExaBGP may start one without asking us."""
+        try:
+            if known != self._remembered:
+                self._running.write_memory(known)
+                self._remembered = known
+        except BgpError as error:
+            self._log.warning("what the next bridge should know is not written", reason=error.what)
 
     def _question(self) -> dict[str, Any]:
         """How is the bridge; and whether another site announces, which it must know when its lease has run out."""
-        ago = self._megaphones.said_s_ago() if self._megaphones is not None else None
+        ago = self._others.said_s_ago()
         return {"ask": "others", "said_ms_ago": None if ago is None else int(ago * 1000), "after": self._history.last}
 
     def _take(self, answer: Mapping[str, Any]) -> None:
         self._bridge, self._answered_at = answer, time.monotonic()
         if answer.get("pid") != self._bridge_pid:
-            self._bridge_pid = int(answer.get("pid", 0))
+            self._bridge_over("it ended by itself, or somebody killed it; ExaBGP has started another")
+            self._bridge_pid, self._bridge_since = int(answer.get("pid", 0)), time.monotonic()
+            self._history.note(time.time(), "bridge", "none", "running", "", 0.0)
             self._counters.add("bridge_starts_total")
             self._history.new_bridge()  # which was asked for what follows the old one's last: not yet all of its own
             self._log.info("bridge answers", pid=self._bridge_pid)
             launch.own_socket(self._config)
         else:
-            self._history.take(answer.get("history", ()))
+            if self._history.take(answer.get("history", ())):
+                self._remember(memory.remember(self._history.entries()))
         self._enter(str(answer.get("state")))
 
     def _enter(self, state: str) -> None:
@@ -233,10 +254,15 @@ class Supervisor:
             notify.status(state)
 
     async def _pause(self, seconds: float) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
-        except TimeoutError:
-            return
+
+    def _bfd_daemons(self, settings: Config) -> BfdDaemons | None:
+        """Raises: BgpError."""
+        if settings.bfd_configuration is None:
+            return None
+        place, told = settings.bfd_directory, self._history.bfd
+        return BfdDaemons(settings.bfd_configuration, place, self._counters, lambda *one: told(time.time(), *one))
 
     # -- stopping
 
@@ -283,7 +309,9 @@ class Supervisor:
         task.add_done_callback(self._reloads.discard)
 
     async def reload(self) -> dict[str, Any]:
-        """Take over changed neighbours; sessions that are the same in both configurations go on. All or nothing.
+        """Take over changed neighbours and other sites; sessions that are the same in both configurations go on.
+
+        All or nothing.
 
         Raises: control.Refusal saying why nothing was changed.
         """
@@ -294,6 +322,7 @@ class Supervisor:
                 change = reload.compare(self._config, new, self._running, text)
                 if new.bfd_configuration is not None:
                     bfd.check(new.bfd_configuration)
+                await self._others.change(new.fellows)
                 await self._change(change, new, text)
             except BgpError as error:
                 self._log.error("the changed configuration is not used", what=error.what, remedy=error.remedy)
@@ -322,7 +351,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await self._change_bfd(new)
-        self._config = new
+        self._config, self._passwords = new, blocks.with_password(text)
 
     async def _change_bfd(self, new: Config) -> None:
         if self._bfd is not None and new.bfd_configuration is not None:
@@ -330,9 +359,8 @@ class Supervisor:
             return
         if self._bfd_task is not None:
             await _end([self._bfd_task])
-        self._bfd = self._bfd_task = None
-        if new.bfd_configuration is not None:
-            self._bfd = BfdDaemons(new.bfd_configuration, new.bfd_directory, self._counters)
+        self._bfd, self._bfd_task = self._bfd_daemons(new), None
+        if self._bfd is not None:
             self._bfd.prepare()
             self._bfd_task = asyncio.get_running_loop().create_task(self._bfd.run())
 
@@ -343,7 +371,7 @@ class Supervisor:
         peers = await self._bfd.peers() if self._bfd is not None else None
         bridge = self._bridge or {}
         rows = report.neighbours(self._config.neighbour, bridge)
-        complaints = report.complaints(rows, bridge, peers)
+        complaints = report.complaints(rows, bridge, peers, self._passwords)
         return status.document(
             program="xsp-bgp",
             instance=self._config.instance,
@@ -358,23 +386,10 @@ class Supervisor:
                 "confirmed": bridge.get("sent", []),
                 "neighbours": rows,
                 "bfd": peers,
-                "other_sites": self._megaphones.table() if self._megaphones is not None else [],
+                "other_sites": self._others.table(),
                 "history": self._history.entries(),
             },
         )
-
-
-def _megaphones(config: Config, counters: Counters) -> Megaphones | None:
-    """Raises: BgpError if the key cannot be read."""
-    if config.fellows is None:
-        return None
-    try:
-        secret = config.fellows.key_file.read_bytes().strip()
-    except OSError as error:
-        what = f"the key of the sites, {config.fellows.key_file}, cannot be read ({error.strerror})"
-        raise BgpError(what, "render the site's files anew with 'xsp render'") from error
-    peers = {site.name: str(site.locator) for site in config.fellows.site}
-    return Megaphones(config.instance, peers, fellows.derive(secret), counters)
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -2,11 +2,12 @@
 
 Theory of operation. The kernel counts per prefix (`ruleset.py`): inwards what the source check believed, outwards what
 was put into a tunnel. A counter begins at the prefix's first packet and only grows, through changes of lines and
-restarts of the daemon, until our nftables table is removed, as by a reboot: whoever bills by it must take a smaller
-number as a new beginning. Octets are those of the packets inside. The kernel may have merged several packets of a flow
-into one before it counted (GRO). Each site counts what passed there: a customer's total is the sum over the sites.
+restarts of the daemon, until the prefix is nobody's any more or our nftables table is removed, as by a reboot: whoever
+bills by it must take a smaller number as a new beginning. Octets are those of the packets inside. The kernel may have
+merged several packets of a flow into one before it counted (GRO). Each site counts what passed there: a customer's
+total is the sum over the sites.
 
-Every call has a socket of its own, so that it may run in a thread beside the driver.
+Readings have a socket of their own, so that they may run in a thread beside the driver.
 """
 
 from collections.abc import Iterable, Mapping
@@ -27,7 +28,7 @@ def volumes(prefixes: Iterable[Prefix] | None = None) -> dict[Prefix, Volume]:
         present = kinds(sets.names())
         wanted: Mapping[Kind, list[bytes] | None] = dict.fromkeys(present)
         if prefixes is not None:
-            wanted = _keys(prefixes, present)
+            wanted = {**_keys(prefixes, present)}
         found: dict[Prefix, Volume] = {}
         for kind, keys in wanted.items():
             for key, (packets, octets) in sets.counted(f"in{kind}", keys).items():
@@ -40,9 +41,16 @@ def volumes(prefixes: Iterable[Prefix] | None = None) -> dict[Prefix, Volume]:
         sets.close()
 
 
-def _keys(prefixes: Iterable[Prefix], present: set[Kind]) -> dict[Kind, list[bytes] | None]:
+def forget(sets: SetElements, prefixes: Iterable[Prefix]) -> None:
+    """Count anew for these: whoever has them next does not begin with another's packets. Raises: DataPlaneError."""
+    for kind, keys in _keys(prefixes, kinds(sets.names())).items():
+        for name in (f"in{kind}", f"out{kind}"):
+            sets.remove(name, list(sets.counted(name, keys)))
+
+
+def _keys(prefixes: Iterable[Prefix], present: set[Kind]) -> dict[Kind, list[bytes]]:
     keys: dict[Kind, list[bytes]] = {}
     for prefix in prefixes:
         if (kind := kind_of(prefix)) in present:
             keys.setdefault(kind, []).append(prefix.network[: kind.octets])
-    return {**keys}
+    return keys

@@ -16,16 +16,16 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 
-from dataplane import clamping, ruleset
+from dataplane import accounting, clamping, ruleset
 from dataplane.driver import Driver
 from dataplane.element import Element, Kind, combine, kind_coded
-from dataplane.entry import RouterPlan, SelfTestLine, SitePlan
+from dataplane.entry import Prefix, RouterPlan, SelfTestLine, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
 from dataplane.port import CHECK_LINGER_S
 from dataplane.recovery import dismantle
-from dataplane.ruleset import HOME_AGENT_TABLE, OUTER_OCTETS, kinds
+from dataplane.ruleset import HOME_AGENT_TABLE, OUTER_OCTETS, ROUTER_TABLE, kinds
 
 _COUNTED_AS = {"signalling_of_one": "signalling_dropped", "signalling_of_all": "signalling_dropped"}
 _CARRIED = ("tunnelled_in", "tunnelled_out")
@@ -176,11 +176,7 @@ class SourceCheck:
         Asked by a socket of its own, so that it may be done beside any other call.
         """
         self._required()
-        asking = SetElements(HOME_AGENT_TABLE)
-        try:
-            found = asking.counters()
-        finally:
-            asking.close()
+        found = _counted(HOME_AGENT_TABLE)
         packets = {f"{_COUNTED_AS.get(name, 'tunnel_packets')}{{{name}}}": count for name, (count, _) in found.items()}
         octets = {
             f"tunnel_octets{{{name}}}": octets - count * OUTER_OCTETS
@@ -200,6 +196,10 @@ class SourceCheck:
         """How many messages changed elements."""
         return self._required().changes_sent
 
+    def forget(self, prefixes: Iterable[Prefix]) -> None:
+        """Count anew for these."""
+        accounting.forget(self._required(), prefixes)
+
     def purge(self) -> None:
         """Remove the table."""
         delete_table(HOME_AGENT_TABLE)
@@ -214,6 +214,19 @@ class SourceCheck:
 def load_router(plan: RouterPlan, driver: Driver) -> None:
     """Make the mobile router's tables. Raises: DataPlaneError."""
     _nft(ruleset.router(plan.home_agent, driver) + clamping.of_router(plan))
+
+
+def router_counters() -> dict[str, int]:
+    """Tunnelled packets that a mobile router dropped. Raises: DataPlaneError."""
+    return {f"tunnel_packets{{{name}}}": packets for name, (packets, _) in _counted(ROUTER_TABLE).items()}
+
+
+def _counted(table: str) -> dict[str, tuple[int, int]]:
+    asking = SetElements(table)
+    try:
+        return asking.counters()
+    finally:
+        asking.close()
 
 
 def delete_table(name: str) -> None:

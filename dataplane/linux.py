@@ -331,6 +331,10 @@ class LinuxHomeAgent:
         """See the port."""
         return accounting.volumes(prefixes)
 
+    def forget(self, prefixes: Iterable[Prefix]) -> None:
+        """See the port."""
+        self._check.forget(prefixes)
+
     def purge(self) -> None:
         """See the port: the kernel's local rule goes back first, then everything with our marks, as the dump has it."""
         rules = [rule for rule in self._rules() if rule.protocol == HOME_AGENT_PROTOCOL]

@@ -61,6 +61,9 @@ class MemoryDataPlane:
         """See the port: no packet passes here."""
         return {}
 
+    def forget(self, prefixes: Iterable[Prefix]) -> None:
+        """See the port: nothing was counted."""
+
     def egress_present(self) -> bool:
         """See the port."""
         return self._plan is None or bool(self._plan.egresses)

@@ -73,6 +73,13 @@ class SetElements:
             for start in range(0, len(bodies), _TRANSACTION_MESSAGES):
                 self._commit([(kind, flags, body) for body in bodies[start : start + _TRANSACTION_MESSAGES]])
 
+    def remove(self, name: str, keys: Sequence[bytes]) -> None:
+        """Remove elements that are there, with keys of any length. Raises: DataPlaneError."""
+        head = _NFGENMSG.pack(_IPV6, 0, 0) + self._table + attribute(_NAME, name.encode() + b"\0")
+        for start in range(0, len(keys), _MESSAGE_ELEMENTS):
+            some = b"".join(map(_element, keys[start : start + _MESSAGE_ELEMENTS]))
+            self._commit([(_DELSETELEM, 0, head + nested(_ELEMENTS, some))])
+
     def names(self) -> set[str]:
         """The names of the table's sets."""
         body = _NFGENMSG.pack(_IPV6, 0, 0) + self._table
@@ -97,8 +104,7 @@ class SetElements:
             return dict(map(_counted, self._elements(head)))
         found: dict[bytes, tuple[int, int]] = {}
         for key in keys:
-            element = nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
-            answer = self._socket.ask(_SUBSYSTEM | _GETSETELEM, head + nested(_ELEMENTS, element))
+            answer = self._socket.ask(_SUBSYSTEM | _GETSETELEM, head + nested(_ELEMENTS, _element(key)))
             if not isinstance(answer, Refusal):
                 found.update(map(_counted, _elements_of(answer)))
         return found
@@ -153,6 +159,10 @@ class SetElements:
         return first
 
 
+def _element(key: bytes) -> bytes:
+    return nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, key)))
+
+
 def _elements_of(answer: bytes) -> Iterator[bytes]:
     return each_attribute(attributes(answer, _NFGENMSG.size).get(_ELEMENTS, b""))
 
@@ -189,7 +199,7 @@ def keys_of(items: bytes) -> list[bytes]:
 @cache
 def _item_head(octets: int) -> bytes:
     """What stands before a key of so many octets in the list of elements."""
-    return nested(_LIST_ITEM, nested(_ELEMENT_KEY, attribute(_DATA_VALUE, bytes(octets))))[:-octets]
+    return _element(bytes(octets))[:-octets]
 
 
 @cache

@@ -42,6 +42,9 @@ class DataPlane(Protocol):
         May run in a thread beside any other call.
         """
 
+    def forget(self, prefixes: Iterable[Prefix]) -> None:
+        """Count anew for these prefixes, which were somebody's and are not any more."""
+
     def egress_present(self) -> bool:
         """Does a default route lead out of the site? One that the kernel took away with its interface is put back.
 
@@ -72,6 +75,9 @@ class RouterPlane(Protocol):
 
     def owns(self, error: TunnelError) -> bool:
         """Is this ICMPv6 error about a packet that we tunnelled for our networks? Whoever sent it will be told."""
+
+    def counters(self) -> dict[str, int]:
+        """Drops by reason, as the kernel counts them."""
 
     def purge(self) -> None:
         """Remove exactly what is ours."""

@@ -166,6 +166,10 @@ class LinuxRouter:
         for interface, why in refused.items():
             raise DataPlaneError(f"applying the tunnel over {interface}", why)
 
+    def counters(self) -> dict[str, int]:
+        """See the port."""
+        return packet_filter.router_counters()
+
     def purge(self) -> None:
         """See the port: the kernel's local rule goes back first, then everything with our marks, as the dump has it."""
         rules = [rule for rule in self._rules() if rule.protocol == ROUTER_PROTOCOL]

@@ -82,12 +82,13 @@ def _wish(config: Config, arguments: argparse.Namespace) -> None:
     if not getattr(arguments, "wait", False):
         print(f"{config.instance}: {arguments.verb} asked; follow it with 'xsp-ha --config {arguments.config} status'")
         return
-    if not operator.wait(
-        lambda: _ask(config, "leaving"),
+    waited_s = operator.wait(
+        lambda: _ask(config, "leaving", STATUS_TIMEOUT_S),  # a busy moment there is no reason to stop waiting
         lambda state: print(f"{config.instance}: {state}", flush=True),
         arguments.timeout,
-    ):
-        what = f"{config.instance} still serves after {arguments.timeout:g} s"
+    )
+    if waited_s is not None:
+        what = f"{config.instance} still serves after {waited_s:g} s"
         exits.fail(what, "See why above; 'xsp-ha undrain' puts it back", exits.REFUSED)
     print(f"{config.instance}: drained, nothing arrives any more; it may be stopped")
 
@@ -170,7 +171,8 @@ def _parse(words: list[str]) -> argparse.Namespace:
     asked = [common, wish]
     drain = verbs.add_parser("drain", parents=asked, help="take this site out of service without loss, until undrain")
     drain.add_argument("--wait", action="store_true", help="until no packet comes any more")
-    drain.add_argument("--timeout", type=float, default=60.0, metavar="S", help="how long to wait at most (60)")
+    timeout = "how long to wait at most (twice the neighbours' longest interval and a minute)"
+    drain.add_argument("--timeout", type=float, metavar="S", help=timeout)
     verbs.add_parser("depreference", parents=asked, help="let other sites go first, but stay announced, until undrain")
     verbs.add_parser("undrain", parents=asked, help="put it back in service")
     revoke = verbs.add_parser("revoke", parents=[common], help="take a mobile router's bindings away, at all sites")

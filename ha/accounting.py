@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dataplane.entry import Prefix, Volume
-from ha.customer_table import Customer
+from ha.customer_table import Customer, CustomerTable, changed
 from ha.prefix import address_text
 
 PAGE = 500  # customers: 5 ms of JSON
@@ -25,6 +25,17 @@ def total(customer: Customer, volumes: Mapping[Prefix, Volume]) -> Volume:
         if (volume := volumes.get(prefix)) is not None:
             sum_ = sum_.plus(volume)
     return sum_
+
+
+def freed(before: CustomerTable, after: CustomerTable) -> list[Prefix]:
+    """The prefixes that a customer had and does not have any more: who has them next is counted from nothing."""
+    found = []
+    for home in changed(before, after):
+        if (former := before.customers.get(home)) is not None:
+            present = after.customers.get(home)
+            kept = owned(present) if present is not None and present.name == former.name else ()
+            found += [prefix for prefix in owned(former) if prefix not in kept]
+    return found
 
 
 def rows(customers: Iterable[Customer], volumes: Mapping[Prefix, Volume]) -> list[dict[str, Any]]:

@@ -22,14 +22,14 @@ from bgp.client import LeaseClient
 from bgp.route import Route
 from dataplane.errors import DataPlaneError
 from dataplane.linux import LinuxHomeAgent
-from ha import customer_table, effects, events, journal, reception, transmission, wish_file
+from ha import accounting, customer_table, effects, events, journal, reception, transmission, wish_file
 from ha.accounting_command import AccountingCommand
 from ha.config import Config
 from ha.credential_files import CredentialFiles, cookie_key
 from ha.customer_table import TableRefused
 from ha.home_agent import HomeAgent
 from ha.journal import Made, Recovered
-from ha.kernel import TUNNELLED_IN, Kernel
+from ha.kernel import TUNNELLED, Kernel
 from ha.load import Meter
 from ha.past import Past
 from ha.peerlink import PeerLink
@@ -102,6 +102,8 @@ class Daemon:
         self._meter = Meter([egress.interface for egress in config.egress], config.load.capacity_mbit_s)
         self._source = config.home_agent_address.packed
         self._stop = asyncio.Event()
+        self._lease_suspected: str | None = None
+        self._lease_trouble: str | None = None  # what the log says of it last
 
         self._kernel = Kernel(
             LinuxHomeAgent(config.driver),
@@ -207,6 +209,7 @@ class Daemon:
         self._asked_to_read = False
         table = await self._table.newer(self.agent.table)
         if table is not None:
+            self._kernel.forget(await asyncio.to_thread(accounting.freed, self.agent.table, table))
             self._loop.feed(events.TableLoaded(table))
 
     def _read_credentials(self) -> None:
@@ -221,12 +224,24 @@ class Daemon:
         for datagram in self._mobility.receive(sock, limit=DATAGRAMS_A_TURN):
             self._loop.feed(reception.event(datagram))
 
-    def _lease_answered(self, answer: object) -> None:
+    def _lease_answered(self, _: object) -> None:
+        if self._lease.refusal is not None:
+            self._counters.add("lease_refused")
         sessions = sum(session.state == "established" for session in self._lease.sessions)
-        self._loop.feed(events.LeaseAnswered(self._lease.state, sessions))
+        self._loop.feed(events.LeaseAnswered(self._lease.state, sessions, self._lease.mrai_s))
 
     def _lease_lost(self) -> None:
         self._loop.feed(events.LeaseAnswered("unreachable", 0))
+
+    def _watch_lease(self) -> None:
+        """Log once what keeps the lease from us, if it is so at two looks in a row; and its end."""
+        suspected, self._lease_suspected = self._lease_suspected, self._lease.trouble
+        if suspected == self._lease_suspected != self._lease_trouble:
+            self._lease_trouble = suspected
+            if suspected:
+                log.get().error("lease not held", reason=suspected)
+            else:
+                log.get().info("lease held")
 
     async def _look(self) -> None:
         """Once a second, and on the self-test's alarm: the kernel, the clock, the table; now and then a snapshot."""
@@ -235,6 +250,7 @@ class Daemon:
                 await asyncio.wait_for(self._kernel.alarm.wait(), LOOK_EVERY_S)
             self._kernel.alarm.clear()
             self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
+            self._watch_lease()
             if (share := self._meter.read(time.monotonic())) != self.agent.serving.load:
                 self._loop.feed(events.LoadMeasured(share))
             await self._kernel.look()
@@ -273,7 +289,7 @@ class Daemon:
         """`brief` asks for no dump of what the kernel forwards, which takes seconds with 100,000 customers."""
         connected, counters = self._peerlink.connected(), self._counters.as_dict() | self._kernel.relay_counters()
         present: Dumped | None = None
-        troubles = [alarm] if (alarm := self._credentials.alarm()) else []
+        troubles = [one for one in (self._lease.trouble, self._credentials.alarm()) if one]
         try:
             if request.get("brief"):
                 counters |= self._kernel.counters()
@@ -304,14 +320,15 @@ class Daemon:
         """How far a drain is: cheap enough to be asked often."""
         serving = self.agent.serving
         try:
-            packets = self._kernel.counters().get(TUNNELLED_IN)
+            counted: Mapping[str, int] = self._kernel.counters()
         except DataPlaneError:
-            packets = None
+            counted = {}
         return {
             "wanted": serving.decision.wanted,
             "reasons": list(serving.decision.reasons),
             "announcement": serving.lease_state,
-            "tunnelled_in": packets,
+            "linger_s": serving.drain_s,
+            **{f"tunnelled_{way}": counted.get(name) for way, name in TUNNELLED.items()},
         }
 
     def _revoke(self, request: Mapping[str, Any]) -> dict[str, object]:

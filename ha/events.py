@@ -221,10 +221,14 @@ class HelloReceived:
 
 @dataclass(frozen=True, slots=True)
 class LeaseAnswered:
-    """What the bridge says: its state, and how many BGP sessions are up; state "unreachable" if there is no bridge."""
+    """What the bridge says: its state, and how many BGP sessions are up; state "unreachable" if there is no bridge.
+
+    `mrai_s`: the longest advertisement interval of the neighbours that it has now, in seconds; 0: it does not say.
+    """
 
     state: str
     sessions_up: int
+    mrai_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,8 +213,8 @@ class HomeAgent:
                 return revoke.asked(state, event, now)
             case TableLoaded(table):
                 return self._table_loaded(table, now)
-            case LeaseAnswered(lease, sessions_up):
-                state.serving.lease_answered(lease, sessions_up, now, undo)
+            case LeaseAnswered(lease, sessions_up, mrai_s):
+                state.serving.lease_answered(lease, sessions_up, now, undo, mrai_s)
                 return []
             case DataPlaneChecked(egress_present, intact):
                 state.serving.data_plane(egress_present, intact, undo)

@@ -9,6 +9,7 @@ import contextlib
 import secrets
 import time
 import traceback
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -17,7 +18,7 @@ from typing import Any
 from dataplane import self_test
 from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
-from dataplane.port import DataPlane
+from dataplane.port import CHECK_LINGER_S, DataPlane
 from dataplane.recovery import dismantle
 from dataplane.relay import ErrorRelay
 from ha import narrow_lines
@@ -27,7 +28,9 @@ from ha.status import Dumped, dumped
 from runtime import collector, log
 from runtime.counters import Counters
 
-TUNNELLED_IN = "tunnel_packets{tunnelled_in}"  # as the driver calls it
+TUNNELLED = {way: f"tunnel_packets{{tunnelled_{way}}}" for way in ("in", "out")}  # as the driver calls them
+FORGOTTEN_AFTER_S = 3.0  # when what a new customer table took away was carried out, and lingered
+FORGOTTEN_AT_ONCE = 1000  # prefixes: under 0.1 s, during which orders wait
 ORDERS_A_TURN = 200  # carried out in one turn of the loop: about 10 ms
 Entries = Mapping[bytes, ForwardingEntry]
 
@@ -59,6 +62,7 @@ class Kernel:
         self._relay: ErrorRelay | None = None
         self._self_test: SelfTest | None = None
         self._tested = self_test.home_address(plan.home_agent_address)
+        self._former: deque[tuple[float, Prefix]] = deque()
         self._egress_present = self._alarmed = self._passes_again = False
         self.alarm = asyncio.Event()  # somebody should look now
 
@@ -210,7 +214,20 @@ class Kernel:
             results = await asyncio.to_thread(self._repair, wanted)
             self._feed(ForwardingRepaired(wanted, results))
         self._plane.expire(time.monotonic())
+        if due := self._due(time.monotonic()):
+            await asyncio.to_thread(self._plane.forget, due)
         return self._plane.egress_present()
+
+    def forget(self, prefixes: Iterable[Prefix]) -> None:
+        """Count anew for prefixes that are not their customers' any more, when no packet of those passes any longer."""
+        due = time.monotonic() + CHECK_LINGER_S + FORGOTTEN_AFTER_S
+        self._former.extend((due, prefix) for prefix in prefixes)
+
+    def _due(self, now: float) -> list[Prefix]:
+        due: list[Prefix] = []
+        while self._former and self._former[0][0] <= now and len(due) < FORGOTTEN_AT_ONCE:
+            due.append(self._former.popleft()[1])
+        return due
 
     def _repair(self, wanted: Entries) -> dict[bytes, str | None]:
         self._plane.prepare(self._plan)

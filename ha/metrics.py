@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from ha.readiness import ANNOUNCE, DEPREFERENCE, WITHDRAW, Mode
+from ha.serving import NO_ANSWER
 from runtime.gauge import Document, Gauge, one_of
 
 STATES = ("INIT", "SYNCING", "READY", "ANNOUNCED", "DEPREFERENCED", "WITHDRAWN", "REFLECTING")
@@ -34,6 +35,8 @@ def gauges(document: Document) -> Iterator[Gauge]:
 def _home_agent(document: Document) -> Iterator[Gauge]:
     lease, wishes = document["lease"], (ANNOUNCE, DEPREFERENCE, WITHDRAW)
     yield from one_of("wanted", "1 for what is asked of xsp-bgp", "wanted", lease["wanted"], wishes)
+    held = lease["state"] not in NO_ANSWER
+    yield Gauge("lease_held", "1 if xsp-bgp takes what is asked of it; refused or not there otherwise", held)
     yield Gauge("bgp_sessions", "BGP sessions of xsp-bgp that are established", lease["sessions"])
     mode = document["operator"]["mode"]
     yield from one_of("operator_mode", "1 for what the operator wants of this site", "mode", mode, Mode)

@@ -52,7 +52,7 @@ class Past:
 def _entry(one: Transition, ahead_s: float) -> Entry:
     reason = "; ".join(one.reasons) or "ready"
     at = round(one.at + ahead_s, 3)
-    return {"at": at, "was": one.was, "wanted": one.wanted, "lasted_s": one.lasted_s, "reason": reason}
+    return {"at": at, "was": one.was, "wanted": one.wanted, "lasted_s": one.lasted_s, "reason": reason, "by": one.by}
 
 
 def _is_ours(entry: Mapping[str, Any]) -> bool:
@@ -61,4 +61,5 @@ def _is_ours(entry: Mapping[str, Any]) -> bool:
 
 
 def _without_time(entry: Entry) -> dict[str, Any]:
-    return {name: entry[name] for name in ("was", "wanted", "lasted_s", "reason")}
+    told = {name: entry[name] for name in ("was", "wanted", "lasted_s", "reason")}
+    return {**told, "by": str(entry.get("by", ""))}  # those of earlier versions tell nobody

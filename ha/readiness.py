@@ -42,6 +42,9 @@ class Mode(StrEnum):
     DRAIN = "drain"  # other sites first, then withdrawn
 
 
+_DONE = {Mode.SERVE: "put back in service", Mode.DEPREFERENCE: "depreferenced", Mode.DRAIN: "drained"}
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """An operator's wish: what, since when (monotonic seconds), whose, and why."""
@@ -52,8 +55,11 @@ class Wish:
     why: str = ""
 
     def __str__(self) -> str:
-        done = "drained" if self.mode is Mode.DRAIN else "depreferenced"
-        return f"{done} by the operator" + (f" {self.by}" if self.by else "") + (f": {self.why}" if self.why else "")
+        return (
+            f"{_DONE[self.mode]} by the operator"
+            + (f" {self.by}" if self.by else "")
+            + (f": {self.why}" if self.why else "")
+        )
 
 
 SERVE = Wish(Mode.SERVE, 0.0)

@@ -18,18 +18,21 @@ from ha.undo import Undo
 from mip6 import ntp
 
 ANSWERED_S = 0.3  # the bridge answers each renewal, every 100 ms; the lease itself lasts no longer
+NO_ANSWER = ("unreachable", "unknown")  # `lease_state` while the bridge is away, or refuses us
 REMEMBERED = 50  # transitions
+OURSELVES = "xsp-ha"  # who asked, if no operator did
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One change of what this site wants: from what, to what, why, and how long the former had lasted."""
+    """One change of what this site wants: from what, to what, why, how long the former had lasted, and who asked."""
 
     at: float
     was: str
     wanted: str
     reasons: tuple[str, ...]
     lasted_s: float
+    by: str = OURSELVES
 
 
 class Serving:
@@ -56,10 +59,13 @@ class Serving:
         self.self_test: str | None = None
         self.load = 0.0
         self.history: tuple[Transition, ...] = ()
+        self._why = "ready"  # the last transition's reason, for those who renew the lease
+        self._heeded = self.wish  # the wish at the last decision
         self._looked = self._egress_present = False
         self._intact = True
         self._started_at = now
         self.knowledge = Knowledge()
+        self._told_mrai_s = 0.0  # by the bridge, which hears of new neighbours while we run
         self._mrai_s, self._orphan_hold_s, self._cold_s = mrai_s, orphan_hold_s, cold_s
 
     def hello(self, site: str, hello: Hello, clock: int, now: float, undo: Undo) -> None:
@@ -108,8 +114,10 @@ class Serving:
             if seen is not None:
                 undo.put(self.seen, site, replace(seen, clock_ahead_s=seen.clock_ahead_s - by_s))
 
-    def lease_answered(self, state: str, sessions_up: int, now: float, undo: Undo) -> None:
-        """What the bridge really announces, and to how many neighbours."""
+    def lease_answered(self, state: str, sessions_up: int, now: float, undo: Undo, mrai_s: float = 0.0) -> None:
+        """What the bridge really announces, to how many neighbours, and how long one may hold back a change."""
+        if state not in NO_ANSWER:
+            undo.assign(self, "_told_mrai_s", mrai_s)
         undo.assign(self, "_answered_at", now)
         undo.assign(self, "lease_state", state)
         undo.assign(self, "sessions_up", sessions_up)
@@ -148,24 +156,45 @@ class Serving:
         if _said(decision) == _said(before):
             return []
         lasted_s = round(now - self.decided_at, 3)
-        transition = Transition(now, before.wanted, decision.wanted, decision.reasons, lasted_s)
+        reasons, by = self._cause(before, decision), self._asked_by(before, decision)
+        transition = Transition(now, _wished(before), _wished(decision), reasons, lasted_s, by)
         undo.assign(self, "decided_at", now)
         undo.assign(self, "history", (*self.history, transition)[-REMEMBERED:])
+        undo.assign(self, "_why", "; ".join(reasons))
+        undo.assign(self, "_heeded", self.wish)
         fields = {
             "was": before.wanted,
             "wanted": decision.wanted,
-            "reasons": "; ".join(decision.reasons) or "ready",
+            "reasons": self._why,
             "prepend": decision.prepend,
             "after_s": lasted_s,
+            "by": by,
         }
         return [Note("info", "readiness changed", fields)]
+
+    def _cause(self, before: readiness.Decision, decision: readiness.Decision) -> tuple[str, ...]:
+        """Why it is wished otherwise now; of what is fine, too, somebody may have been the cause."""
+        reasons = decision.reasons
+        if not reasons:
+            back = self.wish.mode is readiness.Mode.SERVE and self.wish != self._heeded
+            reasons = (str(self.wish) if back else "ready",)
+        if decision.prepend != before.prepend:
+            done = "path made longer" if decision.prepend else "path no longer made longer"
+            reasons = (*reasons, f"load is {self.load:.0%} of the capacity: {done}")
+        return reasons
+
+    def _asked_by(self, before: readiness.Decision, decision: readiness.Decision) -> str:
+        """The operator whose wish was followed just now, or is the reason for what is wished from now on."""
+        follows = decision.wanted != before.wanted and str(self.wish) in decision.reasons
+        if follows or self.wish != self._heeded:
+            return self.wish.by or "operator"
+        return OURSELVES
 
     def renewals(self) -> list[RenewLease]:
         """The lease as it should be renewed now; none while this site starts."""
         if self.decision.starting:
             return []
-        reason = "; ".join(self.decision.reasons) or "ready"
-        return [RenewLease(self.decision.wanted, reason, int(self.decision.linger_s * 1000), self.decision.prepend)]
+        return [RenewLease(self.decision.wanted, self._why, int(self.decision.linger_s * 1000), self.decision.prepend)]
 
     @property
     def state(self) -> str:
@@ -173,6 +202,11 @@ class Serving:
         if self.decision.wanted == readiness.ANNOUNCE:
             return "ANNOUNCED" if self.lease_state == "announced" else "READY"
         return self.decision.state
+
+    @property
+    def drain_s(self) -> float:
+        """How long a drain stays announced at most, unless it may be the last site."""
+        return readiness.linger(max(self._mrai_s, self._told_mrai_s)) + readiness.BY_WAY_S
 
     def announcing(self, now: float) -> str:
         """What the peers may rely on: the bridge's state, if it said so lately and a BGP session carries it.
@@ -208,9 +242,14 @@ class Serving:
             peers=self.seen,
             load=self.load,
             prepending=self.decision.prepend,
-            mrai_s=self._mrai_s,
+            mrai_s=max(self._mrai_s, self._told_mrai_s),
             orphan_hold_s=self._orphan_hold_s,
         )
+
+
+def _wished(decision: readiness.Decision) -> str:
+    """What is asked of BGP, for the history."""
+    return decision.wanted + (", path longer" if decision.prepend else "")
 
 
 def _said(decision: readiness.Decision) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from ha.home_agent import HomeAgent
 from ha.prefix import address_text, prefix_text
 from ha.readiness import Mode
 from ha.record import Record
+from ha.serving import NO_ANSWER, Serving
 from runtime import status
 
 BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a status
@@ -57,11 +58,12 @@ def status_document(
     """The document of `xsp-ha status`.
 
     Healthy means that this site may be announced, and is or is drained on purpose. `present` is the kernel's dump; None
-    makes the brief document, without what rests on it. `history`: what was wanted before, over restarts.
-    `narrow_lines`: of customers; they say nothing against this site.
+    makes the brief document, without what rests on it. `troubles`: what is wrong besides. `history`: what was wanted
+    before, over restarts. `narrow_lines`: of customers; they say nothing against this site.
     """
     serving = agent.serving
-    reasons = [*serving.decision.reasons, *troubles]
+    unheard = _unheard(serving)
+    reasons = [*serving.decision.reasons, *unheard, *troubles]
     return status.document(
         program="xsp-ha",
         instance=config.instance,
@@ -69,7 +71,7 @@ def status_document(
         since_s=now - serving.decided_at,
         reasons=reasons,
         counters=counters,
-        healthy=serving.state == "ANNOUNCED" or serving.wish.mode is not Mode.SERVE,
+        healthy=(serving.state == "ANNOUNCED" and not unheard) or serving.wish.mode is not Mode.SERVE,
         sections={
             "lease": {"wanted": serving.decision.wanted, "state": serving.lease_state, "sessions": serving.sessions_up},
             "customer_table": {"version": agent.table.version, "customers": len(agent.table.customers)},
@@ -88,6 +90,18 @@ def status_document(
             **({"bindings": _bindings(agent, present, now)} if present is not None else {}),
         },
     )
+
+
+def _unheard(serving: Serving) -> list[str]:
+    """Why our neighbours do not hear what we wish, as far as the bridge's last answer says."""
+    if serving.decision.starting or serving.lease_state in NO_ANSWER:
+        return []
+    found = []
+    if not serving.sessions_up:
+        found.append("no BGP session is established: see xsp-bgp status")
+    if serving.lease_state == "held":
+        found.append("held back after failures, depreferenced meanwhile: see xsp-bgp status")
+    return found
 
 
 def _bindings(agent: HomeAgent, present: Dumped, now: float) -> list[dict[str, Any]]:

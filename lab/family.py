@@ -1,4 +1,4 @@
-"""The processes of a site, by what they are: xsp-ha, the supervisor (xsp-bgp), its child ExaBGP, its child the bridge.
+"""The processes of a site, by what they are: xsp-ha, the supervisor (xsp-bgp), its children, and ExaBGP's the bridge.
 
 Owns finding them below the processes this lab started, by parentage and never by name over the machine, and sending
 signals to several at once. Refuses to guess: a process that is not there is an error.
@@ -10,11 +10,13 @@ import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from bgp.bfd import BFDD, PROGRAMS, ZEBRA
 from lab.errors import LabError
 from lab.poll import wait_until
 from lab.processes import Processes
 
 STARTED = {"xsp-ha": "xsp-ha", "supervisor": "xsp-bgp"}  # what we start ourselves, and its program
+FRR = {name: str(PROGRAMS / name) for name in (BFDD, ZEBRA)}  # beside ExaBGP, children of the supervisor
 GONE_S = 5.0
 Fault = tuple[str, str, signal.Signals]  # site, process, signal
 
@@ -35,6 +37,8 @@ def find(processes: Processes, site: str, process: str) -> int:
 def _find(processes: Processes, site: str, process: str) -> int | None:
     if process in STARTED:
         return processes.pid(f"{site}-{STARTED[process]}")
+    if process in FRR:
+        return _child(processes.pid(f"{site}-xsp-bgp"), FRR[process])
     # Beside our supervisor ExaBGP may run without one: the baseline of the comparison.
     alone = processes.pid(f"{site}-exabgp")
     exabgp = alone or _child(processes.pid(f"{site}-xsp-bgp"), "exabgp")

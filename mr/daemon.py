@@ -277,6 +277,13 @@ class Daemon:
 
     # -- the operator -------------------------------------------------------------------------------------------
 
+    def _plane_counters(self) -> dict[str, int]:
+        try:
+            return self._plane.counters() | (self._relay.counters() if self._relay else {})
+        except DataPlaneError as error:
+            log.get().error("data plane cannot be read", reason=str(error))
+            return {}
+
     def _status(self, _request: Mapping[str, Any]) -> dict[str, Any]:
         view = self._core.view(self._loop.now())
         uplinks = [
@@ -300,7 +307,7 @@ class Daemon:
             state=view.state,
             since_s=view.since_s,
             reasons=[*view.reasons, *self._sizes.reasons(self._relay.narrow_lines() if self._relay else ())],
-            counters=self._counters.as_dict() | (self._relay.counters() if self._relay else {}),
+            counters=self._counters.as_dict() | self._plane_counters(),
             healthy=view.healthy,
             sections={
                 "home_address": str(self._configuration.home_address),

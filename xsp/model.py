@@ -16,10 +16,15 @@ class Office:
 
 
 class Kind(StrEnum):
-    """Whose router a BGP neighbour is: an ISP's (EBGP), or one of our own (IBGP if it has our AS number)."""
+    """Whose router a BGP neighbour is: an ISP's (EBGP), or one of our own (IBGP if it has our AS number).
+
+    A route reflector (RFC 4456) is one of our own that passes on to the others what the site announces, its client, and
+    may be any number of hops away.
+    """
 
     ISP = "isp"
     OWN_ROUTER = "own-router"
+    ROUTE_REFLECTOR = "route-reflector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,11 @@ class Neighbour:
     mrai_s: int = 0
     local_address: Address | None = None
     next_hop: Address | None = None
+
+    @property
+    def reflects(self) -> bool:
+        """Whether it is a route reflector."""
+        return self.kind is Kind.ROUTE_REFLECTOR
 
     def carries(self, version: int) -> bool:
         """Whether it is told prefixes of this version of IP."""

@@ -1,8 +1,8 @@
 """The BGP neighbours of the sites, each change one transaction like those of `xsp.registry`.
 
-Owns their rules: an ISP's router has an AS number that is not ours, one of our own may have it (IBGP); a prepend would
-put our own AS into an IBGP path, where it is a loop. Refuses what BGP or a configuration file could not carry. Returns
-plain JSON values without passwords.
+Owns their rules: an ISP's router has an AS number that is not ours, one of our own may have it (IBGP), a route
+reflector must; a prepend would put our own AS into an IBGP path, where it is a loop; GTSM and BFD are for one hop.
+Refuses what BGP or a configuration file could not carry. Returns plain JSON values without passwords.
 """
 
 import re
@@ -95,7 +95,9 @@ def check_neighbour(neighbour: Neighbour, site: SiteRow, local_as: int) -> None:
     if not 0 < number < 2**32 or number in _RESERVED_AS:
         raise Refused(f"{number} cannot be a neighbour's AS number", "Ask the router's operator for it", Exit.USAGE)
     if internal and neighbour.kind is Kind.ISP:
-        raise Refused(f"AS {number} is our own, not an ISP's", "Use --kind own-router for a router of yours", 2)
+        raise Refused(f"AS {number} is our own, not an ISP's", "Use --kind own-router or route-reflector", 2)
+    if neighbour.reflects:
+        _check_reflector(neighbour, internal)
     if internal and neighbour.prepend:
         raise Refused("our AS cannot be prepended towards a router of our own AS", "Leave --prepend out", Exit.USAGE)
     for community in neighbour.communities:
@@ -109,6 +111,20 @@ def check_neighbour(neighbour: Neighbour, site: SiteRow, local_as: int) -> None:
     for name, value, limit in (*limits, ("MRAI", neighbour.mrai_s, MAX_MRAI_S)):
         if not 0 <= value <= limit:
             raise Refused(f"{name} {value} is out of range", f"Use a number from 0 to {limit}", Exit.USAGE)
+
+
+def _check_reflector(neighbour: Neighbour, internal: bool) -> None:
+    """Raises: Refused what cannot be had from a route reflector, hops away."""
+    if not internal:
+        what = f"a route reflector is of our own AS, and AS {neighbour.autonomous_system} is not"
+        raise Refused(what, "Give our own number with --as", Exit.USAGE)
+    if neighbour.gtsm:
+        raise Refused(
+            "GTSM asks for one hop, and a route reflector may be further away", "Leave --gtsm out", Exit.USAGE
+        )
+    if neighbour.bfd:
+        what = "BFD is for one hop (RFC 5881), and a route reflector may be further away"
+        raise Refused(what, "Leave --bfd out: the hold time of 3 s finds a silent site", Exit.USAGE)
 
 
 def _is_a_hosts(address: Address) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bgp.pipes import Exabgp
 from tests.bgp.site_and_isp import Site
 
 
@@ -23,3 +24,13 @@ def site() -> Iterator[Site]:
     finally:
         place.close()
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def exabgp(tmp_path: Path) -> Iterator[Exabgp]:
+    """A bridge that has just started, and has asked nothing yet."""
+    process = Exabgp(tmp_path)
+    try:
+        yield process
+    finally:
+        process.close()

@@ -85,16 +85,16 @@ class RenderedSite(Site):
 
     def run_site(self) -> None:
         """Announce the aggregate, and try a longer prefix."""
-        self.start_supervisor()
+        self.supervisor = self.start_supervisor()
         wait_for("the session is up", self.is_connected, 20, 0.1)
         wanted = {*self.aggregates, *self.longer}
         self.holder = self.start_holder(1000, *self.aggregates, *self.longer)
         wait_for("all are sent", lambda: set(self.status()["confirmed"]) == wanted, 10, 0.1)
-        wait_for("ExaBGP's RIB is shown", lambda: self.rib_out() == wanted, 10, 0.1)
+        wait_for("all are shown as sent", lambda: self.prefixes_sent() == wanted, 10, 0.1)
 
-    def rib_out(self) -> set[str]:
-        """What ExaBGP says it has for the ISP."""
-        return set(self.status()["neighbours"][0]["rib_out"])
+    def prefixes_sent(self) -> set[str]:
+        """What the status says the ISP was sent."""
+        return {route.split(" ", 1)[0] for route in self.status()["neighbours"][0]["sent"]}
 
     def tcp_counter(self, namespace: str, name: str) -> int:
         """A counter of TCP at the ISP or the site, as /proc/net/netstat has it."""

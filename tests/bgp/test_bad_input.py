@@ -66,6 +66,11 @@ def refused(site: Site, why: str) -> int:
     return int(site.status().get("counters", {}).get(f"renewals_refused_total{{{why}}}", 0))
 
 
+def complaint(site: Site) -> str:
+    """What `xsp-bgp status` says of whoever is refused."""
+    return next((one for one in site.status()["reasons"] if "is refused" in one), "")
+
+
 def second_start(site: Site, text: str) -> tuple[int, list[str]]:
     """Exit status and words of another `xsp-bgp run` with this configuration."""
     other = site.directory / "other.toml"
@@ -103,6 +108,10 @@ def test_a_second_holder_changes_nothing_until_the_first_ones_lease_has_ended(si
     site.wish(second, "withdraw")
     wait_for("it is refused", lambda: refused(site, "held") > 3, pause_s=0.1)
     throughout(1.0, site.is_announced)
+    said = complaint(site)
+    assert said.startswith("process ") and "asks for the lease and is refused: process " in said
+    assert said.endswith(" holds the lease")
+    assert site.log.read_text().count("bridge: lease refused") == 1, "once, not ten times a second"
     first.kill()
     wait_for("the second's wish counts", site.is_withdrawn, 5)
 
@@ -115,6 +124,8 @@ def test_a_prefix_outside_the_aggregates_is_refused_and_its_holder_has_no_lease(
     document = site.status()
     assert (document["state"], document["confirmed"], document["lease"]["holder"]) == ("withdrawn", [], None)
     assert "nobody holds the lease" in document["reasons"]
+    assert f"asks for the lease and is refused: {FOREIGN} is not an aggregate of this site" in complaint(site)
+    assert site.log.read_text().count("bridge: lease refused") == 1
     assert site.is_withdrawn()
     wrong.kill()
     site.start_holder(60_000)

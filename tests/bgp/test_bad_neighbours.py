@@ -131,6 +131,7 @@ def test_a_session_that_its_neighbour_resets_every_second_leaves_nothing_stuck(g
     for _ in range(RESETS):
         site.reset()
     wait_for("it is announced again", site.is_announced, BACK_S)
+    wait_for("it is shown as sent again", lambda: site.status()["neighbours"][0]["sent"], BACK_S, 0.1)
     assert site.sessions() > sessions + 1
     site.wish(site.holder, "withdraw")
     wait_for("the withdraw is heard", site.is_withdrawn, 3)
@@ -140,5 +141,7 @@ def test_a_session_that_its_neighbour_resets_every_second_leaves_nothing_stuck(g
     while time.monotonic() < deadline:
         assert site.is_withdrawn(), "a new session brings no old route"
     assert processes(site) == before
-    told = [entry["after"] for entry in site.status()["history"] if entry["what"] == ISP]
-    assert told.count("down") > RESETS
+    ends = [entry for entry in site.status()["history"] if entry["what"] == ISP and entry["after"] == "down"]
+    assert len(ends) > RESETS
+    assert any("Administrative Reset" in entry["reason"] for entry in ends), ends
+    wait_for("nothing is shown as sent", lambda: site.status()["neighbours"][0]["sent"] == [], BACK_S, 0.1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bgp.bfd import BfdDaemons
+from bgp.bfd import BfdDaemons, Seen
 from bgp.errors import BgpError
 from runtime.counters import Counters
 
@@ -42,3 +42,15 @@ def test_only_the_peers_that_differ_are_told_to_bfdd(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BgpError):
         BfdDaemons(tmp_path / "none", tmp_path, Counters())
+
+
+def test_each_change_of_a_bfd_session_is_told_once_with_its_reason_and_how_long_it_was() -> None:
+    """The history of a site had no word of BFD, which may be what ends its sessions."""
+    seen, up = Seen(), {"peer": "::1", "status": "up", "diagnostic": "ok"}
+    down = {"peer": "::1", "status": "down", "diagnostic": "control detection time expired"}
+    assert seen.look([up], 1.0) == [("::1", "none", "up", "", 0.0)]
+    assert seen.look([up], 2.0) == []
+    assert seen.look([down], 3.5) == [("::1", "up", "down", "control detection time expired", 2.5)]
+    assert seen.look([down], 4.0) == []
+    assert seen.look([], 5.5) == [("::1", "down", "none", "bfdd does not list it", 2.0)]
+    assert seen.look([], 6.0) == []

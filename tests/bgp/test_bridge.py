@@ -1,128 +1,16 @@
 """The real bridge process, with the test in ExaBGP's place at its pipes, and real clients at its socket."""
 
-import asyncio
 import json
 import os
-import select
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from bgp.client import LeaseClient, ask
-from bgp.errors import Unanswered
-from bgp.lease import Refusal
-from bgp.route import Route
-
-ROOT = Path(__file__).resolve().parents[2]
-AGGREGATE = "2001:db8:f000::/36"
-ROUTES: list[dict[str, Any]] = [{"prefix": AGGREGATE, "communities": [], "med": None, "prepend": 0}]
-ISP = "2001:db8:1:a::1"
-NEIGHBOUR = f'[[neighbour]]\naddress = "{ISP}"\nas = 64501\n'
-DESCRIPTION = json.dumps(
-    [{"state": "up", "duration": 1, "local": {"as": 64500}, "peer": {"address": "2001:db8:1:a::1"}}]
-)
-
-
-class Exabgp:
-    """ExaBGP's side of the pipes."""
-
-    def __init__(self, directory: Path) -> None:
-        self.socket = directory / "lease.sock"
-        config = directory / "bgp.toml"
-        self.config = config
-        settings = f'lease_socket = "{self.socket}"\naggregates = ["{AGGREGATE}"]\n'
-        config.write_text(settings + "orphan_hold_s = 0\nhold_down_max_s = 0\n" + NEIGHBOUR)
-        self.bridge = subprocess.Popen(
-            [sys.executable, "-m", "bgp", "bridge", "--config", str(config)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
-        self.unread = b""
-
-    def write(self, *lines: str) -> None:
-        assert self.bridge.stdin is not None
-        os.write(self.bridge.stdin.fileno(), "".join(line + "\n" for line in lines).encode())
-
-    def command(self, deadline_s: float = 10.0) -> str:
-        """The next command, unanswered."""
-        assert self.bridge.stdout is not None
-        while b"\n" not in self.unread:
-            ready, _, _ = select.select([self.bridge.stdout], [], [], deadline_s)
-            assert ready, "no command came"
-            octets = os.read(self.bridge.stdout.fileno(), 4096)
-            assert octets, "the bridge closed its output"
-            self.unread += octets
-        line, self.unread = self.unread.split(b"\n", 1)
-        return line.decode("ascii")
-
-    def obey(self, command: str) -> None:
-        if command == "show neighbor json":
-            self.write(DESCRIPTION)
-        self.write("done")
-
-    def obey_until(self, start: str) -> str:
-        """Obey commands up to and including the first that starts so, the neighbour aside."""
-        while True:
-            command = self.command()
-            self.obey(command)
-            if command.removeprefix(f"neighbor {ISP} ").startswith(start.removeprefix(f"neighbor {ISP} ")):
-                return command
-
-    def start_up(self) -> None:
-        self.obey_until("show neighbor json")
-        self.obey_until("withdraw")
-
-    def close(self) -> None:
-        self.bridge.kill()
-        self.bridge.communicate()
-
-
-class Holder:
-    """A client of the lease socket that writes what the test wants."""
-
-    def __init__(self, path: Path) -> None:
-        self.stream = socket.socket(socket.AF_UNIX)
-        self.stream.settimeout(10)
-        self.stream.connect(str(path))
-        self.lines = self.stream.makefile("rb")
-
-    def say(self, **fields: Any) -> dict[str, Any]:
-        self.stream.sendall(json.dumps({"v": 1, **fields}).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(self.lines.readline())
-        return answer
-
-    def renew(self, wanted: str = "announce", linger_ms: int = 60_000, seq: int = 1) -> dict[str, Any]:
-        return self.say(seq=seq, wanted=wanted, reason="test", linger_ms=linger_ms, routes=ROUTES)
-
-    def close(self) -> None:
-        self.lines.close()
-        self.stream.close()
-
-
-def eventually(question: Callable[[], Any], expected: Any) -> None:
-    """Ask until the answer is as expected: ExaBGP's pipe and the lease socket reach the bridge in either order."""
-    deadline = time.monotonic() + 10
-    while (answer := question()) != expected:
-        assert time.monotonic() < deadline, answer
-
-
-@pytest.fixture
-def exabgp(tmp_path: Path) -> Iterator[Exabgp]:
-    process = Exabgp(tmp_path)
-    try:
-        yield process
-    finally:
-        process.close()
+from bgp.memory import MEMORY, Memory
+from tests.bgp.pipes import AGGREGATE, ISP, ROOT, ROUTES, Exabgp, Holder, eventually
 
 
 def test_the_first_acts_are_two_looks_and_a_withdraw_of_what_is_not_shown(exabgp: Exabgp) -> None:
@@ -150,6 +38,7 @@ def test_a_renewal_announces_and_the_answer_tells_only_what_was_confirmed(exabgp
         "state": "announced",
         "sent": [],
         "sessions": [{"neighbour": "2001:db8:1:a::1", "state": "established", "since_s": pytest.approx(1, abs=10)}],
+        "mrai_s": 0,
     }
     eventually(lambda: holder.renew(seq=41), expected)
     exabgp.obey_until(f"neighbor {ISP} announce route {AGGREGATE} next-hop self")
@@ -257,9 +146,10 @@ def test_the_neighbours_are_read_anew_on_request_and_nothing_else(exabgp: Exabgp
     holder.renew()
     exabgp.obey_until("announce")
     text = exabgp.config.read_text()
-    exabgp.config.write_text(text + 'communities = ["64500:9"]\n')
+    exabgp.config.write_text(text + 'communities = ["64500:9"]\nmrai_s = 30\n')
     answer = holder.say(ask="reload")
     assert (answer["described"], answer["state"]) == (False, "announced")
+    assert holder.renew()["mrai_s"] == 30
     assert "64500:9" in exabgp.obey_until("announce")
     exabgp.obey_until("show neighbor json")
     eventually(lambda: holder.say(ask="status")["described"], True)
@@ -268,6 +158,20 @@ def test_the_neighbours_are_read_anew_on_request_and_nothing_else(exabgp: Exabgp
         assert set(holder.say(ask="reload")) == {"v", "seq", "error", "remedy"}
     assert holder.say(ask="status")["described"]
     holder.close()
+
+
+def test_what_the_bridge_before_gave_up_is_held_back_for_the_failback_time(tmp_path: Path) -> None:
+    (tmp_path / MEMORY).write_text(Memory((time.time() - 3600,), True).encode())
+    exabgp = Exabgp(tmp_path, settings="failback_s = 600\n")
+    try:
+        exabgp.start_up()
+        holder = Holder(exabgp.socket)
+        eventually(lambda: holder.renew()["state"], "held")
+        assert "65535:0" in exabgp.obey_until("announce")
+        assert "held back for 600 s" in holder.say(ask="status")["reason"]
+        holder.close()
+    finally:
+        exabgp.close()
 
 
 def test_the_bridge_ends_with_exabgps_pipe(exabgp: Exabgp) -> None:
@@ -286,111 +190,3 @@ def test_the_bridge_imports_the_standard_library_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True)
     assert set(done.stdout.decode().split()) <= {"bgp", "runtime"}
-
-
-# -- the client of the home agent, against the same real bridge
-
-
-def client_routes() -> tuple[Route, ...]:
-    return (Route(ip_network(AGGREGATE)),)
-
-
-async def until(question: Any, deadline_s: float = 10.0) -> None:
-    deadline = time.monotonic() + deadline_s
-    while not question():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
-
-
-def test_the_client_connects_by_itself_and_knows_what_is_confirmed(exabgp: Exabgp) -> None:
-    async def scenario() -> None:
-        client = LeaseClient(exabgp.socket)
-        obedience = asyncio.get_running_loop().run_in_executor(None, exabgp.obey_until, "announce")
-        while not client.sent:
-            client.renew("announce", "ready", 1000, client_routes())
-            await asyncio.sleep(0.05)
-        assert (client.state, client.sent, client.connected) == ("announced", (AGGREGATE,), True)
-        assert client.sessions[0].neighbour == "2001:db8:1:a::1"
-        await obedience
-        await client.close()
-        assert not client.connected
-
-    asyncio.run(scenario())
-    assert "65535:0" in exabgp.obey_until("announce")
-
-
-def test_a_client_that_is_not_called_loses_the_lease(exabgp: Exabgp) -> None:
-    exabgp.start_up()
-
-    async def scenario() -> None:
-        client = LeaseClient(exabgp.socket)
-        client.renew("announce", "ready", 1000, client_routes())
-        await until(lambda: client.state == "announced")
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, exabgp.obey_until, "announce")
-        assert "65535:0" in await loop.run_in_executor(None, exabgp.obey_until, "announce")
-        assert (await ask(exabgp.socket, {"ask": "status"}, 5))["reason"] == "the lease ran out"
-        await client.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_client_without_a_bridge_neither_blocks_nor_raises_and_its_wish_grows_stale(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        client = LeaseClient(tmp_path / "none.sock")
-        for _ in range(5):
-            client.renew("announce", "ready", 1000, client_routes())
-            await asyncio.sleep(0)
-        assert (client.state, client.connected, client.answer) == ("unknown", False, None)
-        with pytest.raises(Unanswered) as caught:
-            await ask(tmp_path / "none.sock", {"ask": "status"}, 1)
-        assert caught.value.away
-        await client.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_stopped_bridge_gets_no_pile_of_old_wishes(exabgp: Exabgp) -> None:
-    exabgp.start_up()
-
-    async def scenario() -> None:
-        client = LeaseClient(exabgp.socket)
-        client.renew("announce", "ready", 1000, client_routes())
-        await until(lambda: client.state == "announced")
-        exabgp.bridge.send_signal(signal.SIGSTOP)
-        for _ in range(20):
-            client.renew("announce", "old", 1000, client_routes())
-            await asyncio.sleep(0)
-        client.renew("withdraw", "newest", 1000, ())
-        exabgp.bridge.send_signal(signal.SIGCONT)
-        await until(lambda: client.state == "withdrawn")
-        status = await ask(exabgp.socket, {"ask": "status"}, 5)
-        assert status["counters"]["renewals_total"] <= 5
-        assert status["reason"] == "newest"
-        await client.close()
-
-    asyncio.run(scenario())
-
-
-def test_a_refused_client_says_why_and_a_deaf_bridge_is_not_away(exabgp: Exabgp) -> None:
-    exabgp.start_up()
-    holder = Holder(exabgp.socket)
-
-    async def scenario() -> None:
-        answers: list[object] = []
-        client = LeaseClient(exabgp.socket, on_answer=answers.append)
-        while client.refusal is None:
-            holder.renew()
-            client.renew("announce", "ready", 1000, client_routes())
-            await asyncio.sleep(0.05)
-        assert "holds the lease" in client.refusal.error
-        assert isinstance(answers[0], Refusal)
-        await client.close()
-        exabgp.bridge.send_signal(signal.SIGSTOP)
-        with pytest.raises(Unanswered) as caught:
-            await ask(exabgp.socket, {"ask": "status"}, 0.1)
-        assert not caught.value.away
-        exabgp.bridge.send_signal(signal.SIGCONT)
-
-    asyncio.run(scenario())
-    holder.close()

@@ -97,6 +97,39 @@ def test_all_lines_about_a_neighbour_together_are_its_rib() -> None:
         }
 
 
+ROUTE = (
+    '{"peer": {"address": "2001:db8:1:a::1"}, "route": {"nlri": {"prefix": "2001:db8:f000::/36", "nexthop": "self", '
+    '"family": {"afi": "ipv6", "safi": "unicast"}}, "attributes": {"as-path": {"0": {"element": "as-sequence", '
+    '"value": [64500, 64500]}}, "med": 50, "community": ["64500:7", "65535:0"], "large-community": ["1:2:3"]}}}'
+)
+
+
+def test_a_route_is_told_with_the_attributes_that_the_neighbour_gets() -> None:
+    bare = ROUTE.partition('"attributes"')[0].replace("f000", "e000") + '"attributes": {"local-preference": 98}}}'
+    answer = exabgp.read_answer(AskRoutes(), [ROUTE, bare], True)
+    words = "as-path 64500 64500 med 50 community 64500:7 65535:0 large-community 1:2:3"
+    assert answer.routes == {ISP: (f"2001:db8:f000::/36 {words}", "2001:db8:e000::/36 local-preference 98")}
+    assert answer.rib == {ISP: ("2001:db8:f000::/36", "2001:db8:e000::/36")}
+    assert exabgp.read_answer(AskRoutes(), [], True).rib == {}
+    assert exabgp.read_answer(AskRoutes(), ["rubbish"], True).rib is None
+
+
+@pytest.mark.parametrize(
+    ("said", "meaning"),
+    [
+        ("notification received (2,2)", "ended by the neighbour: Bad Peer AS (NOTIFICATION 2/2)"),
+        ("notification sent (4,0)", "ended from here: Hold Timer Expired (NOTIFICATION 4/0)"),
+        ("notification received (6,9999)", "notification received (6,9999)"),
+        ("notification received (9,9)", "ended by the neighbour: an unknown error (NOTIFICATION 9/9)"),
+        ("closing connection", "closing connection"),
+    ],
+)
+def test_the_end_of_a_session_is_told_in_the_words_of_the_rfc(said: str, meaning: str) -> None:
+    """A wrong AS, a shut-down neighbour and a cut cable were one and the same."""
+    line = UP.replace('"state": "up"', f'"state": "down", "reason": "{said}"')
+    assert exabgp.read_line(line) == NeighbourChanged(ISP, "down", meaning)
+
+
 @pytest.mark.parametrize("lines", [[], ["[1]"], ['[{"state": "up"}]'], ["7"], ["null"]])
 def test_an_unreadable_description_is_none_of_ours(lines: list[str]) -> None:
     assert exabgp.read_answer(AskNeighbours(), lines, True).sessions is None

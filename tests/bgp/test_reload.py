@@ -69,7 +69,7 @@ def test_neighbours_come_change_and_go_and_the_other_session_never_hears_of_it(s
     assert site.reload() == (0, f"changed {SECOND}\n")
     wait_for("the second is gone", lambda: site.heard_by("second") is None)
     complaint = f"the session with {SECOND} (AS 64509) is not established"
-    wait_for("the status says so", lambda: complaint in site.status()["reasons"], 10, 0.1)
+    wait_for("the status says so", lambda: complaint in "; ".join(site.status()["reasons"]), 10, 0.1)
     site.configure(block(), terms=terms())
     assert site.reload()[0] == 0
     wait_for("the right AS number is used", lambda: communities(site) == ["64500:7"], 20)
@@ -108,6 +108,33 @@ def test_what_is_wrong_changes_nothing_and_is_told(site: TwoIsps) -> None:
     site.configure(block(), terms=terms())
     assert pids(site) == processes
     assert (site.session("frr"), site.session()) == sessions
+
+
+def test_a_new_site_and_its_end_are_heard_of_without_touching_a_session(site: TwoIsps) -> None:
+    """After `xsp site add`, every reload was refused until a restart, which ends all sessions."""
+    processes, first = pids(site), site.session("frr")
+    text = site.config.read_text()
+    more = text.replace(
+        "[[neighbour]]", '[[fellows.site]]\nname = "site3"\nlocator = "2001:db8:3:a::10"\n[[neighbour]]', 1
+    )
+    site.config.write_text(more)
+    assert site.reload() == (0, "no session touched\n")
+    assert [one["site"] for one in site.status()["other_sites"]] == ["site2", "site3"]
+    site.start_other_site()
+    wait_for("who was there is heard", lambda: site.status()["other_sites"][0]["announces"], 5, 0.1)
+    alone = text.partition("[fellows]")[0] + "[[neighbour]]" + text.partition("[[neighbour]]")[2]
+    site.config.write_text(alone)
+    assert site.reload()[0] == 0
+    assert site.status()["other_sites"] == []
+    site.config.write_text(text)
+    assert site.reload()[0] == 0
+    wait_for("it is heard again", lambda: site.status()["other_sites"][0]["announces"], 5, 0.1)
+    site.config.write_text(text.replace('key_file = "sites.key"', 'key_file = "none.key"'))
+    status, told = site.reload()
+    assert (status, "none.key, cannot be read" in told) == (1, True)
+    assert site.status()["other_sites"][0]["announces"]
+    assert pids(site) == processes
+    assert site.session("frr") == first
 
 
 def test_a_bridge_respawned_between_rendering_and_reload_still_knows_who_has_our_route(site: TwoIsps) -> None:

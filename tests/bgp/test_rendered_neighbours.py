@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.bgp.reflected import ReflectedSite
 from tests.bgp.rendered import (
     AGGREGATE_4,
     FIRST,
@@ -29,7 +31,7 @@ from tests.bgp.rendered import (
     SessionOfIpv4,
     internal,
 )
-from tests.bgp.site_and_isp import AGGREGATE, GRACEFUL_SHUTDOWN, ISP, LOCATOR, wait_for
+from tests.bgp.site_and_isp import AGGREGATE, GRACEFUL_SHUTDOWN, ISP, LOCATOR, run, wait_for
 from xsp.model import Neighbour
 
 pytestmark = [
@@ -143,6 +145,26 @@ def test_bird_takes_both_families_over_a_session_of_ipv4_with_bfd(place: Path) -
             wait_for("it is preferred least", partial(is_preferred_least, site, aggregate))
 
 
+@pytest.mark.parametrize("bird", [False, True], ids=["FRR", "BIRD"])
+def test_a_third_router_hears_of_the_site_from_a_route_reflector_two_hops_away(place: Path, bird: bool) -> None:
+    """An operator's reflector could not be used: the blocks made no client of the site, and asked for its link."""
+    with built(ReflectedSite(place, bird)) as site:
+        site.run_site()
+        path = wait_for("the third router hears of it", site.heard, 20, 0.1)
+        assert (path["originatorId"], path["clusterList"]["list"]) == ("192.0.2.1", [path["peer"]["routerId"]])
+        assert [hop["ip"] for hop in path["nexthops"] if hop["accessible"]] == [LOCATOR]
+        assert (path["valid"], path["aspath"]["string"], path["community"]["list"]) == (
+            True,
+            "Local",
+            ["64500:7", "64500:9"],
+        )
+        assert site.heard(LONGER) is None
+        site.wish(site.holder, "depreference")
+        wait_for("GRACEFUL_SHUTDOWN is heard there", lambda: (site.heard() or {}).get("locPrf") == 0)
+        site.wish(site.holder, "withdraw")
+        wait_for("the withdraw is heard there", site.is_withdrawn)
+
+
 def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> None:
     """It stayed, and with it a site whose silence nobody would notice before the hold time."""
     with built(BirdSite(place, replace(FIRST, bfd=True))) as site:
@@ -154,7 +176,18 @@ def test_a_bfdd_that_hangs_is_replaced_and_its_session_is_back(place: Path) -> N
         os.kill(int(before), signal.SIGSTOP)
         wait_for("another bfdd runs", lambda: file.read_text() not in ("", before), 20, 0.1)
         wait_for("BFD is up again", lambda: site.status()["bfd"] == up, 20, 0.1)
+        wait_for("the history has it", lambda: bfd_states(site)[-2:] == ["none", "up"], 5, 0.1)
+        assert "up" in bfd_states(site)[:-2]
         wait_for("the aggregate is heard", lambda: site.route(AGGREGATE), 10, 0.1)
+
+        files = [place / "run" / "bfd" / f"{name}.pid" for name in ("bfdd", "zebra")]
+        left = [int(one.read_text()) for one in files]
+        site.supervisor.kill()  # FRR's change of user lets them outlive it
+        site.supervisor.wait()
+        assert all(Path(f"/proc/{pid}").exists() for pid in left), "nothing is left to end"
+        site.start_supervisor()
+        wait_for("what it left is ended", lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), 10, 0.1)
+        wait_for("BFD is up once more", lambda: site.status()["bfd"] == up, 20, 0.1)
 
 
 @pytest.mark.parametrize("kind", [RenderedSite, BirdSite], ids=["FRR", "BIRD"])
@@ -186,30 +219,66 @@ def test_packets_that_came_over_hops_are_no_session_to_who_asks_for_gtsm(
         assert "state='established'" not in site.log.read_text()
 
 
-def test_a_bird_whose_session_broke_takes_the_next_one_in_seconds(place: Path) -> None:
-    """BIRD's own pause after an error is a minute: so long the site would stay away."""
+def test_a_bird_that_missed_a_site_for_a_moment_takes_it_back_in_seconds(place: Path) -> None:
+    """BIRD's own pause after an error, such as a hold time that ran out, is a minute: so long the site stayed away."""
     with built(BirdSite(place, FIRST)) as site:
         site.run_site()
         wait_for("the aggregate is heard", lambda: site.route(AGGREGATE))
-        os.kill(site.status()["exabgp"]["pid"], signal.SIGKILL)
-        wait_for("it is gone", lambda: site.route(AGGREGATE) == {}, 5)
-        wait_for("it is back", lambda: site.route(AGGREGATE), 15, 0.1)
+        inside = ("ip", "netns", "exec", site.site, "nft")
+        run(
+            *inside,
+            "add table inet silent; add chain inet silent out { type filter hook output priority 0; policy drop; }",
+        )
+        wait_for("it is gone", lambda: site.route(AGGREGATE) == {}, 10)
+        run(*inside, "delete table inet silent")
+        wait_for("it is back", lambda: site.route(AGGREGATE), 25, 0.1)
+
+
+def bfd_states(site: RenderedSite) -> list[str]:
+    """As they followed each other, those at the way up aside."""
+    entries = [one for one in site.status()["history"] if one["what"] == f"BFD with {ISP}" and one["by"] == "bfdd"]
+    return [one["after"] for one in entries if one["after"] in ("none", "up")]
+
+
+def told(site: RenderedSite) -> str:
+    """All complaints."""
+    return "; ".join(site.status().get("reasons", []))
+
+
+def routes_sent(site: RenderedSite) -> str:
+    """The metric."""
+    return run(str(site.program), "metrics", "--config", str(site.config)).partition("_routes_sent{")[2].split()[1]
 
 
 def test_a_wrong_password_is_told_in_one_sentence(place: Path) -> None:
+    """It said no more than that the session is not established, as with a cut cable; and that routes were sent."""
     with built(RenderedSite(place, SECURED, passwords=(PASSWORD, PASSWORD + "x"))) as site:
         site.start_supervisor()
+        site.start_holder(1000)
         wait_for("the ISP's kernel refuses packets", lambda: site.tcp_counter(site.isp, "TCPMD5Failure") > 1, 20)
-        complaint = f"the session with {ISP} (AS 64501) is not established"
-        wait_for("the status names it", lambda: complaint in site.status().get("reasons", []), 20, 0.1)
+        complaint = f"the session with {ISP} (AS 64501) is not established; its TCP connection is not answered: "
+        wait_for("the status names it", lambda: complaint in told(site), 20, 0.1)
+        assert told(site).partition(complaint)[2].startswith("no way there, nobody listens, or it has another MD5 pass")
+        wait_for("ExaBGP has the route", lambda: site.status()["confirmed"] == [AGGREGATE], 10, 0.1)
+        assert site.status()["neighbours"][0]["sent"] == []
         assert "state='established'" not in site.log.read_text()
 
 
 def test_a_wrong_as_is_told_in_one_sentence(place: Path) -> None:
+    """It said no more than that the session is not established; and that routes were sent, which never were."""
     with built(RenderedSite(place, here=replace(FIRST, autonomous_system=64509))) as site:
         site.start_supervisor()
-        # Who refuses first, and so what is logged where, is a matter of microseconds.
+        site.start_holder(1000)
+        # Who refuses first, and so who is told to have ended it, is a matter of microseconds.
         wait_for("they talked, and parted", lambda: site.log.read_text().count("state='down'") >= 3, 20)
-        complaint = f"the session with {ISP} (AS 64509) is not established"
-        wait_for("the status names it", lambda: complaint in site.status().get("reasons", []), 20, 0.1)
+        complaint = f"the session with {ISP} (AS 64509) is not established; ended "
+        wait_for("the status names it", lambda: complaint in told(site), 20, 0.1)
+        wait_for("and why", lambda: "Bad Peer AS (NOTIFICATION 2/2)" in told(site), 20, 0.1)
+        assert "compare the AS numbers at both ends" in told(site)
+        wait_for("ExaBGP has the route", lambda: site.status()["confirmed"] == [AGGREGATE], 10, 0.1)
+        time.sleep(1.0)  # it is asked for its routes meanwhile
+        assert site.status()["neighbours"][0]["sent"] == []
+        assert float(routes_sent(site)) == 0
+        history = [one for one in site.status()["history"] if one["what"] == ISP and one["after"] == "down"]
+        assert any("Bad Peer AS" in one["reason"] for one in history)
         assert "state='established'" not in site.log.read_text()

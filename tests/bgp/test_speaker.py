@@ -37,7 +37,7 @@ ISP = "2001:db8:1:a::1"
 EXPECTED = """
                cleared        found          announce       depreference   withdraw       lease-ended    linger-ended   hold-ended     stop
 starting       withdrawn      inherited      starting       starting       starting       starting       starting       starting       stopped
-inherited      inherited      inherited      announced      depreferenced  withdrawn      lingering      inherited      inherited      stopping
+inherited      inherited      inherited      held           depreferenced  withdrawn      lingering      inherited      inherited      stopping
 withdrawn      withdrawn      withdrawn      held           depreferenced  withdrawn      withdrawn      withdrawn      withdrawn      stopped
 announced      announced      announced      announced      depreferenced  withdrawn      lingering      announced      announced      stopping
 depreferenced  depreferenced  depreferenced  held           depreferenced  withdrawn      lingering      depreferenced  depreferenced  stopping

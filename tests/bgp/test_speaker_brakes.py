@@ -1,12 +1,15 @@
 """The speaker's brakes: what comes and goes is held back; who may be the last stays without a lease, too."""
 
+from dataclasses import replace
+
 import pytest
 
-from bgp.events import NeighbourChanged, OthersHeard, TimeReached, Wanted
+from bgp.events import LeaseRenewed, NeighbourChanged, OthersHeard, TimeReached, Wanted
 from bgp.hold_down import HoldDown
-from bgp.speaker import LEASE_S
+from bgp.route import Terms
+from bgp.speaker import LEASE_S, Speaker
 from bgp.states import State
-from tests.bgp.test_speaker import LINGER_MS, ROUTES, Exabgp, in_state
+from tests.bgp.test_speaker import FIRST, ISP, LINGER_MS, ROUTES, SECOND, Exabgp, in_state
 
 
 def test_an_announcement_that_comes_and_goes_is_held_back_longer_each_time() -> None:
@@ -116,3 +119,34 @@ def test_the_history_tells_what_changed_why_how_long_it_was_and_who_asked() -> N
         ("2001:db8:1:a::1", "up", "down", "ExaBGP", 8.0),
     ]
     assert [one.number for one in exabgp.speaker.history(after=2)] == [3, 4]
+
+
+def test_a_path_made_longer_for_the_load_is_in_the_history() -> None:
+    """Routes that changed in the middle of an announcement were told to the neighbours, and nowhere else."""
+    exabgp = in_state(State.ANNOUNCED)
+    exabgp.now += 0.2
+    longer = tuple(replace(route, prepend=2) for route in ROUTES)
+    for _ in range(2):  # the second renewal changes nothing
+        exabgp.feed(LeaseRenewed(Wanted.ANNOUNCE, "ready; load is 95% of the capacity", LINGER_MS, longer))
+    [one] = exabgp.speaker.history(after=2)
+    assert (one.what, one.by, one.lasted_s) == ("routes", "xsp-ha", 0.2)
+    assert one.before == f"{FIRST} communities 64500:1; {SECOND}"
+    assert one.after == f"{FIRST} prepend 2 communities 64500:1; {SECOND} prepend 2"
+    assert one.reason == "ready; load is 95% of the capacity"
+
+
+def test_a_new_bridge_holds_back_what_the_one_before_it_had_given_up() -> None:
+    """A failback of ten minutes was over with the bridge: ExaBGP's death, or its own, announced at once."""
+    exabgp = Exabgp(left=ROUTES)
+    hold_down = HoldDown(60.0, 600.0, (-5.0,), owed=True)
+    exabgp.speaker = Speaker((FIRST, SECOND), (Terms(ISP, 64501),), 0.0, 0.0, hold_down)
+    exabgp.feed(TimeReached())
+    for _ in range(5990):
+        exabgp.renew(Wanted.ANNOUNCE)
+        assert exabgp.speaker.state is State.HELD
+        exabgp.wait(0.1)
+    assert exabgp.rib == {route.prefix: route.depreferenced() for route in ROUTES}
+    for _ in range(20):
+        exabgp.renew(Wanted.ANNOUNCE)
+        exabgp.wait(0.1)
+    assert exabgp.rib == {route.prefix: route for route in ROUTES}

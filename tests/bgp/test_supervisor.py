@@ -1,5 +1,6 @@
 """`xsp-bgp run` with ExaBGP, against FRR: what the neighbour hears when leases, processes and wishes come and go."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bgp.supervisor import HISTORY
 from tests.bgp.site_and_isp import AGGREGATE, Site, wait_for
 
 pytestmark = [
@@ -46,7 +48,8 @@ def test_renewals_announce_and_silence_depreferences_then_withdraws(site: Site) 
     assert (path["aspath"]["string"], path["metric"], path["community"]["list"]) == ("64500 64500", 50, ["64500:7"])
     document = wait_for("all is settled", lambda: (s := site.status()).get("healthy") and s, pause_s=0.1)
     assert (document["state"], document["confirmed"]) == ("announced", [AGGREGATE])
-    wait_for("ExaBGP's RIB is shown", lambda: site.status()["neighbours"][0]["rib_out"] == [AGGREGATE])
+    sent = [f"{AGGREGATE} as-path 64500 64500 med 50 community 64500:7"]
+    wait_for("what was sent is shown", lambda: site.status()["neighbours"][0]["sent"] == sent)
 
     holder.send_signal(signal.SIGSTOP)
     stopped_at = time.monotonic()
@@ -108,6 +111,9 @@ def test_a_killed_or_stopped_bridge_is_replaced_and_one_that_stops_again_takes_e
     assert site.status()["exabgp"]["pid"] == exabgp
     assert site.log.read_text().count("after='inherited' reason='ExaBGP has routes of a bridge before this one'") == 1
     assert site.log.read_text().count("withdraw confirmed") == 1, "of the first bridge, before it announced"
+    [end] = [one for one in site.status()["history"] if one["what"] == "bridge" and one["after"] == "none"]
+    assert "somebody killed it" in end["reason"]
+    assert end["lasted_s"] > 0.5
 
     bridge = site.status()["lease"]["bridge"]
     os.kill(bridge, signal.SIGSTOP)
@@ -147,7 +153,29 @@ def test_a_planned_stop_depreferences_withdraws_and_leaves_nothing(site: Site) -
     assert is_gone(document["exabgp"]["pid"])
     assert is_gone(document["lease"]["bridge"])
     assert not (site.directory / "run" / "control-bgp.sock").exists()
+    entries = [json.loads(one) for one in (site.directory / "state" / HISTORY).read_text().splitlines()]
+    assert [one["what"] for one in entries[-2:]] == ["bridge", "ExaBGP"]
+    assert entries[-1]["reason"] == "xsp-bgp was asked to stop"
+    assert entries[-1]["lasted_s"] > 1.8
     assert "withdraw confirmed" in site.log.read_text().rsplit("withdrawing before the stop", 1)[1]
+
+
+def test_traffic_comes_back_after_the_failback_time_only_whoever_died(site: Site) -> None:
+    """Each new bridge knew of no failure: after ExaBGP's death, or its supervisor's, it announced at once."""
+    site.config.write_text("failback_s = 600\n" + site.config.read_text())
+    supervisor, _ = announced(site, linger_ms=60_000)
+    os.kill(site.status()["exabgp"]["pid"], signal.SIGKILL)
+    wait_for("it is held back", lambda: site.status().get("state") == "held", 20, 0.1)
+    wait_for("GRACEFUL_SHUTDOWN is heard", site.is_depreferenced, 10)
+    os.kill(site.status()["lease"]["bridge"], signal.SIGKILL)
+    bridges = "counters", "bridge_starts_total"
+    wait_for("another bridge answers", lambda: site.status()[bridges[0]][bridges[1]] == 3, 10, 0.1)
+    wait_for("it is held back, too", lambda: site.status().get("state") == "held", 5, 0.1)
+    os.kill(supervisor.pid, signal.SIGKILL)
+    wait_for("all is gone", site.is_withdrawn, 10)
+    site.start_supervisor()
+    wait_for("it is still held back", lambda: site.status().get("state") == "held", 20, 0.1)
+    wait_for("GRACEFUL_SHUTDOWN is heard again", site.is_depreferenced, 10)
 
 
 def test_exabgp_and_bridge_have_no_rights_and_die_with_the_supervisor(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from scapy.layers.inet6 import IPv6
@@ -18,7 +19,9 @@ from tests.dataplane.test_linux import (
     HOME,
     MNP,
     SITE,
+    UPLINKS,
     address,
+    carry,
     prepared_home_agent,
     prepared_router,
     serve,
@@ -142,3 +145,25 @@ def test_counts_outlive_restarts_and_changes_of_lines(net: Net, home_agent: Linu
 
     net.inside("ha", restart)
     assert sent() == (4, 2 * (2 * OCTETS + 8))
+
+
+@pytest.mark.parametrize("length", [45, 56, 61, 128])
+def test_whoever_has_a_prefix_next_is_counted_from_nothing(
+    net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter, length: int
+) -> None:
+    """The counts of a prefix stayed when it went to another customer, who was billed for both."""
+    host = int.from_bytes(address(OFFICE), "big")
+    mnp = Prefix((host >> 128 - length << 128 - length).to_bytes(16, "big"), length)
+    assert net.inside("ha", lambda: home_agent.apply({HOME: replace(BOTH, prefixes=(mnp,))})) == {HOME: None}
+    net.inside("mr", lambda: carry(router, UPLINKS))
+    assert udp(net, "cn", "lan", OFFICE, range(20000, 20010)) == 10
+    assert udp(net, "cn", "mr", "2001:db8:f000::51", range(20000, 20010)) == 10
+    assert udp(net, "lan", "cn", CORRESPONDENT, range(20000, 20010)) == 10
+    assert counted(net, mnp) == Volume(10, 10 * OCTETS, 10, 10 * OCTETS)
+    never_seen = Prefix(address("2001:db8:f300::"), 48)
+    net.inside("ha", lambda: home_agent.forget([mnp, never_seen]))
+    assert counted(net, mnp) == Volume()
+    assert counted(net, Prefix(HOME, 128)).received_packets == 10  # the others' stay
+    assert udp(net, "cn", "lan", OFFICE, range(20000, 20005)) == 5
+    assert counted(net, mnp) == Volume(0, 0, 5, 5 * OCTETS)
+    assert net.inside("ha", home_agent.disturbances) == set()

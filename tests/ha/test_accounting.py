@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
 
 import pytest
@@ -10,7 +11,7 @@ from dataplane.entry import Prefix, Volume
 from dataplane.errors import DataPlaneError
 from ha import accounting
 from ha.accounting_command import AccountingCommand
-from ha.customer_table import Customer
+from ha.customer_table import Customer, CustomerTable
 from runtime.control import Refusal
 
 
@@ -100,3 +101,13 @@ def test_a_silent_kernel_is_a_refusal() -> None:
 
     with pytest.raises(Refusal, match="cannot be read"):
         asyncio.run(AccountingCommand(read, lambda: CUSTOMERS).answer({}))
+
+
+def test_what_a_customer_loses_or_leaves_to_another_one_is_freed() -> None:
+    one, two, three = (customer(number) for number in (1, 2, 3))
+    before = CustomerTable(1, {each.home_address: each for each in (one, two, three)})
+    smaller, renamed = replace(one, prefixes=one.prefixes[1:]), replace(two, name="somebody else")
+    after = CustomerTable(2, {each.home_address: each for each in (smaller, renamed)})
+    expected = {*one.prefixes[:1], *accounting.owned(two), *accounting.owned(three)}
+    assert set(accounting.freed(before, after)) == expected
+    assert accounting.freed(before, CustomerTable(2, {**before.customers})) == []

@@ -4,8 +4,11 @@ import asyncio
 import threading
 from collections.abc import Iterable, Mapping
 
-from dataplane.entry import ForwardingEntry, Path, SitePlan
+import pytest
+
+from dataplane.entry import ForwardingEntry, Path, Prefix, SitePlan
 from dataplane.memory import MemoryDataPlane
+from dataplane.port import CHECK_LINGER_S
 from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
 from ha.kernel import Kernel
 from runtime.counters import Counters
@@ -149,5 +152,27 @@ def test_counters_are_answered_in_the_middle_of_a_repair() -> None:
         assert not looking.done()
         plane.go_on.set()
         await looking
+
+    asyncio.run(life())
+
+
+def test_what_was_a_customers_is_counted_anew_when_it_lingered_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten: list[Prefix] = []
+
+    class Counting(MemoryDataPlane):
+        def forget(self, prefixes: Iterable[Prefix]) -> None:
+            forgotten.extend(prefixes)
+
+    async def life() -> None:
+        site = kernel(Counting(), [])
+        site.forget([Prefix(HOME, 128)])
+        await site.look()
+        assert forgotten == []
+        monkeypatch.setattr("ha.kernel.FORGOTTEN_AFTER_S", -CHECK_LINGER_S)
+        other = kernel(Counting(), [])
+        other.forget([Prefix(HOME, 128)])
+        for _ in range(2):
+            await other.look()
+        assert forgotten == [Prefix(HOME, 128)]
 
     asyncio.run(life())

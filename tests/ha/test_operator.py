@@ -2,11 +2,14 @@
 
 from typing import Any
 
-from ha.operator import Leaving
+import pytest
+
+from ha.operator import MARGIN_S, Leaving, wait
 
 
 def seen(wanted: str, announcement: str, packets: int | None, *reasons: str) -> dict[str, Any]:
-    return {"wanted": wanted, "announcement": announcement, "tunnelled_in": packets, "reasons": list(reasons)}
+    counted = {"tunnelled_in": packets, "tunnelled_out": packets}
+    return {"wanted": wanted, "announcement": announcement, "linger_s": 2.0, "reasons": list(reasons), **counted}
 
 
 def test_it_is_over_when_withdrawn_and_two_seconds_were_quiet() -> None:
@@ -21,7 +24,7 @@ def test_it_is_over_when_withdrawn_and_two_seconds_were_quiet() -> None:
     verdicts = [leaving.look(look) for look in looks]
     assert [over for over, _ in verdicts] == [False, False, False, False, True]
     assert verdicts[0][1] == "depreferenced; drained by the operator alice"
-    assert verdicts[2][1] == "withdrawn; 1000 packets in the last second"
+    assert verdicts[2][1] == "withdrawn; packets in the last second: 1000 from customers, 1000 to customers"
 
 
 def test_traffic_that_comes_back_begins_the_wait_anew() -> None:
@@ -41,3 +44,22 @@ def test_the_last_site_is_never_over_and_says_why() -> None:
 def test_a_kernel_that_cannot_be_read_is_not_quiet() -> None:
     leaving = Leaving()
     assert not any(leaving.look(seen("withdraw", "withdrawn", None))[0] for _ in range(5))
+
+
+@pytest.mark.parametrize("busy", ["tunnelled_in", "tunnelled_out"])
+def test_packets_in_one_direction_alone_keep_a_site_from_being_stopped(busy: str) -> None:
+    """What came for customers was not counted: "nothing arrives any more", and it was stopped under their feet."""
+    leaving = Leaving()
+    looks = [seen("withdraw", "withdrawn", 0) | {busy: 1000 * number} for number in range(6)]
+    assert not any(leaving.look(look)[0] for look in looks)
+    look = looks[-1]
+    assert [leaving.look(look)[0] for _ in range(2)] == [False, True]
+
+
+@pytest.mark.parametrize(("asked_s", "waited_s"), [(None, 61.0 + MARGIN_S), (5.0, 5.0)])
+def test_a_wait_is_as_long_as_the_neighbours_need_unless_told_otherwise(asked_s: float | None, waited_s: float) -> None:
+    """Its default was a minute, and with intervals of 30 s the withdraw alone comes after one."""
+    look = seen("depreference", "depreferenced", 0, "drained") | {"linger_s": 61.0}
+    pauses: list[float] = []
+    assert wait(lambda: look, lambda _: None, asked_s, lambda: sum(pauses), pauses.append) == waited_s
+    assert sum(pauses) == pytest.approx(waited_s, abs=2)

@@ -9,7 +9,7 @@ from ha.serving import REMEMBERED, Transition
 
 
 def transition(ago_s: float, wanted: str) -> Transition:
-    return Transition(time.monotonic() - ago_s, "withdraw", wanted, ("because",), 1.5)
+    return Transition(time.monotonic() - ago_s, "withdraw", wanted, ("because",), 1.5, "alice")
 
 
 def test_each_transition_is_kept_once_and_told_after_a_restart(tmp_path: Path) -> None:
@@ -27,7 +27,9 @@ def test_each_transition_is_kept_once_and_told_after_a_restart(tmp_path: Path) -
     rows = after.rows()
     assert [row["wanted"] for row in rows] == ["announce", "depreference", "withdraw", "announce"]
     assert [round(row["s_ago"]) for row in rows] == [30, 20, 10, 0]
-    assert {(row["was"], row["reason"], row["lasted_s"]) for row in rows} == {("withdraw", "because", 1.5)}
+    assert {(row["was"], row["reason"], row["lasted_s"], row["by"]) for row in rows} == {
+        ("withdraw", "because", 1.5, "alice")
+    }
     after.close()
 
 

@@ -1,9 +1,12 @@
 """What a site says about itself to its peers."""
 
+from collections.abc import Set as AnySet
+
 from ha.frames import Hello
 from ha.knowledge import REFUSED_MAX_S, SYNC_GRACE_S, SYNC_MAX_S
+from ha.readiness import Mode, Wish
 from ha.replication import Peer
-from ha.serving import Serving
+from ha.serving import Serving, Transition
 from ha.site import Topology
 from ha.undo import Undo
 
@@ -39,7 +42,7 @@ def wanted(
     now: float,
     complete: tuple[str, ...],
     hello: tuple[str, ...],
-    pending: frozenset[bytes] = frozenset(),
+    pending: AnySet[bytes] = frozenset(),
     refused: frozenset[bytes] = frozenset(),
 ) -> str:
     """What is asked of BGP while these peers have told all they know, these are heard, and the kernel lacks these."""
@@ -90,7 +93,7 @@ def test_a_start_is_not_over_before_the_kernel_has_everybody() -> None:
     """A new site was announced when it had heard of 100,000 customers; for 5 s its kernel lacked up to 70,000."""
     serving = able(0.0)
     assert wanted(serving, 0.0, (), (), frozenset({b"a"})) == "nothing"
-    assert wanted(serving, 0.1, BOTH, BOTH, frozenset({b"a", b"b"})) == "nothing"
+    assert wanted(serving, 0.1, BOTH, BOTH, dict.fromkeys((b"a", b"b")).keys()) == "nothing"  # as ordered, in order
     assert "in the kernel" in serving.decision.reasons[0]
     assert wanted(serving, 0.2, BOTH, BOTH, frozenset({b"b"})) == "nothing"
     assert wanted(serving, 0.3, BOTH, BOTH, frozenset({b"a", b"c"})) == "announce"  # these came later
@@ -120,3 +123,65 @@ def test_who_started_alone_is_preferred_only_when_it_knows_what_the_others_know(
     assert wanted(serving, SYNC_GRACE_S + 0.3, BOTH, BOTH, frozenset({b"a"})) == "depreference"
     assert "in the kernel" in serving.decision.reasons[0]
     assert wanted(serving, SYNC_GRACE_S + 0.4, BOTH, BOTH) == "announce"
+
+
+def told(one: Transition) -> tuple[str, str, tuple[str, ...], str]:
+    return one.was, one.wanted, one.reasons, one.by
+
+
+def test_who_drained_and_who_put_back_is_in_the_history_with_both_reasons() -> None:
+    """An undrain stood there as "ready", by nobody, whatever reason had been given."""
+    serving = able(0.0)
+    wanted(serving, 0.1, BOTH, BOTH)
+    serving.operator_asked(Wish(Mode.DRAIN, 1.0, "alice", "new disk"), Undo())
+    wanted(serving, 1.0, BOTH, BOTH)
+    wanted(serving, 2.5, BOTH, BOTH)
+    serving.operator_asked(Wish(Mode.SERVE, 3.0, "bob", "disk is in"), Undo())
+    wanted(serving, 3.0, BOTH, BOTH)
+    assert serving.renewals()[0].reason == "put back in service by the operator bob: disk is in"
+    drained, back = "drained by the operator alice: new disk", "put back in service by the operator bob: disk is in"
+    assert [told(one) for one in serving.history[-3:]] == [
+        ("announce", "depreference", (drained,), "alice"),
+        ("depreference", "withdraw", (drained,), "alice"),
+        ("withdraw", "announce", (back,), "bob"),
+    ]
+    serving.self_tested("no packet came back", Undo())
+    wanted(serving, 3.5, BOTH, BOTH)
+    serving.self_tested(None, Undo())
+    wanted(serving, 4.0, BOTH, BOTH)
+    assert told(serving.history[-1]) == ("withdraw", "announce", ("ready",), "xsp-ha"), "it is bob's no more"
+
+
+def test_a_path_made_longer_because_of_the_load_is_told_with_the_load() -> None:
+    """The history had "announce" after "announce", both "ready"."""
+    serving = able(0.0)
+    wanted(serving, 0.1, BOTH, BOTH)
+    for now, load in ((1.0, 0.95), (2.0, 0.1)):
+        serving.load_measured(load, Undo())
+        wanted(serving, now, BOTH, BOTH)
+    assert [told(one) for one in serving.history[-2:]] == [
+        ("announce", "announce, path longer", ("ready", "load is 95% of the capacity: path made longer"), "xsp-ha"),
+        (
+            "announce, path longer",
+            "announce",
+            ("ready", "load is 10% of the capacity: path no longer made longer"),
+            "xsp-ha",
+        ),
+    ]
+
+
+def test_the_linger_follows_what_the_bridge_tells_of_its_neighbours() -> None:
+    """A neighbour with an interval of 30 s that came by `xsp-bgp reload` was left a second after a drain began."""
+    serving, undo = able(0.0), Undo()
+    wanted(serving, 0.1, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 1000
+    serving.lease_answered("announced", 1, 0.2, undo, mrai_s=30.0)
+    wanted(serving, 0.3, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 60_000
+    assert serving.drain_s >= 60.0
+    serving.lease_answered("unreachable", 0, 0.4, undo)
+    wanted(serving, 0.5, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 60_000, "who does not answer has not taken it back"
+    serving.lease_answered("announced", 1, 0.6, undo)
+    wanted(serving, 0.7, BOTH, BOTH)
+    assert serving.renewals()[0].linger_ms == 1000

@@ -1,5 +1,6 @@
 """The judge of stuck announcements can say no."""
 
+from itertools import combinations
 from signal import SIGKILL, SIGSTOP
 
 import pytest
@@ -21,9 +22,11 @@ SERVING: Harm = (("bridge", SIGSTOP),)
 
 
 def test_every_single_one_and_every_pair_is_there_and_the_short_list_covers_each() -> None:
-    assert (len(SINGLES), len(PAIRS)) == (8, 24)
+    assert (len(SINGLES), len(PAIRS)) == (12, 60)
     assert set(COVERING) <= set(PAIRS)
-    assert len({frozenset(process for process, _ in harm) for harm in COVERING}) == 6
+    pairs = [frozenset(process for process, _ in harm) for harm in COVERING]
+    assert set(map(frozenset, combinations(PROCESSES[:4], 2))) < set(pairs)
+    assert len(set(pairs)) == len(pairs)
     assert {one for harm in COVERING for one in harm} == {
         (process, number) for process in PROCESSES for number in (SIGKILL, SIGSTOP)
     }

@@ -18,7 +18,95 @@ def _constant(name: str, file: str, constant: str, right: str, wrong: str, tests
     return Mutation(name, file, f"\n{constant} = {right}", f"\n{constant} = {wrong}", tests)
 
 
+TOLD = ("tests/bgp/test_sessions.py", "tests/bgp/test_memory.py")
+
+SIMULATION = ("tests/simulation",)
+
 MUTATIONS = (
+    Mutation(
+        "a drain ends without another site",
+        "ha/readiness.py",
+        "if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):",
+        "if True:",
+        SIMULATION,
+    ),
+    Mutation(
+        "what ExaBGP would send counts as sent",
+        "bgp/sessions.py",
+        "frozenset(one for one, known in self._known.items() if known.state == ESTABLISHED)",
+        "frozenset(self._known)",
+        TOLD,
+    ),
+    Mutation(
+        "what an earlier session was sent still counts",
+        "bgp/sessions.py",
+        "        self._sent.pop(neighbour, None)\n",
+        "",
+        TOLD,
+    ),
+    Mutation(
+        "an answer from before a reset counts",
+        "bgp/sessions.py",
+        "        self._asked -= {neighbour}\n",
+        "",
+        TOLD,
+    ),
+    Mutation(
+        "families that were not agreed on are sent",
+        "bgp/sessions.py",
+        "if families is None or _family(one) in families",
+        "if True",
+        TOLD,
+    ),
+    Mutation(
+        "ExaBGP's death is no failure",
+        "bgp/memory.py",
+        "            if state == _ANNOUNCED:\n",
+        "            if False:\n",
+        TOLD,
+    ),
+    Mutation(
+        "a planned stop is a failure",
+        "bgp/memory.py",
+        "if before == _ANNOUNCED and after != _STOPPING:",
+        "if before == _ANNOUNCED:",
+        TOLD,
+    ),
+    Mutation(
+        "a failback is forgotten with the failures",
+        "bgp/hold_down.py",
+        "return max(self._failback_s, growing)",
+        "return max(self._failback_s, growing) if failures else 0.0",
+        TOLD,
+    ),
+    Mutation(
+        "a new bridge does not hold back",
+        "bgp/states.py",
+        "        **_WISHES,  # held only if the bridge before this one held it, or had given it up\n",
+        "        **_WISHES,\n        Cue.ANNOUNCE: State.ANNOUNCED,\n",
+        TABLES,
+    ),
+    Mutation(
+        "what an operator put back is told as ready",
+        "ha/serving.py",
+        "(str(self.wish) if back else \"ready\",)",
+        "(\"ready\",)",
+        ("tests/ha/test_serving.py",),
+    ),
+    Mutation(
+        "the bridge's word of its neighbours' interval is not heard",
+        "ha/serving.py",
+        "            mrai_s=max(self._mrai_s, self._told_mrai_s),\n",
+        "            mrai_s=self._mrai_s,\n",
+        ("tests/ha/test_serving.py",),
+    ),
+    Mutation(
+        "packets to customers keep nobody from being stopped",
+        "ha/operator.py",
+        "if max(passed.values()) <= QUIET_PACKETS",
+        "if min(passed.values()) <= QUIET_PACKETS",
+        ("tests/ha/test_operator.py",),
+    ),
     _constant("word of another site counts at once", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.0", LIVES),
     _constant("word counts half as late", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.3", LIVES),
     _constant("a supervisor vouches too long", "bgp/fellows.py", "VOUCH_S", "0.3", "1.0", LIVES),

@@ -344,13 +344,6 @@ SINGLE = (
         SIMULATION,
     ),
     Mutation(
-        "a drain ends without another site",
-        "ha/readiness.py",
-        "if _another_announces(facts, now, PEER_LOST_S if facts.drained else FRESH_S):",
-        "if True:",
-        SIMULATION,
-    ),
-    Mutation(
         "a report of an older order counts",
         "ha/cache.py",
         "        if pending is None or pending.generation != generation:\n",

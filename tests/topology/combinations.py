@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import combinations, product
 from signal import SIGKILL, SIGSTOP, Signals
 
-PROCESSES = ("xsp-ha", "bridge", "exabgp", "supervisor")
+PROCESSES = ("xsp-ha", "bridge", "exabgp", "supervisor", "bfdd", "zebra")
 BOUND_S = {
     ("xsp-ha", SIGKILL): 0.45,
     ("xsp-ha", SIGSTOP): 0.45,
@@ -20,7 +20,12 @@ BOUND_S = {
     ("exabgp", SIGKILL): 0.15,
     ("exabgp", SIGSTOP): 1.0,
     ("supervisor", SIGKILL): 0.45,
-    ("supervisor", SIGSTOP): 1.0,  # not in the table: alone it harms nothing
+    # Not in the table: alone they harm nothing, or the neighbour misses BFD (50 ms x 3) and ends the session.
+    ("supervisor", SIGSTOP): 1.0,
+    ("bfdd", SIGKILL): 0.3,
+    ("bfdd", SIGSTOP): 0.3,
+    ("zebra", SIGKILL): 0.3,
+    ("zebra", SIGSTOP): 0.3,
 }
 LINGER_S = 1.0  # `ha.readiness.linger` without an advertisement interval
 Harm = tuple[tuple[str, Signals], ...]
@@ -31,7 +36,10 @@ PAIRS: tuple[Harm, ...] = tuple(
     for first, second in combinations(PROCESSES, 2)
     for one, other in product((SIGKILL, SIGSTOP), repeat=2)
 )
-# Every pair of processes once, every process with either signal: what a run of all tests has time for.
+# A run of all tests has time for these. BFD's processes alone: see the pairs.
+FEW = tuple(harm for harm in SINGLES if harm[0][0] not in ("bfdd", "zebra"))
+# Each pair of those once that could hold a route, and BFD's with who should let go of it; every process with either
+# signal.
 COVERING: tuple[Harm, ...] = (
     (("xsp-ha", SIGKILL), ("bridge", SIGSTOP)),
     (("xsp-ha", SIGSTOP), ("exabgp", SIGSTOP)),
@@ -39,6 +47,10 @@ COVERING: tuple[Harm, ...] = (
     (("bridge", SIGKILL), ("exabgp", SIGSTOP)),
     (("bridge", SIGSTOP), ("supervisor", SIGSTOP)),
     (("exabgp", SIGKILL), ("supervisor", SIGSTOP)),
+    (("xsp-ha", SIGKILL), ("bfdd", SIGSTOP)),
+    (("exabgp", SIGSTOP), ("bfdd", SIGKILL)),
+    (("xsp-ha", SIGSTOP), ("zebra", SIGKILL)),
+    (("supervisor", SIGKILL), ("zebra", SIGSTOP)),
 )
 
 

@@ -76,6 +76,46 @@ def test_a_new_customer_table_disturbs_nobody(ready: Ready, tmp_path: Path) -> N
     assert all(outcome.ok for outcome in run(ready, str(file)))
 
 
+def heard_of_sessions(lab: Lab) -> dict[str, tuple[int, int, int]]:
+    """Of each site's session at its ISP: how often it came up, messages of change received, notifications received."""
+    found = {}
+    for site in SITES:
+        directory = lab.layout.frr(lab.network.topology.isp_of(site).name)
+        row = json.loads(provider.vtysh(directory, f"show bgp neighbors {locator(site)} json"))[locator(site)]
+        messages = row["messageStats"]
+        found[site] = (row["connectionsEstablished"], messages["updatesRecv"], messages["notificationsRecv"])
+    return found
+
+
+def test_a_change_of_customers_and_keys_is_no_event_to_a_neighbour(ready: Ready, tmp_path: Path) -> None:
+    """That files stay the same and no packet is lost was seen; a session might all the same have come anew."""
+    lab, office = ready.lab, ready.office
+    before = heard_of_sessions(lab)
+    assert all(established and updates for established, updates, _ in before.values())
+
+    office.xsp("customer", "add", "office2", "--uplink", "line1")
+    office.publish(SITES)
+    certificate = json.loads(office.xsp("site", "issue-certificate", SITE, "--json"))["serial"]
+    office.render([SITE])
+    office.xsp("customer", "suspend", "office2")
+    office.publish(SITES)
+    version = json.loads(lab.layout.customer_table(SITE).read_text().splitlines()[0])["version"]
+
+    def missing() -> str | None:
+        for site in SITES:
+            config = str(lab.layout.etc(site) / "ha.toml")
+            words = [lab.programs.path("xsp-ha"), "--config", config, "status", "--json"]
+            said = json.loads(subprocess.run(words, capture_output=True, check=False, timeout=30).stdout)
+            if said["customer_table"]["version"] != version:
+                return f"{site} has not read the new table"
+            if site == SITE and said["credentials"]["certificate"] != certificate:
+                return f"{site} has not read its new key"
+        return None
+
+    wait_until(missing, 2 * DEADLINE_S)
+    assert heard_of_sessions(lab) == before
+
+
 def path_of_the_site(lab: Lab) -> str:
     """The AS path of the aggregate as the site's ISP has it from the site."""
     directory = lab.layout.frr(lab.network.topology.isp_of(SITE).name)
@@ -102,6 +142,31 @@ def test_the_isp_of_a_loaded_site_hears_a_longer_path_until_the_load_is_gone(rea
     assert not lab.directly_reachable(SITE), "its ISP prefers another way"
     wait_until(lambda: None if path_of_the_site(lab) == "64500" else "the path is still longer", 2 * DEADLINE_S)
     wait_until(lambda: None if lab.directly_reachable(SITE) else "its ISP does not come back", DEADLINE_S)
+
+
+def test_a_drained_site_tells_when_it_may_be_stopped_and_later_who_put_it_back(ready: Ready) -> None:
+    lab, config = ready.lab, str(ready.lab.layout.etc(SITE) / "ha.toml")
+
+    def xsp_ha(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [lab.programs.path("xsp-ha"), "--config", config, *words]
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+
+    prober = build.prober(lab, (scenario.ProbeStream("cn1", "lan1", 200.0),))
+    prober.start()
+    try:
+        drained = xsp_ha("drain", "--wait", "--reason", "new disk")
+        assert not lab.directly_reachable(SITE), "its ISP has no route there"
+    finally:
+        back = xsp_ha("undrain", "--reason", "disk is in")
+        prober.stop()
+    assert (drained.returncode, back.returncode) == (0, 0), drained.stdout + drained.stderr
+    assert "drained, nothing arrives any more; it may be stopped" in drained.stdout
+    wait_until(lambda: None if lab.directly_reachable(SITE) else "its ISP does not come back", DEADLINE_S)
+    said = "put back in service by the operator"
+    for program, file in (("xsp-ha", "ha.toml"), ("xsp-bgp", "bgp.toml")):
+        words = [lab.programs.path(program), "--config", str(lab.layout.etc(SITE) / file), "status", "--json"]
+        told = json.loads(subprocess.run(words, capture_output=True, text=True, check=False, timeout=30).stdout)
+        assert any(said in row["reason"] and "disk is in" in row["reason"] for row in told["history"]), told["history"]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ def test_neighbours_are_listed_shown_and_deleted_and_the_last_one_stays(site: Of
         (["2001:db8:1:a::9", "--as", "23456"], 2, "AS number"),
         (["2001:db8:1:a::9", "--as", "64500"], 2, "our own"),
         (["2001:db8:1:a::9", "--as", "64500", "--kind", "own-router", "--prepend", "1"], 2, "prepended"),
+        (["2001:db8:9::9", "--as", "64501", "--kind", "route-reflector"], 2, "our own AS"),
+        (["2001:db8:9::9", "--as", "64500", "--kind", "route-reflector", "--gtsm"], 2, "GTSM"),
+        (["2001:db8:9::9", "--as", "64500", "--kind", "route-reflector", "--bfd"], 2, "BFD"),
         (["2001:db8:1:a::9", "--as", "64501", "--community", "64500"], 2, "community"),
         (["2001:db8:1:a::9", "--as", "64501", "--prepend", "17"], 2, "prepend"),
         (["2001:db8:1:a::9", "--as", "64501", "--med", "4294967296"], 2, "MED"),
@@ -254,6 +257,22 @@ def test_a_neighbour_of_ipv4_is_told_the_aggregates_of_ipv4_and_with_a_next_hop_
     config = bgp.config.load(output / "bgp.toml")
     assert [str(one.next_hop) for one in config.neighbour] == ["2001:db8:1:a::10"]
     assert "2001:db8:f000::/36" in (output / f"neighbour-{IPV4}-bird.conf").read_text()
+
+
+def test_a_route_reflector_is_hops_away_and_the_site_its_client(office: Office, tmp_path: Path) -> None:
+    """Only a router on the site's own link could be had: BFD watched it there, and BIRD's block said `direct`."""
+    add_site(office, 1)
+    far = "2001:db8:9::9"
+    added = office.json("neighbour", "add", "site1", far, "--as", "64500", "--kind", "route-reflector")
+    assert (added["kind"], added["bfd"]) == ("route-reflector", False)
+    office.render("site1", tmp_path / "etc")
+    assert far not in (tmp_path / "etc" / "bfdd.conf").read_text()
+    frr, bird = (
+        (tmp_path / "etc" / f"neighbour-2001-db8-9--9-{program}.conf").read_text() for program in ("frr", "bird")
+    )
+    assert f" neighbor 2001:db8:1:a::10 update-source {far}\n" in frr
+    assert "  neighbor 2001:db8:1:a::10 route-reflector-client\n" in frr
+    assert ("    multihop;" in bird, "    rr client;" in bird, "    direct;" in bird) == (True, True, False)
 
 
 def test_what_a_site_could_announce_to_nobody_is_not_rendered(office: Office, tmp_path: Path) -> None:

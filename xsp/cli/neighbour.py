@@ -32,7 +32,9 @@ def add(
         Path | None, typer.Option(metavar="FILE", help="Holds the session's MD5 password.")
     ] = None,
     gtsm: Annotated[bool, typer.Option("--gtsm", help="Only packets over one hop (RFC 5082).")] = False,
-    bfd: Annotated[bool, typer.Option(help="Watch each other by BFD.")] = True,
+    bfd: Annotated[
+        bool | None, typer.Option(help="Watch each other by BFD.", show_default="yes, with a route reflector no")
+    ] = None,
     mrai_s: Annotated[int, typer.Option("--mrai", metavar="N", help="Its advertisement interval, seconds.")] = 0,
     local_address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Our end of the session, if not the locator: needed for IPv4.")
@@ -59,7 +61,7 @@ def add(
         med,
         password_file is not None,
         gtsm,
-        bfd,
+        kind is not Kind.ROUTE_REFLECTOR if bfd is None else bfd,
         mrai_s,
         values.any_address(local_address) if local_address else None,
         values.any_address(next_hop) if next_hop else None,

@@ -1,0 +1,71 @@
+"""What a new bridge must know of those before it: how often the announcement was given up, and if it still is. Pure.
+
+Owns what of the history counts as given up, and the text of the file by which the supervisor tells each new bridge. A
+bridge's death alone counts for nothing, its announcement stays. ExaBGP's death does: the neighbours took the route
+back. So does a start that finds an announcement whose end nobody wrote down: the supervisor was killed, or the machine
+went down; traffic has moved away, and moves back once (sticky failback). A planned stop does not count: whoever asked
+for it wants it back.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+MEMORY = "memory.json"  # beside the bgp.toml that the bridge reads
+MAX_REMEMBERED = 20
+_ANNOUNCED, _STOPPING, _NONE = "announced", "stopping", "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """`given_up`: when, in Unix seconds, oldest first; `owed`: it was not announced since."""
+
+    given_up: tuple[float, ...] = ()
+    owed: bool = False
+
+    def encode(self) -> str:
+        """The file's text."""
+        return json.dumps({"given_up": self.given_up, "owed": self.owed}) + "\n"
+
+    def ages(self, unix_s: float) -> tuple[float, ...]:
+        """How many seconds ago, by a clock that may have been set since."""
+        return tuple(max(0.0, unix_s - at) for at in self.given_up)
+
+
+def decode(text: str) -> Memory:
+    """What the file says. Raises: ValueError."""
+    try:
+        document = json.loads(text)
+        return Memory(tuple(map(float, document["given_up"])), bool(document["owed"]))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no memory: {error}") from error
+
+
+def remember(entries: Iterable[Mapping[str, Any]], starting_at: float | None = None) -> Memory:
+    """What the history says, oldest entry first. `starting_at`: ExaBGP is about to be started, in Unix seconds."""
+    given_up: list[float] = []
+    owed, state = False, _NONE
+    for entry in entries:
+        before, after, at = entry["before"], entry["after"], entry["at"]
+        if entry["what"] == "announcement":
+            if before == _ANNOUNCED and after != _STOPPING:
+                given_up.append(_unix(at))
+                owed = True
+            if after == _ANNOUNCED:
+                owed = False
+            state = after
+        elif entry["what"] == "ExaBGP":  # it ended, or starts anew and nobody wrote down its end
+            if state == _ANNOUNCED:
+                given_up.append(_unix(at))
+                owed = True
+            state = _NONE
+    if starting_at is not None and state == _ANNOUNCED:
+        given_up.append(starting_at)
+        owed = True
+    return Memory(tuple(given_up[-MAX_REMEMBERED:]), owed)
+
+
+def _unix(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
