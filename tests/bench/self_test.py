@@ -30,7 +30,7 @@ from tests.topology.process import Office, poll, running_office
 
 TIMES, MORE = 7, 14
 TARGET_MS = 300.0
-TARGET_SHARE = 2.5
+TARGET_SHARE = 1.0
 REST_S, RESTS = 5.0, 3
 
 
