@@ -28,7 +28,7 @@ def load(directory: Path) -> OperatorAsked | None:
 
 
 def save(directory: Path, asked: OperatorAsked) -> None:
-    """Remember it. Raises: OSError, and the former wish stands."""
+    """Remember it, power cut or not. Raises: OSError; the former wish stands, or may again after a power cut."""
     place = directory / NAME
     if asked.mode is Mode.SERVE:
         durable.remove(place)

@@ -130,6 +130,24 @@ def test_a_suspended_and_a_deleted_customer_are_told() -> None:
         assert bids(site) == set()
 
 
+def test_a_new_table_takes_bindings_only_from_who_was_active_and_is_no_more() -> None:
+    """All others would be told of it again with each table, or the log be full of those who have nothing."""
+    site, _ = registered()
+    site.load(customer(name="renamed"), now=NOW)
+    assert bids(site) == {1, 2}
+    words = StateSyncReply(1, tuple(site.agent.snapshot(NOW)), True)
+    other = Site(policy=replace(POLICY, site="site2"), sites=("site1",))
+    other.load(customer(active=False), now=NOW)  # it has nothing here
+    other.feed(RecordsReceived("site1", 1, words), NOW)
+    record = other.agent.cache.records[HOME]
+    stranger = customer(home_address=CARE_OF_1)
+    for load in (customer(active=False, name="renamed"), stranger, customer(active=False), stranger):
+        other.load(load, now=NOW)
+    assert other.agent.cache.records[HOME] is record
+    for one in (site, other):
+        assert not [name for name in one.counters.as_dict() if name.startswith("revocations")]
+
+
 def test_an_indication_is_nothing_to_a_home_agent() -> None:
     site, _ = registered()
     [sent] = told(site, RevokeAsked(HOME, (1,)))

@@ -98,6 +98,8 @@ _REVOKE = (
     ("a revocation of some leaves no tombstones", "cells={**record.cells, **tombstones}", "cells={bid: cell for bid, cell in record.cells.items() if bid not in bids}", RACES),
     ("a revocation of some takes all", "    if not bids:\n        return replace(", "    if True:\n        return replace(", RACES),
     ("a revocation is forgotten at once", "_without(record, chosen, version, now + state.longest_s())", "_without(record, chosen, version, now)", RACES),
+    ("a suspended customer is revoked with each table", "and was and was.active and", "and was and", REVOKE),
+    ("a customer new and suspended is an error", "and was and was.active and", "and was.active and", REVOKE),
     ("a revocation is forgotten with the record", "floor=version, kept_until=kept_until", "floor=version", RACES),
 )  # fmt: skip
 

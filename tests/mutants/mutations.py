@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.mutants import announcing, data_plane, merging
 from tests.mutants.mutation import Mutation
+from tests.mutants.self_test import SELF_TEST
 
 ROUTER = ("tests/mr",)
 SIMULATION = ("tests/simulation",)
@@ -266,6 +267,8 @@ SINGLE = (
     Mutation("a self-test that passes in a repair is told at once", "ha/kernel.py", "failure is None and (self._alarmed or self._in_use.locked())", "failure is None and self._alarmed", ("tests/ha/test_kernel.py",)),
     Mutation("a self-test passes before anybody has looked", "ha/kernel.py", "failure is None and (self._alarmed or self._in_use.locked())", "failure is None and self._in_use.locked()", ("tests/ha/test_kernel.py",)),
     Mutation("a self-test that passed in a repair is never told", "ha/kernel.py", "            self._tell_that_it_passes()\n", "", ("tests/ha/test_kernel.py",)),
+    *SELF_TEST,
+    Mutation("nobody looks for a way out while the driver is in use", "ha/kernel.py", "        if not self._intact:\n            return\n", "        if self._in_use.locked() or not self._intact:\n            return\n", ("tests/ha/test_kernel.py",)),
     Mutation("orders of a broken driver are never reported", "ha/kernel.py", "        except Exception as error:  # who", "        except ZeroDivisionError as error:  # who", ("tests/ha/test_kernel.py",)),
     Mutation("a lease is renewed behind all of a turn", "runtime/loop.py", "if self._tick is not None and self._tick.due_at() <= self.now():", "if False:", ("tests/runtime/test_loop.py",)),
     Mutation("a snapshot of the dead is knowledge", "ha/home_agent.py", "any(entry is not None for entry in entries.values())", "bool(entries)", REPLICATION),

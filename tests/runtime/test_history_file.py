@@ -13,6 +13,12 @@ from runtime import log
 from runtime.history_file import HistoryFile
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine's disk takes more than the second that a stop gives it: what is tested is what was written."""
+    monkeypatch.setattr("runtime.history_file.CLOSE_S", 60.0)
+
+
 class Owner:
     """Who remembers so many entries, and keeps them in a file."""
 
