@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ha import forwarding, frames
+from ha import forwarding, frames, readiness
 from ha.effects import AcknowledgeRecords, Effect, Note
 from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
@@ -41,7 +41,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     if forwarded and orders:
         state.replication.owe(site, index, len(orders), state.undo)
     elif merged:
-        effects.append(acknowledgement(state, site, index, forwarded=forwarded))
+        effects.append(acknowledgement(state, site, index, now, forwarded=forwarded))
     if event.frame.repaired:
         effects += state.replication.repaired(site, now, state.undo)
     return effects + orders
@@ -69,9 +69,14 @@ def _believed(state: State, site: str, records: Sequence[Record], now: float) ->
     return believed, effects
 
 
-def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:
-    """Tell a peer that its change is in; not `forwarded`: only merged, our customer table does not allow all of it."""
-    return AcknowledgeRecords(site, StateSyncAck(index, serves=forwarded and state.serving.reconciled))
+def acknowledgement(state: State, site: str, index: int, now: float, *, forwarded: bool = True) -> AcknowledgeRecords:
+    """Tell a peer that its change is in; not `forwarded`: only merged, our customer table does not allow all of it.
+
+    Nor does a site vouch for anything whose clock most others contradict: what it wrote by that clock, a revocation for
+    one, is newer than the change for itself alone, and nobody else believes it.
+    """
+    serves = forwarded and state.serving.reconciled and not readiness.clock_is_contradicted(state.serving.seen, now)
+    return AcknowledgeRecords(site, StateSyncAck(index, serves=serves))
 
 
 def _merge(

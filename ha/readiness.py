@@ -180,6 +180,12 @@ def clock_is_confirmed(peers: Mapping[str, PeerSeen | None], now: float) -> bool
     return sum(abs(one) <= CLOCK_OFF_S for one in ahead) * 2 > len(ahead) if ahead else not peers
 
 
+def clock_is_contradicted(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
+    """True if most of the peers that are heard have another time than this site."""
+    ahead = [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    return sum(abs(one) > CLOCK_OFF_S for one in ahead) * 2 > len(ahead)
+
+
 def _hard_reasons(facts: Facts) -> tuple[str, ...]:
     reasons = []
     if facts.looked and not facts.data_plane_intact:

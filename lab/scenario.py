@@ -52,7 +52,7 @@ class ProbeStream:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What must be true after a step. None and empty: not asked."""
+    """What must be true after a step. None and empty: not asked. `nothing`: not even that a probe arrives."""
 
     shift_ms_max: float | None = None
     loss_max: int | None = None
@@ -61,6 +61,7 @@ class Expectation:
     line: tuple[str, ...] = ()
     announced: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
+    nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ ROWS = {
     "churn-loss": "tests.bench.churn_loss",
     "lease-gap": "tests.bench.lease_under_load",
     "loop-turn": "tests.bench.loop_turn",
+    "self-test": "tests.bench.self_test",
+    "self-test-cost": "tests.bench.self_test:run_cost",
     "merge": "tests.bench.merge",
     "takeover": "tests.bench.takeover",
     "takeover-lease": "tests.bench.takeover_under_load",

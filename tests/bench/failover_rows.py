@@ -167,7 +167,7 @@ def _in(setting: Setting, row: Row) -> Row:
         undo = "start" if row.event.do == "kill" else "cont"  # nobody else does it there
         back = tuple(_back(undo, process="exabgp") if step.do == "wait" else step for step in row.back)
         if row.brakes:
-            expect = Expectation()  # whatever it does: how many probes are lost until we look away is the comparison
+            expect = Expectation(nothing=True)  # how many probes are lost in the same time is the comparison
             back = (*(replace(step, expect=expect) for step in back[:-1]), back[-1])
         elif event.on == (NEAREST,):
             expect = replace(event.expect, serves=(f"!{NEAREST}",))

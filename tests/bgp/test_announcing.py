@@ -138,7 +138,8 @@ def check(world: World) -> None:
         assert not preferred or age_s <= LEASE_S + STEP_S, f"{site.name}: preferred without a lease"
         gone_s = world.now - site.preferred_at
         quick = world.now - site.hard_at < REACTION_S + linger_s or world.now - site.bridge_at < LEASE_S + linger_s
-        assert site.rib or quick or gone_s >= linger_s - STEP_S, f"{site.name}: withdrawn before its linger was over"
+        lingered = gone_s >= linger_s - TICK_S  # a drain's begins with the wish, and is told at the next tick
+        assert site.rib or quick or lingered, f"{site.name}: withdrawn before its linger was over"
         assert not site.rib or age_s <= LEASE_S + ORPHAN_HOLD_S + STEP_S, f"{site.name}: beyond every hold"
         known_hard = site.hard_since is not None and world.now - site.hard_since > REACTION_S
         agent = site.agent if site.agent is not None and not site.agent.hangs else None

@@ -83,6 +83,7 @@ def test_a_line_is_of_the_discard_only_prefix_and_of_its_whole_secret() -> None:
         decapsulated(Packets(HOME_AGENT, OTHER_LINE).reverse(7)),
         decapsulated(Packets(HOME_AGENT[::-1], LINE).reverse(7)),  # another's home address
     ],
+    ids=lambda octets: f"{len(octets)} octets",
 )
 def test_anything_else_is_not_of_the_test(octets: bytes) -> None:
     assert PACKETS.read(octets) is None

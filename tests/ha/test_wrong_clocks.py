@@ -1,13 +1,16 @@
 """A site whose clock is wrong for a while: what it heard and what it refused then, before and after it is set."""
 
+from collections.abc import Sequence
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha.events import ClockRead
+from ha.events import ClockRead, RevokeAsked
 from ha.record import same
 from mip6 import ntp
 from mip6.numbers import Status
-from tests.ha.cast import CARE_OF_1, EPOCH, HOME, OVERWRITE, POLICY, Router, both_lines, customer
+from tests.ha.cast import CARE_OF_1, CARE_OF_2, EPOCH, HOME, OVERWRITE, POLICY, Router, both_lines, customer
 from tests.ha.islands import Islands
 from tests.ha.mesh import Mesh
 
@@ -135,3 +138,30 @@ def test_a_site_that_fell_behind_its_peers_does_not_give_up_what_they_know_too()
     [(_, ack)] = mesh.acks
     assert ack.ack.status == Status.ID_MISMATCH
     assert mesh.sites["site2"].agent.cache.records[HOME] is before
+
+
+@pytest.mark.parametrize(("alive", "degraded"), [(("site1", "site2"), 1), (("site1", "site2", "site3"), 0)])
+def test_a_site_whose_clock_the_others_contradict_vouches_for_nothing(alive: Sequence[str], degraded: int) -> None:
+    """Symptom: a line revoked at a site whose clock was of tomorrow stayed revoked there alone; the router registered
+    it again elsewhere, was told that two sites have it, and the site that forwarded it died.
+    """
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site2", router.update(NOW, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.feed("site1", ClockRead(EPOCH + DAY_S), NOW + 1)
+    mesh.say_hello(NOW + 1)
+    mesh.feed("site1", RevokeAsked(HOME, (1,)), NOW + 1)
+    mesh.settle(NOW + 1)
+    if "site3" not in alive:
+        mesh.gone("site3", NOW + 1)
+    mesh.say_hello(NOW + 9)
+    mesh.tick(NOW + 9)
+    mesh.settle(NOW + 9)
+    mesh.acks.clear()
+    mesh.feed("site2", router.update(NOW + 9, both_lines(), flags=OVERWRITE), NOW + 9)
+    mesh.settle(NOW + 9)
+    assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_2]
+    [(name, ack)] = mesh.acks
+    assert (name, ack.ack.status) == ("site2", Status.ACCEPTED)
+    assert mesh.sites["site2"].counters.get("acknowledged_degraded", "not_installed") == degraded

@@ -8,6 +8,7 @@ from tests.mutants.mutation import Mutation
 CHECK, ROUTER = "tests/dataplane/test_source_check.py::", "tests/dataplane/test_router.py::"
 RELAY, CHANGES = (f"tests/dataplane/test_{name}.py::" for name in ("relay", "changes"))
 CONTRACT = "tests/contract/test_data_plane.py::"
+SELF_TEST = "tests/topology/test_self_test.py::"
 
 
 def _mutation(name: str, file: str, before: str, after: str, test: str) -> Mutation:
@@ -150,5 +151,27 @@ MUTATIONS = (
         "    chain sent6 {{ ip6 hoplimit set {hop_limit} ",
         "    chain sent6 {{ ",
         CHANGES + "test_the_outer_hop_limit_is_a_tunnels_own_in_both_directions",
+    ),
+    _mutation(
+        "anybody reaches the self-test by its home address",
+        "ruleset",
+        "ip6 daddr {care_of} @nh,{source},128 != {host:#034x} counter name self_test drop",
+        "ip6 daddr {care_of} @nh,{source},128 != {host:#034x} counter name self_test",
+        SELF_TEST + "test_a_flood_for_the_tests_customer_is_kept_from_it",
+    ),
+    _mutation(
+        "a way out that we put back ourselves is somebody else's doing",
+        "linux",
+        "KernelWatch((self._netlink.port, self._egresses.port)",
+        "KernelWatch((self._netlink.port,)",
+        "tests/dataplane/test_egress.py::test_a_way_out_is_looked_for_beside_a_dump",
+    ),
+    Mutation(
+        "a repair leaves the self-test's device as it is",
+        "ha/kernel.py",
+        "                self._self_test.mend()\n",
+        "                pass\n",
+        (SELF_TEST + "test_what_others_take_from_us_is_seen_at_once_and_repaired",),
+        needs_root=True,
     ),
 )

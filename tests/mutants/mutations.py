@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.mutants import announcing, data_plane, merging
 from tests.mutants.mutation import Mutation
+from tests.mutants.self_test import SELF_TEST
 
 ROUTER = ("tests/mr",)
 SIMULATION = ("tests/simulation",)
@@ -246,7 +247,9 @@ SINGLE = (
     Mutation("what comes twice on its way to the kernel is never acknowledged", "ha/exchange.py", "is_coming = promise is None and pending is not None", "is_coming = pending is not None", REPLICATION),
     Mutation("what a peer knows already is forgotten when the kernel refuses it here", "ha/exchange.py", "pending is not None and pending.local is None", "pending is not None", REPLICATION),
     Mutation("what two peers tell is ordered twice", "ha/exchange.py", "if held is not None and (at_rest or is_coming) and same", "if held is not None and at_rest and same", REPLICATION),
-    Mutation("who only merged a change vouches for it", "ha/exchange.py", "serves=forwarded and state.serving.reconciled", "serves=state.serving.reconciled", REPLICATION),
+    Mutation("who only merged a change vouches for it", "ha/exchange.py", "serves = forwarded and state.serving.reconciled", "serves = state.serving.reconciled", REPLICATION),
+    Mutation("a site of tomorrow vouches", "ha/exchange.py", " and not readiness.clock_is_contradicted(state.serving.seen, now)", "", REPLICATION),
+    Mutation("one wrong clock silences all sites", "ha/readiness.py", "sum(abs(one) > CLOCK_OFF_S for one in ahead) * 2 > len(ahead)", "any(abs(one) > CLOCK_OFF_S for one in ahead)", REPLICATION),
     Mutation("with all, one that does not forward it is not told of", "ha/awaiting.py", "        if lacking if self._acknowledge", "        if False if self._acknowledge", REPLICATION),
     Mutation("with any, nobody forwards it and nobody hears of it", "ha/awaiting.py", 'if lacking if self._acknowledge == "all" else not good:', 'if lacking if self._acknowledge == "all" else False:', REPLICATION),
     Mutation("a failed event leaves its digests undone", "ha/digest.py", "        undo.on_roll_back(partial(touched.update, chosen))\n", "", REPLICATION),
@@ -264,6 +267,8 @@ SINGLE = (
     Mutation("a self-test that passes in a repair is told at once", "ha/kernel.py", "failure is None and (self._alarmed or self._in_use.locked())", "failure is None and self._alarmed", ("tests/ha/test_kernel.py",)),
     Mutation("a self-test passes before anybody has looked", "ha/kernel.py", "failure is None and (self._alarmed or self._in_use.locked())", "failure is None and self._in_use.locked()", ("tests/ha/test_kernel.py",)),
     Mutation("a self-test that passed in a repair is never told", "ha/kernel.py", "            self._tell_that_it_passes()\n", "", ("tests/ha/test_kernel.py",)),
+    *SELF_TEST,
+    Mutation("nobody looks for a way out while the driver is in use", "ha/kernel.py", "        if not self._intact:\n            return\n", "        if self._in_use.locked() or not self._intact:\n            return\n", ("tests/ha/test_kernel.py",)),
     Mutation("orders of a broken driver are never reported", "ha/kernel.py", "        except Exception as error:  # who", "        except ZeroDivisionError as error:  # who", ("tests/ha/test_kernel.py",)),
     Mutation("a lease is renewed behind all of a turn", "runtime/loop.py", "if self._tick is not None and self._tick.due_at() <= self.now():", "if False:", ("tests/runtime/test_loop.py",)),
     Mutation("a snapshot of the dead is knowledge", "ha/home_agent.py", "any(entry is not None for entry in entries.values())", "bool(entries)", REPLICATION),

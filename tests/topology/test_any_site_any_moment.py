@@ -15,7 +15,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -46,11 +46,12 @@ pytestmark = [pytest.mark.netns]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What runs."""
+    """What runs; `compared`: how many routers were compared with the kernels, each time."""
 
     ready: Ready
     ledger: Ledger
     crowd: Roamers
+    compared: list[int] = field(default_factory=list)
 
     @property
     def lab(self) -> Lab:
@@ -97,8 +98,10 @@ def test_no_acknowledged_binding_is_lost_and_no_packet_beyond_the_shift(
         deed = draw.choice(sorted(DEEDS))
         complaints = play(stage, site, deed, draw)
         wrong += [f"moment {moment + 1}, {deed} {site}: {one}" for one in complaints]
-        print(f"moment {moment + 1} of {moments}: {deed} {site}: {complaints or 'nothing lost'}", flush=True)
+        found = f"{complaints or 'nothing lost'} of {stage.compared[-2:]} routers"
+        print(f"moment {moment + 1} of {moments}: {deed} {site}: {found}", flush=True)
     assert stage.crowd.answers > 10 * moments, "the routers hardly registered"
+    assert sum(stage.compared) > len(roamers.ROUTERS) / 2 * len(stage.compared), "hardly a router was compared"
     assert wrong == []
 
 
@@ -146,6 +149,7 @@ def lost(stage: Stage, sites: tuple[str, ...], doubtful_since: float) -> list[st
             if held[site].get(number, set()) != wanted
         ]
         if not wrong or time.monotonic() > deadline:
+            stage.compared.append(len(known))
             return wrong
         time.sleep(0.1)
 

@@ -1,8 +1,6 @@
 """Real sites that were told different things are equal again, in a full mesh and in a star with a reflector."""
 
-import json
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,16 +12,19 @@ from lab.build import Ready
 from lab.lab import Lab
 from lab.poll import wait_until
 from lab.topology import HUB, SITES, locator
+from runtime import control
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 DEADLINE_S = 20.0
-CONVERGED_S = 3 * 2 * DIGEST_EVERY_S  # two periods are promised; three times as long on a busy machine
+CONVERGED_S = 2 * DIGEST_EVERY_S + 1.0  # two periods are promised; the rest is for asking
+STARTED_S = 3 * 2 * DIGEST_EVERY_S  # so long after a reflector starts on a busy machine
 TABLE = "lab_silence"
 SILENT_TO = f"""
 table inet {TABLE} {{
   chain out {{ type filter hook output priority -400; ip6 daddr {{ %s }} tcp dport 6275 drop; }}
 }}
 """
+FORGET_TO = f"flush table inet {TABLE}" + SILENT_TO.replace("dport 6275 drop", "dport 6275 reject with tcp reset")
 
 
 @pytest.fixture
@@ -33,11 +34,7 @@ def ready(request: pytest.FixtureRequest) -> Iterator[Ready]:
 
 
 def status(ready: Ready, name: str) -> dict[str, Any]:
-    config = str(ready.lab.layout.etc(name) / "ha.toml")
-    words = [ready.lab.programs.path("xsp-ha"), "--config", config, "status", "--json"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return control.ask(ready.lab.layout.run_root / name / "control-ha.sock", "status")
 
 
 def lines(ready: Ready, site: str) -> list[int]:
@@ -82,19 +79,26 @@ def test_sites_that_know_only_a_reflector_are_equal_also_when_it_dies_in_the_mid
     until(all_forward(ready, SITES, [1, 2]), "not every site forwards to both lines")
     before = status(ready, "site1")
     assert {row["site"]: row["connected"] for row in before["peers"]} == {HUB: True, "site2": None, "site3": None}
-    assert not [name for name in before["counters"] if name.startswith("acknowledged_degraded{timeout")]
+    counters = before["counters"]
+    late = sum(count for name, count in counters.items() if name.startswith("acknowledged_degraded"))
+    assert counters["binding_updates_accepted"] > late, "no answer was vouched for by a site behind the reflector"
 
     ready.lab.network.run(HUB, "nft", "-f", "-", stdin=SILENT_TO % ", ".join(map(locator, ("site2", "site3"))))
     cut(ready, "line2", "down")
     until(all_forward(ready, ("site1",), [1]), "site1 still forwards to line 2")
+    ready.lab.processes.send("mr-xsp-mr", signal.SIGSTOP)  # it tells no other site
     ready.lab.processes.kill(f"{HUB}-xsp-ha")
     assert lines(ready, "site3") == [1, 2]
     assert all(ready.lab.directly_reachable(site) for site in SITES)  # whoever hears nobody stays announced
 
+    # Its kernel would still deliver what the dead process had said, once it may: make it forget.
+    ready.lab.network.run(HUB, "nft", "-f", "-", stdin=FORGET_TO % ", ".join(map(locator, ("site2", "site3"))))
+    until(lambda: not ready.lab.network.run(HUB, "ss", "-Htn", "dport", "=", ":6275"), "its kernel forgets nothing")
     ready.lab.network.run(HUB, "nft", "delete", "table", "inet", TABLE)
     ready.lab.start_program(HUB, "xsp-ha")
-    until(all_forward(ready, SITES, [1]), "not all sites know that line 2 is gone", CONVERGED_S)
+    until(all_forward(ready, SITES, [1]), "not all sites know that line 2 is gone", STARTED_S)
     assert status(ready, HUB)["healthy"]
+    ready.lab.processes.send("mr-xsp-mr", signal.SIGCONT)
 
     cut(ready, "line2", "up")
     until(all_forward(ready, SITES, [1, 2]), "line 2 is not back at all sites")
