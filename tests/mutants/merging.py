@@ -99,6 +99,7 @@ _REVOKE = (
     ("a revocation of some takes all", "    if not bids:\n        return replace(", "    if True:\n        return replace(", RACES),
     ("a revocation is forgotten at once", "_without(record, chosen, version, now + state.longest_s())", "_without(record, chosen, version, now)", RACES),
     ("a suspended customer is revoked with each table", "and was and was.active and", "and was and", REVOKE),
+    ("whoever a new table says something new of is revoked", "was.active and (is_now is None or not is_now.active)", "was.active", REVOKE),
     ("a customer new and suspended is an error", "and was and was.active and", "and was.active and", REVOKE),
     ("a revocation is forgotten with the record", "floor=version, kept_until=kept_until", "floor=version", RACES),
 )  # fmt: skip
