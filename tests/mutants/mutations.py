@@ -9,7 +9,7 @@ stands there, what is put there instead.
 import ast
 from pathlib import Path
 
-from tests.mutants import announcing, data_plane, merging
+from tests.mutants import announcing, data_plane, merging, simulated
 from tests.mutants.mutation import Mutation
 from tests.mutants.self_test import SELF_TEST
 
@@ -374,7 +374,7 @@ SINGLE = (
 def all_mutations(root: Path) -> list[Mutation]:
     """Every mutation of the tree at `root`. Raises: ValueError if one does not fit it any more."""
     found = [one for file, name, tests in TUPLES for one in _without_each(root, file, name, tests)]
-    for one in (*SINGLE, *merging.MUTATIONS, *announcing.MUTATIONS, *data_plane.MUTATIONS):
+    for one in (*SINGLE, *merging.MUTATIONS, *announcing.MUTATIONS, *data_plane.MUTATIONS, *simulated.MUTATIONS):
         if (root / one.file).read_text().count(one.before) != 1:
             raise ValueError(f"the mutation {one.name!r} does not fit {one.file} any more")
         found.append(one)

@@ -6,6 +6,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
@@ -48,13 +49,16 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def report(outcome: Outcome, within_s: float | None) -> str:
-    """What broke, the deeds that it takes, and how to see it again; `within_s`: how long to look for fewer."""
+def report(outcome: Outcome, within_s: float | None, again: Callable[[int, list[int]], Outcome] = play) -> str:
+    """What broke, the deeds that it takes, and how to see it again.
+
+    `within_s`: how long to look for fewer deeds; `again`: plays some deeds of a seed.
+    """
     lines = [f"seed {outcome.seed}: at {outcome.seconds:.3f} s: {outcome.broken}"]
     if within_s is None:
         return lines[0]
-    kept = shrink(outcome.seed, within_s)
-    lines += [f"  with these deeds only: {play(outcome.seed, kept).broken}"]
+    kept = shrink(outcome.seed, within_s, lambda seed, only: again(seed, only).rule)
+    lines += [f"  with these deeds only: {again(outcome.seed, kept).broken}"]
     deeds = scenario(outcome.seed).deeds
     lines += [f"    {place:4}  {deeds[place]}" for place in kept]
     places = ",".join(map(str, kept))

@@ -109,7 +109,6 @@ class Faults:
         machine = self._machine(deed)
         machine.refuse(self._world.routers[deed.other].home)
         self._hold("refuse", machine.number)
-        self._world.watch.excused_s += deed.for_s
         self._schedule.after(deed.for_s, self._take, machine)
 
     def _take(self, machine: "Machine") -> None:
@@ -118,21 +117,26 @@ class Faults:
 
     def _slow(self, deed: Deed) -> None:
         machine = self._machine(deed)
-        machine.slow_s = SLOW_MAX_S * deed.amount
+        machine.slow_down(SLOW_MAX_S * deed.amount)
         self._hold("slow", machine.number)
-        self._world.watch.excused_s += deed.for_s
         self._schedule.after(deed.for_s, self._quick, machine)
 
     def _quick(self, machine: "Machine") -> None:
         if self._free("slow", machine.number):
-            machine.slow_s = 0.0
+            machine.slow_down(0.0)
 
     def _clock(self, deed: Deed) -> None:
-        machine = self._machine(deed)
-        machine.skew_s = deed.amount
-        self._hold("clock", machine.number)
-        self._world.watch.excused_s += deed.for_s
-        self._schedule.after(deed.for_s, self._clock_right, machine)
+        self._set_clocks([self._machine(deed)], deed)
+
+    def _tide(self, deed: Deed) -> None:
+        """What all home agents take the time from is wrong."""
+        self._set_clocks(self._world.machines, deed)
+
+    def _set_clocks(self, machines: "list[Machine]", deed: Deed) -> None:
+        for machine in machines:
+            machine.skew_s = deed.amount
+            self._hold("clock", machine.number)
+            self._schedule.after(deed.for_s, self._clock_right, machine)
 
     def _clock_right(self, machine: "Machine") -> None:
         if self._free("clock", machine.number):
@@ -165,12 +169,34 @@ class Faults:
     def _suspend(self, deed: Deed) -> None:
         """The office suspends a customer; every site reads the table when it next looks."""
         self._hold("suspend", deed.who)
-        self._world.publish(deed.who, active=False)
+        self._world.suspended.add(deed.who)
+        self._world.publish(deed.who)
         self._schedule.after(deed.for_s, self._resume, deed.who)
 
     def _resume(self, number: int) -> None:
         if self._free("suspend", number):
-            self._world.publish(number, active=True)
+            self._world.suspended.discard(number)
+            self._world.publish(number)
+
+    def _limit(self, deed: Deed) -> None:
+        """The office takes several lines at once from a customer, or gives them to one who had but one."""
+        self._hold("limit", deed.who)
+        self._world.limited.add(deed.who)
+        self._allow(deed.who)
+        self._schedule.after(deed.for_s, self._unlimit, deed.who)
+
+    def _unlimit(self, number: int) -> None:
+        if self._free("limit", number):
+            self._world.limited.discard(number)
+            self._allow(number)
+
+    def _allow(self, number: int) -> None:
+        """Who is refused his BIDs notices. Who may have some starts again: a router asks but every ten minutes."""
+        self._world.publish(number)
+        router = self._world.routers[number]
+        if not self._world.is_plain(number) and router.core is not None:
+            router.crash(disk=True)
+            router.start()
 
     # -- routers
 
@@ -182,6 +208,16 @@ class Faults:
     def _no_loss(self) -> None:
         if self._free("loss", 0):
             self._world.internet.loss = self._world.scenario.loss
+
+    def _hush(self, deed: Deed) -> None:
+        """No home agent hears any router: what differs between them must be mended without their help."""
+        self._hold("hush", 0)
+        self._world.internet.is_hushed = True
+        self._schedule.after(deed.for_s, self._no_hush)
+
+    def _no_hush(self) -> None:
+        if self._free("hush", 0):
+            self._world.internet.is_hushed = False
 
     def _watch(self, deed: Deed) -> None:
         """A router's clock."""
@@ -201,6 +237,12 @@ class Faults:
     def _amnesia(self, deed: Deed) -> None:
         router = self._world.routers[deed.who]
         router.crash(disk=False)
+        self._schedule.after(deed.for_s, router.start)
+
+    def _stop(self, deed: Deed) -> None:
+        """A router takes leave, and starts again some time later."""
+        router = self._world.routers[deed.who]
+        router.stop()
         self._schedule.after(deed.for_s, router.start)
 
     def _vanish(self, deed: Deed) -> None:

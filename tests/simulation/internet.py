@@ -12,19 +12,20 @@ from tests.simulation.schedule import Schedule
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
-    from tests.simulation.router import Router
+    from tests.simulation.router import Line, Router
 
 HOME_AGENT = bytes.fromhex("20010db8f00000000000000000000001")
 LATE_MAX_S = 3.0  # a doubled datagram comes so much later at most
 
 
 class Internet:
-    """Routes and datagrams. `loss`: share of datagrams lost now."""
+    """Routes and datagrams. `loss`: share of datagrams lost now; `is_hushed`: no home agent hears a router."""
 
     def __init__(self, seed: int, schedule: Schedule, isps: int, convergence_s: float, loss: float) -> None:
         self.loss = loss
+        self.is_hushed = False
         self.machines: list[Machine] = []
-        self.lines: dict[bytes, tuple[Router, int]] = {}  # care-of address in use -> whose, and which line
+        self.lines: dict[bytes, tuple[Router, Line]] = {}  # care-of address in use -> whose, and which line
         self._schedule = schedule
         self._convergence_s = convergence_s
         self._random = random.Random(f"{seed} internet")
@@ -58,6 +59,8 @@ class Internet:
 
     def to_home_agent(self, isp: int, packet: bytes) -> None:
         """A router sends a whole packet to the anycast address."""
+        if self.is_hushed:
+            return
         for late_s in self._fates():
             self._schedule.after(late_s, self._reach_site, isp, packet)
 

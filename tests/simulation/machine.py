@@ -36,6 +36,7 @@ from runtime.counters import Counters
 from tests.simulation.bridge import AGGREGATE, ORPHAN_HOLD_S, Bridge
 from tests.simulation.internet import HOME_AGENT
 from tests.simulation.schedule import NEVER, ROUNDING_S, UNIX
+from tests.simulation.stopwatch import Stopwatch
 from tests.simulation.wires import Stream
 
 if TYPE_CHECKING:
@@ -80,8 +81,10 @@ class Machine:
         self.streams: list[Stream] = []  # those dialed here
         self.heard: list[Stream] = []  # those that others dial
         self.counters = Counters()
-        self._idle_s = 0.0  # how long in all no process was at work here, and since when now none is
-        self.idle_since: float | None = 0.0
+        self.idle = Stopwatch(self._schedule)  # no process is at work here
+        self.idle.set(True)
+        self._sluggish = Stopwatch(self._schedule)  # the kernel takes its time
+        self._refusals: dict[bytes, Stopwatch] = {}  # ... or takes nothing for this customer
         self._lives = 0
         self._said = 0
         self._boot()
@@ -100,17 +103,25 @@ class Machine:
         """Is the home agent's process there and at work?"""
         return self.agent is not None and not self.frozen
 
-    def is_calm(self) -> bool:
-        """Does everything here work, does it know the time, and are the other sites connected?"""
-        if self.agent is None or self.frozen or self.slow_s or self._refused is not None:
-            return False
-        if abs(self.agent.state.clock_offset_s - (UNIX - self._base)) > ROUNDING_S:
-            return False
-        return all(stream.is_open and stream.wire.carries() for stream in self.streams)
+    def knows_the_time(self) -> bool:
+        """Does the process go by the right time?"""
+        return self.agent is not None and abs(self.agent.state.clock_offset_s - (UNIX - self._base)) <= ROUNDING_S
 
-    def idle_s(self) -> float:
-        """How long in all, until now, the process was not at work."""
-        return self._idle_s + (self._schedule.now - self.idle_since if self.idle_since is not None else 0.0)
+    def is_well(self) -> bool:
+        """Does everything here work, and does it know the time?"""
+        return self.runs() and not self.slow_s and self._refused is None and self.knows_the_time()
+
+    def hears_somebody(self) -> bool:
+        """Does another home agent greet this one?"""
+        return any(
+            stream.carries == "hello" and stream.is_open and stream.wire.carries() and stream.dialer.runs()
+            for stream in self.heard
+        )
+
+    def hindered_s(self, home_address: bytes) -> float:
+        """How long in all, until now, nothing could be changed here for a customer: no process, or no kernel."""
+        refusal = self._refusals.get(home_address)
+        return self.idle.seconds() + self._sluggish.seconds() + (refusal.seconds() if refusal else 0.0)
 
     # -- the machine
 
@@ -164,7 +175,7 @@ class Machine:
         self._inbox: list[tuple[object, ...]] = []
         self._timer_at = NEVER
         self.frozen = False
-        self._count_down(False)
+        self.idle.set(False)
         self.world.watch.born(self)
         if self.serves:
             self.feed(TableLoaded(self.world.table))
@@ -190,7 +201,7 @@ class Machine:
             self.plane.apply({home: entry for home, (_, entry) in self._waiting.items()})
         self.agent = None
         self.frozen = False
-        self._count_down(True)
+        self.idle.set(True)
         if not quiet:
             for stream in (*self.streams, *self.heard):
                 stream.break_()
@@ -203,7 +214,7 @@ class Machine:
         if self.runs():
             self.frozen = True
             self._frozen_at = self._schedule.now
-            self._count_down(True)
+            self.idle.set(True)
 
     def thaw(self) -> None:
         """SIGCONT: what came meanwhile is read now."""
@@ -211,7 +222,7 @@ class Machine:
             return
         self.world.tell(f"{self.name} thaws")
         self.frozen = False
-        self._count_down(False)
+        self.idle.set(False)
         waited, self._inbox = self._inbox, []
         for call, *arguments in waited:
             assert callable(call)
@@ -221,13 +232,6 @@ class Machine:
         for stream in self.streams:
             if not stream.is_open:
                 stream.dial()
-
-    def _count_down(self, is_down: bool) -> None:
-        if is_down and self.idle_since is None:
-            self.idle_since = self._schedule.now
-        elif not is_down and self.idle_since is not None:
-            self._idle_s += self._schedule.now - self.idle_since
-            self.idle_since = None
 
     def _self_tested(self, life: int) -> None:
         if life == self._lives:
@@ -353,6 +357,15 @@ class Machine:
         """From now on the kernel takes nothing for this customer; None: it takes everything."""
         self._refused = home_address
         self.plane.refuse(home_address)
+        if home_address is not None:
+            self._refusals.setdefault(home_address, Stopwatch(self._schedule))
+        for refused, stopwatch in self._refusals.items():
+            stopwatch.set(refused == home_address)
+
+    def slow_down(self, most_s: float) -> None:
+        """From now on the kernel takes up to so much longer; 0: it is as quick as ever."""
+        self.slow_s = most_s
+        self._sluggish.set(most_s > 0)
 
     def set_egress(self, is_there: bool) -> None:
         """The default route goes or comes."""

@@ -3,11 +3,14 @@
 import gc
 from typing import TYPE_CHECKING
 
-from ha.record import Record
+from ha.record import Record, Version
+from mip6 import ntp
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
 
+REPLAY_WINDOW_S = 7.0  # RFC 4285 6
+BELIEVED_AHEAD_S = REPLAY_WINDOW_S + 2.0  # the skew bound on top
 SOON_S = 8.0  # news may come so late: twice what TCP waits, and an expiry that is looked for every 100 ms
 
 
@@ -28,28 +31,31 @@ def gone_back(before: Record, after: Record, now: float) -> str:
     return ""
 
 
-def apart(one: "Machine", other: "Machine", home: bytes) -> str:
-    """What two sites hold differently of a router; what is about to expire may be gone at one of them already."""
-    assert one.agent is not None and other.agent is not None
-    ours, theirs = one.agent.cache.records.get(home), other.agent.cache.records.get(home)
-    if ours is None or theirs is None:
-        machine, left = (one, ours) if theirs is None else (other, theirs)
-        return "everything" if left is not None and _lasting(machine, left) else ""
-    if (ours.floor, ours.message_id) != (theirs.floor, theirs.message_id):
+def lacks(machine: "Machine", known: Record, now: float) -> str:
+    """What of a record, as another site held it, this one neither has nor has something newer of; empty: nothing.
+
+    `now`: monotonic seconds there. What is about to expire may be gone here already.
+    """
+    assert machine.agent is not None
+    left = known.without_expired(now + SOON_S)
+    if left is None:
+        return ""
+    record = machine.agent.cache.committed(known.home_address)
+    if record is None:
+        return "everything"
+    if record.floor < known.floor or record.message_id < known.message_id:
         return "floor or Mesg-ID"
-    if (ours.sequence.version, ours.network.version) != (theirs.sequence.version, theirs.network.version):
+    if record.sequence.version < known.sequence.version or record.network.version < known.network.version:
         return "registers"
-    mine, other_ones = _lasting(one, ours), _lasting(other, theirs)
-    for bid in mine | other_ones:
-        first, second = ours.cells.get(bid), theirs.cells.get(bid)
-        if first is None or second is None or first.version != second.version:
+    for bid, cell in left.cells.items():
+        if cell.version <= record.floor:
+            continue
+        here = record.cells.get(bid)
+        if here is None or here.version < cell.version:
             return f"BID {bid}"
+        if here.version == cell.version and cell.verified and not here.verified:
+            return f"the proof of BID {bid}"
     return ""
-
-
-def _lasting(machine: "Machine", record: Record) -> set[int]:
-    """The BIDs that will not expire in the next moments, here or where the news came late."""
-    return {bid for bid, cell in record.cells.items() if cell.expires_at > machine.now() + SOON_S}
 
 
 def reachable(root: object) -> int:
@@ -63,3 +69,10 @@ def reachable(root: object) -> int:
         seen.add(id(one))
         waiting.extend(gc.get_referents(one))
     return len(seen)
+
+
+def is_of_tomorrow(machine: "Machine", written: Record | Version) -> bool:
+    """Is it of the future by the clock that the process here knows?"""
+    assert machine.agent is not None
+    version = written.newest() if isinstance(written, Record) else written
+    return ntp.to_unix(version.time) - machine.agent.state.unix(machine.now()) > BELIEVED_AHEAD_S

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
-from tests.simulation.invariants import Violation
 from tests.simulation.scenario import Scenario, scenario
+from tests.simulation.violation import Violation
 from tests.simulation.world import World
 
 
@@ -45,13 +45,10 @@ def with_only(whole: Scenario, only: Collection[int] | None) -> Scenario:
     return replace(whole, deeds=tuple(deed for place, deed in enumerate(whole.deeds) if place in only))
 
 
-def broken_rule(seed: int, only: Collection[int] | None) -> str:
-    """Which rule breaks with these deeds."""
-    return play(seed, only).rule
-
-
-def shrink(seed: int, within_s: float, broken: Callable[[int, list[int]], str] = broken_rule) -> list[int]:
+def shrink(seed: int, within_s: float, broken: Callable[[int, list[int]], str]) -> list[int]:
     """The places of few deeds with which the seed breaks the same rule; sought for `within_s` of process time.
+
+    `broken`: plays some deeds of a seed and names the rule that they break.
 
     Delta debugging (Zeller): leave out ever smaller parts of the list as long as it still fails.
     """

@@ -49,6 +49,7 @@ FAULTS: dict[str, tuple[float, float, float]] = {
     "refuse": (3, 0.2, 5.0),
     "slow": (3, 0.5, 5.0),
     "clock": (3, 1.0, 10.0),
+    "tide": (2, 2.0, 10.0),
     "watch": (3, 1.0, 10.0),
     "revoke": (2, 0.0, 0.0),
     "drain": (2, 1.0, 8.0),
@@ -58,15 +59,25 @@ FAULTS: dict[str, tuple[float, float, float]] = {
     "crash": (3, 0.1, 4.0),
     "vanish": (0.3, 0.0, 0.0),
     "amnesia": (1, 0.1, 4.0),
+    "stop": (1, 2.5, 5.0),
+    "limit": (2, 2.0, 12.0),
+    "hush": (1, 5.5, 8.0),
 }
-OF_ROUTERS = ("watch", "revoke", "suspend", "crash", "amnesia", "vanish")
+OF_ROUTERS = ("watch", "revoke", "suspend", "crash", "amnesia", "vanish", "stop", "limit")
 OF_MACHINES = ("cut", "part", "reset", "kill", "power", "wipe", "freeze", "clock")  # reflectors too
-SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, -86400.0)
+# What a router is, and how often. usual: several lines under BIDs of their own; plain: its customer may have no BIDs;
+# foreign: it signs nothing and has no clock, and its table says where its lines are; roaming: a line that comes back
+# has another BID than before, and others are left that can say so at once: what they leave behind are tombstones.
+MANNERS = {"usual": 6, "plain": 1, "foreign": 1, "foreign plain": 0.5, "roaming": 2}
+LONG_S = 60  # the lifetime that some ask for: longer than any lock-out may last
+SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, 86400.0, -86400.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Sizes and deeds. Deeds begin before `trouble_s`; `lifetime_s`: what routers ask for.
+    """Sizes and deeds. Deeds begin before `trouble_s`.
+
+    Of each router: how many `lines`, its `manners`, and the lifetime it asks for.
 
     `sites`: home agents; `hubs`: reflectors that are none; `reflecting`: so many home agents reflect as well. With
     neither, a full mesh. `across`: pairs of clients that have streams all the same.
@@ -80,8 +91,9 @@ class Scenario:
     across: frozenset[frozenset[int]]
     routers: int
     lines: tuple[int, ...]
+    manners: tuple[str, ...]
+    lifetimes_s: tuple[int, ...]
     isps: int
-    lifetime_s: int
     acknowledge: str
     wire_s: float
     jitter_s: float
@@ -95,11 +107,13 @@ def scenario(seed: int) -> Scenario:
     draw = random.Random(f"scenario {seed}")
     sites = draw.choice((2, 2, 3, 3, 3, 3, 3, 4, 5))
     routers = draw.choice((3, 5, 6, 7, 8, 8, 10, 12, 15, 20))
-    lifetime_s = draw.choice((12, 16, 20, 24))
+    usual_s = draw.choice((12, 16, 20, 24))
+    lifetimes_s = tuple(LONG_S if draw.random() < 0.15 else usual_s for _ in range(routers))
+    manners = tuple(draw.choices(list(MANNERS), list(MANNERS.values()), k=routers))
     trouble_s = (
         105.0 if routers >= 6 else 140.0 if routers > 3 else 180.0
     )  # a router says three things a second at most
-    lines = tuple(draw.choice((1, 2, 2, 2, 3)) for _ in range(routers))
+    lines = tuple(draw.choice((1, 2, 2, 2, 3)) if kind != "roaming" else 3 for kind in manners)
     hubs, reflecting = draw.choice(((0, 0), (0, 0), (0, 0), (1, 0), (2, 0), (0, 1), (0, 2), (1, 1)))
     across: frozenset[frozenset[int]] = frozenset()
     if draw.random() < 0.2:
@@ -114,7 +128,8 @@ def scenario(seed: int) -> Scenario:
         routers=routers,
         lines=lines,
         isps=draw.choice((2, 3, 4)),
-        lifetime_s=lifetime_s,
+        manners=manners,
+        lifetimes_s=lifetimes_s,
         acknowledge=draw.choice(("any", "any", "any", "any", "all", "local")),
         wire_s=draw.choice((0.0005, 0.01, 0.04, 0.08)),
         jitter_s=draw.choice((0.0, 0.002, 0.02)),
@@ -122,7 +137,7 @@ def scenario(seed: int) -> Scenario:
         loss=draw.choice((0.0, 0.01, 0.05)),
         deeds=tuple(
             sorted(
-                (*_faults(draw, sites, hubs, routers, trouble_s), *_lives(draw, lines, lifetime_s, trouble_s)),
+                (*_faults(draw, sites, hubs, routers, trouble_s), *_lives(draw, lines, lifetimes_s, trouble_s)),
                 key=_when,
             )
         ),
@@ -145,14 +160,14 @@ def _faults(draw: random.Random, sites: int, hubs: int, routers: int, trouble_s:
         whose = routers if kind in OF_ROUTERS else sites + hubs if kind in OF_MACHINES else sites
         who = draw.randrange(whose)
         other = draw.randrange(routers if kind == "refuse" else sites + hubs if kind in OF_MACHINES else sites)
-        amount = draw.choice(SKEWS_S) if kind in ("clock", "watch") else draw.random()
+        amount = draw.choice(SKEWS_S) if kind in ("clock", "watch", "tide") else draw.random()
         found.append(Deed(at, kind, who, other, for_s, amount))
     return found
 
 
-def _lives(draw: random.Random, lines: tuple[int, ...], lifetime_s: int, trouble_s: float) -> list[Deed]:
+def _lives(draw: random.Random, lines: tuple[int, ...], lifetimes_s: tuple[int, ...], trouble_s: float) -> list[Deed]:
     """So many that with the refreshes it comes to about `UPDATES_WANTED` Binding Updates."""
-    refreshes = len(lines) * trouble_s / (0.5 * lifetime_s)
+    refreshes = sum(trouble_s / (0.5 * lifetime_s) for lifetime_s in lifetimes_s)
     found = []
     for _ in range(max(60, int((UPDATES_WANTED - refreshes) / UPDATES_A_LIFE * (1 + MORE_S / trouble_s)))):
         who = draw.randrange(len(lines))

@@ -1,11 +1,12 @@
 """The CI seeds: random worlds with faults, in which what `invariants` says holds throughout."""
 
+from collections.abc import Collection
 from dataclasses import replace
 
 import pytest
 
 from tests.simulation.__main__ import report
-from tests.simulation.run import play, shrink, with_only
+from tests.simulation.run import Outcome, play, shrink, with_only
 from tests.simulation.scenario import scenario
 from tests.simulation.world import World
 
@@ -30,8 +31,8 @@ def test_no_rule_is_broken_whatever_happens(first: int) -> None:
 def test_without_deeds_all_sites_end_equal_and_every_binding_was_known_twice() -> None:
     world = World(with_only(replace(scenario(0), acknowledge="any"), ()))
     world.run()
-    assert world.watch.promised > 0
-    assert world.watch.acknowledged >= len(world.routers)
+    assert world.watch.promises.promised > 0
+    assert world.watch.promises.acknowledged_in_all >= len(world.routers)
 
 
 def test_a_seed_plays_the_same_again() -> None:
@@ -52,3 +53,17 @@ def test_shrinking_keeps_only_the_deeds_that_a_broken_rule_takes() -> None:
         return "both" if {7, 60} <= set(only) else ""
 
     assert shrink(5, 60.0, broken) == [7, 60]
+
+
+def test_a_report_names_the_few_deeds_and_the_command_that_shows_them_again() -> None:
+    def again(seed: int, only: Collection[int]) -> Outcome:
+        broken = {7, 60} <= set(only)
+        return Outcome(seed, "both: they met" if broken else "", "both" if broken else "", 1, 2.5, 3, 4)
+
+    said = report(again(5, [7, 60]), 60.0, again).splitlines()
+    deeds = scenario(5).deeds
+    assert said[0] == "seed 5: at 2.500 s: both: they met"
+    assert said[1] == "  with these deeds only: both: they met"
+    assert [line.split(maxsplit=1)[1] for line in said[2:4]] == [str(deeds[place]).strip() for place in (7, 60)]
+    assert said[4] == "  to see it: .venv/bin/python -m tests.simulation --seeds 5 --only 7,60 --trace"
+    assert len(said) == 5

@@ -45,13 +45,14 @@ class Wire:
 
 
 class Stream:
-    """One connection that `dialer` keeps to `listener`, life after life."""
+    """One connection that `dialer` keeps to `listener`, life after life. `opened_at`: when the last one began."""
 
     def __init__(
         self, dialer: "Machine", listener: "Machine", carries: str, wire: Wire, schedule: Schedule, seed: str
     ) -> None:
         self.dialer, self.listener, self.carries, self.wire = dialer, listener, carries, wire
         self.is_open = False
+        self.opened_at = 0.0
         self._schedule = schedule
         self._random = random.Random(f"{seed} {dialer.name} {listener.name} {carries}")
         self._life = 0
@@ -71,6 +72,7 @@ class Stream:
         if self.is_open or not possible:
             return
         self.is_open = True
+        self.opened_at = self._schedule.now
         self._life += 1
         assert self.dialer.agent is not None  # it runs
         incarnation = self.dialer.agent.replication.incarnation
@@ -102,6 +104,10 @@ class Stream:
             for _ in range(self._missed[way]):
                 self._schedule.after(again_s + self.wire.delay_s, self._arrive, way, self._life)
             self._missed[way] = 0
+
+    def waiting(self) -> int:
+        """How many frames are on their way, either way."""
+        return sum(len(queue) for queue in self._queues)
 
     # -- octets
 

@@ -10,17 +10,19 @@ from ha.site import Policy, Topology
 from mip6.auth import SecurityAssociation
 from tests.simulation.faults import Faults
 from tests.simulation.internet import HOME_AGENT, Internet
-from tests.simulation.invariants import Violation, Watch
+from tests.simulation.invariants import Watch
 from tests.simulation.machine import Machine
 from tests.simulation.router import Router
 from tests.simulation.scenario import UPDATES_WANTED, Deed, Scenario
 from tests.simulation.schedule import Schedule
+from tests.simulation.violation import Violation
 from tests.simulation.wires import Stream, Wire
 
 AGGREGATE = (IPv6Address("2001:db8:f000::").packed, 36)
 PEACE_S = 10.0  # after the last deed began all is put right
 QUIET_MAX_S = 150.0  # a router that hears nothing waits up to 32 s (RFC 6275 12); several answers in a row may be lost
 LEAST_S = 125.0
+HUSH_S = 7.0  # after the last deed no router speaks for so long: sites that differ have but each other
 
 
 class World:
@@ -31,9 +33,12 @@ class World:
         self.schedule = Schedule()
         self.watch = Watch(self)
         self.internet = Internet(self.seed, self.schedule, scenario.isps, scenario.convergence_s, scenario.loss)
+        self.suspended: set[int] = set()  # numbers of routers, ...
+        self.limited: set[int] = set()  # ... and of those who have now what others usually have: BIDs or none
         self.routers = [self._router(number) for number in range(scenario.routers)]
+        self._by_home = {router.home: router for router in self.routers}
         self.table_before = CustomerTable(0, {})
-        self.table = CustomerTable(1, {router.home: self._customer(router, True) for router in self.routers})
+        self.table = CustomerTable(1, {router.home: self._customer(router) for router in self.routers})
         self.machines = self._machines()
         self.internet.machines = self.machines
         self.wires = self._wires()
@@ -48,30 +53,50 @@ class World:
         mnp = Prefix(IPv6Address(f"2001:db8:f1{number:02x}::").packed, 56)
         key = SecurityAssociation(256 + number, "hmac-sha256-128", bytes([number + 1]) * 32)
         isps = [(number + bid) % scenario.isps for bid in range(scenario.lines[number])]
-        return Router(self, number, home, mnp, key, isps, scenario.lifetime_s)
+        return Router(self, number, home, mnp, key, isps, scenario.lifetimes_s[number], scenario.manners[number])
 
-    def _customer(self, router: Router, active: bool) -> Customer:
+    def router(self, home: bytes) -> Router:
+        """Whose home address this is."""
+        return self._by_home[home]
+
+    def is_known(self, home: bytes) -> bool:
+        """Is it of any router?"""
+        return home in self._by_home
+
+    def name(self, home: bytes) -> str:
+        """The name of a router."""
+        return self._by_home[home].name
+
+    def is_plain(self, number: int) -> bool:
+        """Has this router's customer no BIDs?"""
+        return ("plain" in self.scenario.manners[number]) != (number in self.limited)
+
+    def _customer(self, router: Router) -> Customer:
+        """Who does not sign may have his lines at his ISPs only (`ha.customer_table` insists)."""
+        places = [(Prefix(router.network(line) + bytes(8), 64),) if router.is_foreign else () for line in router.lines]
+        lines = zip(router.bids, places, strict=True) if not router.is_roaming else ((bid, ()) for bid in router.bids)
         return Customer(
             name=router.name,
             home_address=router.home,
             prefixes=router.settings.prefixes,
             associations={router.key.spi: router.key},
-            uplinks={line.bid: UplinkRight(line.bid, f"line{line.bid}", 1, 0, ()) for line in router.lines},
-            active=active,
-            require_authentication=True,
+            uplinks={bid: UplinkRight(bid, f"line{bid}", 1, 0, allowed) for bid, allowed in lines},
+            active=router.number not in self.suspended,
+            require_authentication=not router.is_foreign,
             allow_nested=False,
+            bids_max=0 if self.is_plain(router.number) else None,
         )
 
     def _machines(self) -> list[Machine]:
         machines = []
         for number, topology in enumerate(self._topologies()):
-            name = self._names()[number]
+            name = self.names()[number]
             policy = Policy(
                 site=name,
                 home_agent_address=HOME_AGENT,
                 aggregates=(AGGREGATE,),
                 locators=frozenset(),
-                lifetime_max_s=self.scenario.lifetime_s,
+                lifetime_max_s=max(self.scenario.lifetimes_s),
                 acknowledge=self.scenario.acknowledge,
                 cookie_key=b"c" * 32,
                 slice_records=3,  # few, so that some twenty routers already come in several
@@ -79,7 +104,8 @@ class World:
             machines.append(Machine(self, number, policy, topology, serves=number < self.scenario.sites))
         return machines
 
-    def _names(self) -> list[str]:
+    def names(self) -> list[str]:
+        """Of all home agents and reflectors."""
         scenario = self.scenario
         return [f"site{number + 1}" for number in range(scenario.sites)] + [
             f"hub{number + 1}" for number in range(scenario.hubs)
@@ -87,7 +113,7 @@ class World:
 
     def _topologies(self) -> list[Topology]:
         """Of each site and hub. Reflectors know all; without any, all know all."""
-        scenario, names = self.scenario, self._names()
+        scenario, names = self.scenario, self.names()
         reflecting = {*range(scenario.reflecting), *range(scenario.sites, len(names))}
         made = []
         for number in range(len(names)):
@@ -126,12 +152,12 @@ class World:
     def announcement_changed(self, machine: Machine) -> None:
         """What a site announces has changed."""
         self.internet.announcement_changed(machine)
-        self.watch.announcement_changed(machine)
+        self.watch.announced.changed(machine)
 
-    def publish(self, number: int, active: bool) -> None:
-        """The office publishes a new table."""
+    def publish(self, number: int) -> None:
+        """The office publishes a new table, in which one customer is not as he was."""
         router = self.routers[number]
-        customers = {**self.table.customers, router.home: self._customer(router, active)}
+        customers = {**self.table.customers, router.home: self._customer(router)}
         self.table = CustomerTable(self.table.version + 1, customers)
 
     # -- a run
@@ -159,6 +185,7 @@ class World:
         while self.updates() < UPDATES_WANTED and self.schedule.now < last:
             self.schedule.run(self.schedule.now + 1.0)
         self.lines_rest = True
+        self.faults.do(Deed(self.schedule.now, "hush", for_s=HUSH_S))
         quiet_by = self.schedule.now + PEACE_S + QUIET_MAX_S
         while self.schedule.now < LEAST_S or (trouble := self.unequal()):
             if self.schedule.now > quiet_by:
@@ -185,8 +212,8 @@ class World:
             if machine.agent.cache.pending or machine.agent.cache.unsettled:
                 return f"{machine.name} still waits for its kernel"
         for router in self.routers:
-            truth = router.lines_up()
-            if router.believes() != truth:
+            truth = router.bound()
+            if router.believes() != router.lines_up():
                 return f"{router.name} believes {router.believes()}"
             for machine in self.machines:
                 assert machine.agent is not None and first.agent is not None

@@ -1,0 +1,91 @@
+"""No router is locked out by a bad clock: rule `locked out`.
+
+A router that speaks to a home agent which knows the time, works and hears another one may be refused for what a wrong
+clock left behind (status 144, 135, or silence), but not for long. By design a record counts as long as it is no more
+than the replay window and the skew bound ahead of the site's clock, so it gives way after that time. One that is more
+ahead gives way as soon as the clock is confirmed by those whom the site has heard in the last 3 s (`CONFIRMED_S`; a
+clock is read once a second). Both together are `LOCKED_S`. The time runs from when the router heard of the first such
+refusal, or from the end of the last wrong clock at any home agent if that was later.
+
+What is no matter of clocks (other refusals) and what was accepted end the count; a copy that comes late does not begin
+one.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ha.effects import Effect, SendBindingAck
+from ha.readiness import PEER_LOST_S
+from mip6.messages import BindingAck
+from mip6.numbers import Status
+from tests.simulation.records import BELIEVED_AHEAD_S, is_of_tomorrow
+from tests.simulation.violation import Violation
+
+if TYPE_CHECKING:
+    from tests.simulation.machine import Machine
+    from tests.simulation.router import Router
+    from tests.simulation.world import World
+
+CLOCK_READ_S = 1.0
+CONFIRMED_S = PEER_LOST_S + CLOCK_READ_S
+LOCKED_S = BELIEVED_AHEAD_S + CONFIRMED_S
+SOON_S = 0.5  # an answer is under way for so long at most
+OF_CLOCKS = (Status.ID_MISMATCH, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW)
+
+
+class Lockout:
+    """Since when each router is refused. World's seconds."""
+
+    def __init__(self, world: "World") -> None:
+        self._world, self._schedule = world, world.schedule
+        self._refused_since: dict[bytes, float] = {}
+        self._taken_at: dict[bytes, float] = {}
+        self._clear_since: dict[str, float] = {}
+        self._pleased_at: dict[bytes, float] = {}
+        self._answered_at: dict[bytes, float] = {}  # when a home agent at which nobody may be locked out last refused
+
+    def look(self) -> None:
+        """Now and then: at which home agents may nobody be locked out?"""
+        machines = self._world.machines
+        are_right = all(machine.knows_the_time() for machine in machines if machine.agent is not None)
+        for machine in machines:
+            if are_right and machine.is_well() and machine.hears_somebody():
+                self._clear_since.setdefault(machine.name, self._schedule.now)
+            else:
+                self._clear_since.pop(machine.name, None)
+
+    def taken(self, router: "Router") -> None:
+        """A Binding Update of this router was accepted."""
+        self._taken_at[router.home] = self._schedule.now
+        self._refused_since.pop(router.home, None)
+
+    def told(self, router: "Router", ack: BindingAck) -> None:
+        """A router hears why: only then can it do better. An answer may be lost, and it asks ever more rarely.
+
+        A refusal that comes about when something good did is of an update that it no longer thinks of.
+        """
+        now, home = self._schedule.now, router.home
+        if ack.status not in OF_CLOCKS:
+            self._pleased_at[home] = now
+            self._refused_since.pop(home, None)
+        elif now - self._answered_at.get(home, -1.0) < SOON_S < now - self._pleased_at.get(home, -1.0):
+            self._refused_since.setdefault(home, now)
+
+    def not_taken(self, machine: "Machine", router: "Router", sent_at: float, done: Sequence[Effect]) -> None:
+        """One that left the router at `sent_at` was not: an answer says why, or there is none."""
+        now, home = self._schedule.now, router.home
+        clear_since = self._clear_since.get(machine.name)
+        if clear_since is None or sent_at <= self._taken_at.get(home, -1.0):
+            return
+        answers = [effect.ack.status for effect in done if isinstance(effect, SendBindingAck)]
+        if any(status not in OF_CLOCKS for status in answers):
+            self._refused_since.pop(home, None)
+            return
+        self._answered_at[home] = now
+        since = self._refused_since.get(home, now) if answers else self._refused_since.setdefault(home, now)
+        late_s = now - max(since, clear_since)
+        assert machine.agent is not None
+        record = machine.agent.cache.records.get(home)
+        if late_s > (CONFIRMED_S if record is not None and is_of_tomorrow(machine, record) else LOCKED_S):
+            how = f"{machine.name} has refused {router.name} for {late_s:.1f} s ({answers or 'no answer'})"
+            raise Violation("locked out", f"{how}, though all home agents know the time")
