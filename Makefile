@@ -42,8 +42,10 @@ test:
 	status=0
 	echo '== tests without namespaces: unit, property, contract, simulation (parallel)'
 	"$$python" -m pytest tests -m 'not netns' --numprocesses auto || status=$$?
-	echo '== tests in network namespaces (one at a time)'
-	"$$python" -m pytest tests -m netns --lab-lock $(LAB_LOCK) --durations 5 || status=$$?
+	echo '== tests in network namespaces: kernel and BGP (two at a time: they mostly wait)'
+	"$$python" -m pytest tests --ignore tests/topology -m netns --numprocesses 2 --dist loadfile --lab-lock $(LAB_LOCK) || status=$$?
+	echo '== tests in network namespaces: whole sites and labs (one at a time)'
+	"$$python" -m pytest tests/topology -m netns --lab-lock $(LAB_LOCK) --durations 5 || status=$$?
 	exit $$status
 
 # The guest sees the files of this machine, read-only, so what was installed here runs there.

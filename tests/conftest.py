@@ -102,8 +102,8 @@ class Judge:
 
     def pytest_sessionstart(self) -> None:
         path: str | None = self._config.getoption("--lab-lock")
-        if not path or os.geteuid() != 0:
-            return
+        if not path or os.geteuid() != 0 or hasattr(self._config, "workerinput"):
+            return  # with several workers it is the one above them that holds the lock
         self._lock = Path(path).open("w")  # noqa: SIM115  held to the end; closed on exec, so no daemon inherits it
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
