@@ -248,9 +248,11 @@ class Daemon:
         while True:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._kernel.alarm.wait(), LOOK_EVERY_S)
+            hurried = self._kernel.alarm.is_set()
             self._kernel.alarm.clear()
             self._loop.feed(events.ClockRead(time.time() - time.monotonic()))
-            self._watch_lease()
+            if not hurried:  # else the time between two looks says nothing
+                self._watch_lease()
             if (share := self._meter.read(time.monotonic())) != self.agent.serving.load:
                 self._loop.feed(events.LoadMeasured(share))
             await self._kernel.look()

@@ -10,7 +10,7 @@ between them at that moment differs too and is sent twice, which harms nobody.
 
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from functools import partial
 from hashlib import blake2b
 from zlib import crc32
@@ -78,17 +78,19 @@ class Digests:
         pairs = zip(self._sums, _big_endian(array("Q", theirs)), strict=True)
         return [number for number, (one, other) in enumerate(pairs) if one != other]
 
-    def fitting(self, buckets: Sequence[int], at_most: int) -> Sequence[int]:
-        """The first of these buckets, at least one, that hold so many records together."""
-        for place, number in enumerate(buckets):
-            at_most -= len(self._buckets.get(number, ()))
-            if at_most < 0 and place:
-                return buckets[:place]
-        return buckets
+    def shown(self, buckets: Iterable[int], at_most: int) -> dict[int, dict[bytes, int]]:
+        """What is in the first of these buckets: bucket -> home address -> digest, at most so many of them together.
 
-    def held(self, buckets: Iterable[int]) -> dict[int, dict[bytes, int]]:
-        """What is in these buckets: bucket -> home address -> digest."""
-        return {number: dict(self._buckets.get(number, {})) for number in buckets}
+        One that alone holds more is shown as if it were empty: then the other site sends all that it has of it.
+        """
+        shown: dict[int, dict[bytes, int]] = {}
+        for number in buckets:
+            bucket = self._buckets.get(number, {})
+            at_most -= len(bucket)
+            if at_most < 0:
+                return shown or {number: {}}
+            shown[number] = dict(bucket)
+        return shown
 
     def others(self, theirs: Mapping[int, Mapping[bytes, int]]) -> list[bytes]:
         """The home addresses in these buckets of which we hold something else than another site, or it nothing."""

@@ -214,14 +214,24 @@ class Kernel:
             results = await asyncio.to_thread(self._repair, wanted)
             self._feed(ForwardingRepaired(wanted, results))
         self._plane.expire(time.monotonic())
-        if due := self._due(time.monotonic()):
-            await asyncio.to_thread(self._plane.forget, due)
+        await self._forget_due()
         return self._plane.egress_present()
 
     def forget(self, prefixes: Iterable[Prefix]) -> None:
         """Count anew for prefixes that are not their customers' any more, when no packet of those passes any longer."""
         due = time.monotonic() + CHECK_LINGER_S + FORGOTTEN_AFTER_S
         self._former.extend((due, prefix) for prefix in prefixes)
+
+    async def _forget_due(self) -> None:
+        """Begin to count anew for those whose time has come. That it fails is no fault of the forwarding."""
+        if not (due := self._due(time.monotonic())):
+            return
+        try:
+            await asyncio.to_thread(self._plane.forget, due)
+        except DataPlaneError as error:
+            self._counters.add("data_plane_errors")
+            log.get().error("counts of former customers cannot be forgotten yet", reason=str(error))
+            self.forget(due)
 
     def _due(self, now: float) -> list[Prefix]:
         due: list[Prefix] = []

@@ -57,7 +57,9 @@ class Leaving:
         if len(passed) < len(DIRECTIONS):
             self._quiet = 0
             return False, "withdrawn; its packets are counted now"
-        self._quiet = self._quiet + 1 if max(passed.values()) <= QUIET_PACKETS else 0
+        # Less than before: the counters were made anew in between, and nobody knows what passed.
+        is_quiet = all(0 <= packets <= QUIET_PACKETS for packets in passed.values())
+        self._quiet = self._quiet + 1 if is_quiet else 0
         words = ", ".join(f"{passed[way]} {name}" for way, name in DIRECTIONS.items())
         return self._quiet >= QUIET_LOOKS, f"withdrawn; packets in the last second: {words}"
 

@@ -176,14 +176,23 @@ def forwarding(peers: Mapping[str, PeerSeen | None], now: float) -> frozenset[st
 
 def clock_is_confirmed(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
     """True if this site's clock is the time of most of the peers that are heard, and of one at least if it has any."""
-    ahead = [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    ahead = _clocks_ahead(peers, now)
     return sum(abs(one) <= CLOCK_OFF_S for one in ahead) * 2 > len(ahead) if ahead else not peers
 
 
 def clock_is_contradicted(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
-    """True if most of the peers that are heard have another time than this site."""
-    ahead = [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    """True if most of the peers that are heard have another time than this site.
+
+    One witness is enough, unlike for a soft reason: of two sites that differ nobody knows which is right, and a word
+    that is held back costs less than one that is wrong.
+    """
+    ahead = _clocks_ahead(peers, now)
     return sum(abs(one) > CLOCK_OFF_S for one in ahead) * 2 > len(ahead)
+
+
+def _clocks_ahead(peers: Mapping[str, PeerSeen | None], now: float) -> list[float]:
+    """By how much the clocks of the peers that are heard are ahead of ours, in seconds."""
+    return [seen.clock_ahead_s for seen in peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
 
 
 def _hard_reasons(facts: Facts) -> tuple[str, ...]:
@@ -215,7 +224,7 @@ def _soft_reasons(facts: Facts, now: float) -> tuple[str, ...]:
 
 
 def _clock_is_off(facts: Facts, now: float) -> bool:
-    ahead = [seen.clock_ahead_s for seen in facts.peers.values() if seen and _alive(seen, now, PEER_LOST_S)]
+    ahead = _clocks_ahead(facts.peers, now)
     return len(ahead) >= CLOCK_WITNESSES and abs(median(ahead)) > CLOCK_OFF_S
 
 

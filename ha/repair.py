@@ -90,11 +90,11 @@ class Repair:
         return self._ask(site, self._rounds.get(site, Round()), now, undo)
 
     def _ask(self, site: str, one: Round, now: float, undo: Undo) -> StateRepairRequest | None:
-        chosen = tuple(self._digests.fitting(one.left[:BUCKETS_MAX], SHOWN_MAX))
-        if chosen:
-            one = replace(one, left=one.left[len(chosen) :], asked_at=now, last=chosen[-1])
+        shown = self._digests.shown(one.left[:BUCKETS_MAX], SHOWN_MAX)
+        if shown:
+            one = replace(one, left=one.left[len(shown) :], asked_at=now, last=one.left[len(shown) - 1])
         undo.put(self._rounds, site, one)
-        return StateRepairRequest(self._digests.held(chosen)) if chosen else None
+        return StateRepairRequest(shown) if shown else None
 
     def lacking(self, asked: StateRepairRequest) -> Sequence[bytes]:
         """The home addresses of which a peer, who shows what it holds, does not hold what we do."""

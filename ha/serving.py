@@ -59,7 +59,6 @@ class Serving:
         self.self_test: str | None = None
         self.load = 0.0
         self.history: tuple[Transition, ...] = ()
-        self._why = "ready"  # the last transition's reason, for those who renew the lease
         self._heeded = self.wish  # the wish at the last decision
         self._looked = self._egress_present = False
         self._intact = True
@@ -160,12 +159,11 @@ class Serving:
         transition = Transition(now, _wished(before), _wished(decision), reasons, lasted_s, by)
         undo.assign(self, "decided_at", now)
         undo.assign(self, "history", (*self.history, transition)[-REMEMBERED:])
-        undo.assign(self, "_why", "; ".join(reasons))
         undo.assign(self, "_heeded", self.wish)
         fields = {
             "was": before.wanted,
             "wanted": decision.wanted,
-            "reasons": self._why,
+            "reasons": "; ".join(reasons),
             "prepend": decision.prepend,
             "after_s": lasted_s,
             "by": by,
@@ -174,10 +172,7 @@ class Serving:
 
     def _cause(self, before: readiness.Decision, decision: readiness.Decision) -> tuple[str, ...]:
         """Why it is wished otherwise now; of what is fine, too, somebody may have been the cause."""
-        reasons = decision.reasons
-        if not reasons:
-            back = self.wish.mode is readiness.Mode.SERVE and self.wish != self._heeded
-            reasons = (str(self.wish) if back else "ready",)
+        reasons = decision.reasons or (str(self.wish) if self._is_put_back(before) else "ready",)
         if decision.prepend != before.prepend:
             done = "path made longer" if decision.prepend else "path no longer made longer"
             reasons = (*reasons, f"load is {self.load:.0%} of the capacity: {done}")
@@ -185,16 +180,20 @@ class Serving:
 
     def _asked_by(self, before: readiness.Decision, decision: readiness.Decision) -> str:
         """The operator whose wish was followed just now, or is the reason for what is wished from now on."""
-        follows = decision.wanted != before.wanted and str(self.wish) in decision.reasons
-        if follows or self.wish != self._heeded:
-            return self.wish.by or "operator"
-        return OURSELVES
+        wish = str(self.wish)
+        follows = wish in decision.reasons and (wish not in before.reasons or decision.wanted != before.wanted)
+        return (self.wish.by or "operator") if follows or self._is_put_back(before) else OURSELVES
+
+    def _is_put_back(self, before: readiness.Decision) -> bool:
+        """Did an operator take back what had been a reason until now?"""
+        return self.wish.mode is readiness.Mode.SERVE and str(self._heeded) in before.reasons
 
     def renewals(self) -> list[RenewLease]:
         """The lease as it should be renewed now; none while this site starts."""
         if self.decision.starting:
             return []
-        return [RenewLease(self.decision.wanted, self._why, int(self.decision.linger_s * 1000), self.decision.prepend)]
+        reason, linger_ms = "; ".join(self.history[-1].reasons), int(self.decision.linger_s * 1000)
+        return [RenewLease(self.decision.wanted, reason, linger_ms, self.decision.prepend)]
 
     @property
     def state(self) -> str:
@@ -206,7 +205,11 @@ class Serving:
     @property
     def drain_s(self) -> float:
         """How long a drain stays announced at most, unless it may be the last site."""
-        return readiness.linger(max(self._mrai_s, self._told_mrai_s)) + readiness.BY_WAY_S
+        return readiness.linger(self._longest_mrai_s) + readiness.BY_WAY_S
+
+    @property
+    def _longest_mrai_s(self) -> float:
+        return max(self._mrai_s, self._told_mrai_s)
 
     def announcing(self, now: float) -> str:
         """What the peers may rely on: the bridge's state, if it said so lately and a BGP session carries it.
@@ -242,7 +245,7 @@ class Serving:
             peers=self.seen,
             load=self.load,
             prepending=self.decision.prepend,
-            mrai_s=max(self._mrai_s, self._told_mrai_s),
+            mrai_s=self._longest_mrai_s,
             orphan_hold_s=self._orphan_hold_s,
         )
 

@@ -60,8 +60,8 @@ class Policy:
 
     Lifetimes in seconds; `replay_window_s` is the window of RFC 4285 6; limits are per mobile router. `cookie_key` is
     the secret of the care-of test, the same at all sites. `slice_records`: so many are sent at a time to a site that
-    catches up. `refresh_advice_s`: see RFC 6275 6.2.4; None, for bindings are kept on disk. `unknown_max`: records of
-    customers that our table does not name, beyond those that it does.
+    catches up. `refresh_advice_s`: see RFC 6275 6.2.4; None, for bindings are kept on disk. `unknown_max`: a record of
+    somebody whom our table does not name is kept as long as there are no more records than customers and this.
     """
 
     site: str

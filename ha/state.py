@@ -95,7 +95,8 @@ class State:
 
     def room(self) -> int:
         """So many records of other homes may be kept. They may be new customers', whom the next table will name; but a
-        peer that makes up homes must not fill our memory with them.
+        peer that makes up homes must not fill our memory with them. What is bounded is all records, of whomever: to
+        count those of strangers alone would mean to look at all of them whenever a table comes.
         """
         return len(self.table.customers) + self.policy.unknown_max - len(self.cache.records)
 

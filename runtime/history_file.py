@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from runtime import log
+from runtime import durable, log
 
 MAX_OCTETS = 1024 * 1024  # of a file; what stands before that is older than anything we would remember
 MAX_WAITING = 1000  # entries that a slow disk may owe
@@ -81,7 +81,7 @@ class HistoryFile:
         while (job := self._waiting.get()) is not None:
             whole, octets = job
             try:
-                self._replace(octets) if whole else self._append(octets)
+                durable.replace(self._path, (octets,)) if whole else self._append(octets)
                 self._failing = False
             except OSError as error:
                 is_told, self._failing, self._clean = self._failing, True, False
@@ -91,14 +91,6 @@ class HistoryFile:
     def _append(self, octets: bytes) -> None:
         with open(os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
             file.write(octets)
-
-    def _replace(self, octets: bytes) -> None:
-        fresh = self._path.with_name(self._path.name + ".new")
-        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(octets)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._path)
 
 
 def _entry(line: bytes) -> Entry | None:

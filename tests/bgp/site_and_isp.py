@@ -125,6 +125,13 @@ def wait_for(what: str, question: Callable[[], Any], deadline_s: float = 10.0, p
         time.sleep(pause_s)
 
 
+def throughout(seconds: float, question: Callable[[], bool]) -> None:
+    """It is so all the time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert question()
+
+
 class Site:
     """The two namespaces and everything that runs in them."""
 

@@ -5,13 +5,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 
 import pytest
 
 from bgp import lease
 from runtime.exits import CONFLICT
-from tests.bgp.site_and_isp import AGGREGATE, ROOT, Site, wait_for
+from tests.bgp.site_and_isp import AGGREGATE, ROOT, Site, throughout, wait_for
 
 pytestmark = [
     pytest.mark.netns,
@@ -52,13 +51,6 @@ def announced(site: Site, linger_ms: int = 60_000) -> subprocess.Popen[bytes]:
     holder = site.start_holder(linger_ms)
     wait_for("the neighbour hears the aggregate", site.is_announced)
     return holder
-
-
-def throughout(seconds: float, question: Callable[[], bool]) -> None:
-    """It is so all the time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert question()
 
 
 def refused(site: Site, why: str) -> int:

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -31,7 +30,7 @@ from tests.bgp.rendered import (
     SessionOfIpv4,
     internal,
 )
-from tests.bgp.site_and_isp import AGGREGATE, GRACEFUL_SHUTDOWN, ISP, LOCATOR, run, wait_for
+from tests.bgp.site_and_isp import AGGREGATE, GRACEFUL_SHUTDOWN, ISP, LOCATOR, run, throughout, wait_for
 from xsp.model import Neighbour
 
 pytestmark = [
@@ -276,8 +275,7 @@ def test_a_wrong_as_is_told_in_one_sentence(place: Path) -> None:
         wait_for("and why", lambda: "Bad Peer AS (NOTIFICATION 2/2)" in told(site), 20, 0.1)
         assert "compare the AS numbers at both ends" in told(site)
         wait_for("ExaBGP has the route", lambda: site.status()["confirmed"] == [AGGREGATE], 10, 0.1)
-        time.sleep(1.0)  # it is asked for its routes meanwhile
-        assert site.status()["neighbours"][0]["sent"] == []
+        throughout(1.0, lambda: site.status()["neighbours"][0]["sent"] == [])  # it is asked for its routes meanwhile
         assert float(routes_sent(site)) == 0
         history = [one for one in site.status()["history"] if one["what"] == ISP and one["after"] == "down"]
         assert any("Bad Peer AS" in one["reason"] for one in history)

@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 
 from dataplane.entry import ForwardingEntry, Path, Prefix, SitePlan
+from dataplane.errors import DataPlaneError
 from dataplane.memory import MemoryDataPlane
 from dataplane.port import CHECK_LINGER_S
 from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
@@ -174,5 +175,28 @@ def test_what_was_a_customers_is_counted_anew_when_it_lingered_and_not_before(mo
         for _ in range(2):
             await other.look()
         assert forgotten == [Prefix(HOME, 128)]
+
+    asyncio.run(life())
+
+
+def test_counts_that_cannot_be_forgotten_yet_are_no_fault_of_the_forwarding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Symptom: an element that somebody had taken away withdrew the whole site, and was never forgotten."""
+    asked: list[Sequence[Prefix]] = []
+
+    class Refusing(MemoryDataPlane):
+        def forget(self, prefixes: Iterable[Prefix]) -> None:
+            asked.append(tuple(prefixes))
+            if len(asked) == 1:
+                raise DataPlaneError("forgetting", "no such element")
+
+    async def life() -> None:
+        monkeypatch.setattr("ha.kernel.FORGOTTEN_AFTER_S", -CHECK_LINGER_S)
+        heard: list[Event] = []
+        site = kernel(Refusing(), heard)
+        site.forget([Prefix(HOME, 128)])
+        for _ in range(2):
+            await site.look()
+        assert asked == [(Prefix(HOME, 128),)] * 2
+        assert {event.intact for event in heard if isinstance(event, DataPlaneChecked)} == {True}
 
     asyncio.run(life())

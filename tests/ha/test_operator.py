@@ -33,6 +33,12 @@ def test_traffic_that_comes_back_begins_the_wait_anew() -> None:
     assert quiet == [False, False, False, False, True]
 
 
+def test_counters_that_are_made_anew_say_nothing_of_what_passed() -> None:
+    leaving = Leaving()
+    quiet = [leaving.look(seen("withdraw", "withdrawn", packets))[0] for packets in (9000, 10, 10, 10)]
+    assert quiet == [False, False, False, True]
+
+
 def test_the_last_site_is_never_over_and_says_why() -> None:
     leaving = Leaving()
     for _ in range(5):

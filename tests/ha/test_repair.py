@@ -60,7 +60,7 @@ def test_what_comes_and_goes_leaves_no_trace_in_the_sums(one: Record, other: Rec
     for now in (held, {HOME: other}, held, {}):
         made.settle({HOME: None}, now, 1, undo)
     assert made.sums() == empty
-    assert made.held([digest.bucket_of(HOME)]) == {digest.bucket_of(HOME): {}}
+    assert made.shown([digest.bucket_of(HOME)], 1) == {digest.bucket_of(HOME): {}}
 
 
 def test_an_event_that_fails_leaves_what_it_looked_at_to_be_looked_at_again() -> None:

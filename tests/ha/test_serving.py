@@ -6,7 +6,7 @@ from ha.frames import Hello
 from ha.knowledge import REFUSED_MAX_S, SYNC_GRACE_S, SYNC_MAX_S
 from ha.readiness import Mode, Wish
 from ha.replication import Peer
-from ha.serving import Serving, Transition
+from ha.serving import OURSELVES, Serving, Transition
 from ha.site import Topology
 from ha.undo import Undo
 
@@ -127,6 +127,24 @@ def test_who_started_alone_is_preferred_only_when_it_knows_what_the_others_know(
 
 def told(one: Transition) -> tuple[str, str, tuple[str, ...], str]:
     return one.was, one.wanted, one.reasons, one.by
+
+
+def test_who_asked_for_what_changed_nothing_is_not_named_for_what_comes_later() -> None:
+    """Symptom: a drain was asked of a site that was withdrawn anyway; the next fault stood there as the operator's."""
+    serving = able(0.0)
+    wanted(serving, 0.1, BOTH, BOTH)
+    serving.self_tested("no packet came back", Undo())
+    wanted(serving, 1.0, BOTH, BOTH)
+    serving.operator_asked(Wish(Mode.DRAIN, 2.0, "alice", "new disk"), Undo())
+    wanted(serving, 2.0, BOTH, BOTH)
+    serving.data_plane(False, True, Undo())
+    wanted(serving, 3.0, BOTH, BOTH)
+    assert "no default route is left" in serving.history[-1].reasons
+    assert [one.by for one in serving.history[-2:]] == [OURSELVES, OURSELVES]
+    serving.data_plane(True, True, Undo())
+    serving.self_tested(None, Undo())
+    wanted(serving, 4.0, BOTH, BOTH)
+    assert serving.history[-1].by == "alice"
 
 
 def test_who_drained_and_who_put_back_is_in_the_history_with_both_reasons() -> None:

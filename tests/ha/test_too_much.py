@@ -158,6 +158,12 @@ def test_as_many_buckets_are_asked_for_as_a_frame_can_show(monkeypatch: pytest.M
         seen += asked.buckets
         asked = repair.go_on("site2", NOW, undo)
     assert seen == [0, 1, 2]
+    monkeypatch.setattr("ha.repair.SHOWN_MAX", 10)  # less than is in any of them: the other is to send all that it has
+    asked, now = repair.compared("site3", StateDigest(mine.kind, bytes(len(mine.sums))), NOW, undo), []
+    while asked is not None:
+        now.append(asked.buckets)
+        asked = repair.go_on("site3", NOW, undo)
+    assert now == [{0: {}}, {1: {}}, {2: {}}]
     fullest = StateRepairRequest({number: {home(number): 2**64 - 1} for number in range(SHOWN_MAX)})
     assert len(frames.encode(fullest)) < MAX_FRAME_BYTES / 2
 

@@ -2,9 +2,10 @@
 
 Prints one line a mutation; exit status 1 if one was not killed. `WORD` chooses those whose name or file contains it.
 
-Three outcomes. `killed`: a test failed. `SURVIVED`: all passed. `NO VERDICT`: the tests did not end within `TIMEOUT_S`.
-That is no kill, even where the mutation makes something wait for ever: whoever runs the tests then waits as well and
-is not told why. A rule against hanging wants a test that fails by itself (pytest-timeout, or a deadline).
+Three outcomes. `killed`: a test failed. `SURVIVED`: all passed. `NO VERDICT`: there were no such tests, or they did not
+end within `TIMEOUT_S`. That is no kill, even where the mutation makes something wait for ever: whoever runs the tests
+then waits as well and is not told why. A rule against hanging wants a test that fails by itself (pytest-timeout, or a
+deadline).
 """
 
 import os
@@ -19,12 +20,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 
+import pytest
+
 from tests.mutants.mutation import Mutation
 from tests.mutants.mutations import all_mutations
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIES = 2
 TIMEOUT_S = 300.0
+# Exit statuses of pytest: a test failed, or a file could not be imported. Not: nothing was found, or nothing collected.
+HAVE_FAILED = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache", "demo-report")
 KILLED, SURVIVED, NO_VERDICT, NOT_TRIED = "killed", "SURVIVED", "NO VERDICT", "not tried"
 
@@ -81,8 +86,11 @@ def judged(
             return NO_VERDICT, f"the tests did not end within {timeout_s:.0f} s"
     if process.returncode == 0:
         return SURVIVED, ""
-    failed = [line for line in output.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    return KILLED, failed[0].split(" - ")[0] if failed else f"pytest ended with {process.returncode}"
+    failed = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if process.returncode in HAVE_FAILED and failed and not failed[0].startswith("ERROR: "):
+        return KILLED, failed[0].split(" - ")[0]
+    last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
+    return NO_VERDICT, f"pytest ended with {process.returncode}: {last}"
 
 
 if __name__ == "__main__":

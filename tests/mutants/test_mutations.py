@@ -16,7 +16,7 @@ def test_every_mutation_has_its_place_and_tests_that_are_there() -> None:
 
 def _is_there(test: str) -> bool:
     file, _, name = test.partition("::")
-    return (ROOT / file).exists() and f"def {name}" in (ROOT / file).read_text() if name else (ROOT / file).exists()
+    return (ROOT / file).exists() and f"def {name}(" in (ROOT / file).read_text() if name else (ROOT / file).exists()
 
 
 def test_tests_that_pass_fail_or_never_end_are_told_apart(tmp_path: Path) -> None:
@@ -26,5 +26,10 @@ def test_tests_that_pass_fail_or_never_end_are_told_apart(tmp_path: Path) -> Non
     (tmp_path / "test_endless.py").write_text("import time\n\ndef test_it():\n    time.sleep(600)\n")
     assert judged(tmp_path, ("test_good.py",)) == (SURVIVED, "")
     assert judged(tmp_path, ("test_bad.py",)) == (KILLED, "FAILED test_bad.py::test_it")
+    for nothing in ("test_good.py::test_that_is_not_there", "test_nowhere.py"):
+        assert judged(tmp_path, (nothing,))[0] == NO_VERDICT
+    assert judged(tmp_path, ("test_good.py",), those="netns")[0] == NO_VERDICT
+    (tmp_path / "test_broken.py").write_text("import no_such_module\n")
+    assert judged(tmp_path, ("test_broken.py",)) == (KILLED, "ERROR test_broken.py")
     outcome, why = judged(tmp_path, ("test_endless.py",), timeout_s=1.0)
     assert outcome == NO_VERDICT and "1 s" in why

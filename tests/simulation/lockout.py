@@ -5,7 +5,8 @@ clock left behind (status 144, 135, or silence), but not for long. By design a r
 than the replay window and the skew bound ahead of the site's clock, so it gives way after that time. One that is more
 ahead gives way as soon as the clock is confirmed by those whom the site has heard in the last 3 s (`CONFIRMED_S`; a
 clock is read once a second). Both together are `LOCKED_S`. The time runs from when the router heard of the first such
-refusal, or from the end of the last wrong clock at any home agent if that was later.
+refusal. What it heard before the end of the last wrong clock at any home agent tells it nothing, and it may ask again
+half a minute later only (RFC 6275 11.8).
 
 What is no matter of clocks (other refusals) and what was accepted end the count; a copy that comes late does not begin
 one.
@@ -82,8 +83,10 @@ class Lockout:
             self._refused_since.pop(home, None)
             return
         self._answered_at[home] = now
+        if self._refused_since.get(home, now) < clear_since:
+            del self._refused_since[home]
         since = self._refused_since.get(home, now) if answers else self._refused_since.setdefault(home, now)
-        late_s = now - max(since, clear_since)
+        late_s = now - since
         assert machine.agent is not None
         record = machine.agent.cache.records.get(home)
         if late_s > (CONFIRMED_S if record is not None and is_of_tomorrow(machine, record) else LOCKED_S):

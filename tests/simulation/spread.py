@@ -46,6 +46,7 @@ class Spread:
         """A new process holds what it finds."""
         for router in self._world.routers:
             self._held.pop((machine.name, router.home), None)
+        self._found = {key: record for key, record in self._found.items() if key[1] != machine.name}
 
     def look(self) -> None:
         """Now and then."""

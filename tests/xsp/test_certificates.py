@@ -30,17 +30,22 @@ def good_serials(office: Office, site: str) -> list[str]:
     return [row["serial"] for row in office.json("site", "certificates", site) if row["state"] == "good"]
 
 
-def test_a_new_site_has_a_certificate_that_it_and_openssl_accept(office: Office, tmp_path: Path) -> None:
+def test_a_new_site_has_a_certificate_that_it_accepts(office: Office, tmp_path: Path) -> None:
     two_sites(office)
     etc = tmp_path / "site1"
     proof = rendered(office, "site1", etc)
     assert [f"{proof.serial:x}"] == good_serials(office, "site1")
     assert stat.S_IMODE((etc / "site.key").stat().st_mode) == 0o600
-    if (openssl := shutil.which("openssl")) is None:
-        pytest.skip("no openssl here")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
+def test_openssl_accepts_the_certificate_of_a_new_site(office: Office, tmp_path: Path) -> None:
+    two_sites(office)
+    etc = tmp_path / "site1"
+    rendered(office, "site1", etc)
     words: list[str | Path] = ["-CAfile", etc / "ca.pem", "-CRLfile", etc / "revoked.pem", "-crl_check", "-x509_strict"]
     for purpose in ("sslserver", "sslclient"):
-        subprocess.run([openssl, "verify", *words, "-purpose", purpose, etc / "site.pem"], check=True, timeout=30)
+        subprocess.run(["openssl", "verify", *words, "-purpose", purpose, etc / "site.pem"], check=True, timeout=30)
 
 
 def test_the_same_registry_renders_the_same_files(office: Office, tmp_path: Path) -> None:
