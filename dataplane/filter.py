@@ -69,12 +69,7 @@ class SourceCheck:
             self._sets = SetElements(HOME_AGENT_TABLE)
         self._kinds = kinds(self._sets.names())
         self._line = plan.self_test
-        if ruleset.HOME_ADDRESSES in self._kinds:
-            self._shield()
-
-    def _shield(self) -> None:
-        """Nobody reaches the self-test by the home address of its customer."""
-        if self._line is not None:
+        if self._line is not None and ruleset.HOME_ADDRESSES in self._kinds:
             _nft(ruleset.self_test(self._line))
             self._on_script()
 
@@ -120,10 +115,8 @@ class SourceCheck:
     def _enter(self, elements: set[Element]) -> None:
         new = _keys(elements.difference(self._owners))
         for kind in new.keys() - self._kinds:
-            _nft(ruleset.of_kind(kind))
+            _nft(ruleset.of_kind(kind, self._line))
             self._on_script()
-            if kind == ruleset.HOME_ADDRESSES:
-                self._shield()
             self._kinds = self._kinds | {kind}  # anew: others iterate over the old one meanwhile
         self._required().change(_by_set(new), {})
 

@@ -9,7 +9,7 @@ can be forged by who knows the tunnel and a user of it; so it is told, and nothi
 
 from typing import NamedTuple
 
-from dataplane.tunnel_errors import LEAST_LINE_MTU, TOO_BIG, TunnelError
+from dataplane.tunnel_errors import LEAST_MTU, TOO_BIG, TunnelError
 
 REMEMBERED_MAX = 256  # more are not: the first ones are enough to look for a cause
 FORGOTTEN_AFTER_S = 3600.0  # without a further error; what comes back is news again
@@ -28,8 +28,8 @@ class NarrowLine(NamedTuple):
 
 
 def is_narrow(error: TunnelError) -> bool:
-    """Whether an error says that a line carries less than a tunnel needs."""
-    return error.type == TOO_BIG and error.mtu < LEAST_LINE_MTU
+    """Whether an error says that a line carries less than a tunnel needs, as `tunnel_errors.answer` reckons."""
+    return error.type == TOO_BIG and error.mtu < LEAST_MTU + error.overhead
 
 
 class NarrowLines:

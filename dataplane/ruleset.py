@@ -31,7 +31,9 @@ COUNTED_MAX = 1 << 18  # prefixes of one length that are counted; those beyond p
 # The device of ip6tnl ends every tunnel to any address of this machine, so `input` lets none through but those that
 # `prerouting` has judged: a packet whose outer destination is not the home agent address was judged by nobody. With
 # seg6 the kernel refuses such packets by itself, and no customer's packet comes by there. A piece of a packet that
-# does not say what it is a piece of, behind more headers, could become a tunnelled packet after all rules.
+# does not say what it is a piece of, behind more headers, could become a tunnelled packet after all rules; every other
+# piece matches `meta l4proto != 255`, for nobody has that number, and no rule about a protocol matches where none can
+# be told.
 _HOME_AGENT = """
 table ip6 xsp_ha {{
     counter source_check {{ }}
@@ -113,8 +115,8 @@ table ip6 xsp_ha {{
             counter name signalling_of_one drop
         limit rate over {of_all}/second burst {of_all} packets counter name signalling_of_all drop
     }}
-    chain sent6 {{ ip6 hoplimit set {hop_limit} counter name tunnelled_out goto counted6; }}
-    chain sent4 {{ ip6 hoplimit set {hop_limit} counter name tunnelled_out goto counted4; }}
+    chain sent6 {{ ip6 hoplimit set {hop_limit} goto counted6; }}
+    chain sent4 {{ ip6 hoplimit set {hop_limit} goto counted4; }}
     chain postrouting {{
         meta l4proto udp accept
         meta l4proto tcp goto clamp_out
@@ -170,7 +172,7 @@ table ip6 xsp_ha {{
     }}
     chain out{name} {{
         update @out{name} {{ @nh,{destination},{bits}{mask} }}
-        accept
+        counter name tunnelled_out accept
     }}
 }}
 {place} rule ip6 xsp_ha tunnelled{version} ip6 saddr . @nh,{source},{bits}{mask} @ok{name} goto in{name}
@@ -188,7 +190,7 @@ table ip6 xsp_ha {{
     chain out128 {{
         ip6 daddr {care_of} @nh,{source},128 != {host:#034x} counter name self_test drop
         update @out128 {{ @nh,{destination},128 }}
-        accept
+        counter name tunnelled_out accept
     }}
 }}
 """
@@ -283,12 +285,12 @@ def reassembly(plan: SitePlan) -> str:
     )
 
 
-def of_kind(kind: Kind) -> str:
-    """Sets and rules for one kind of prefix; to be loaded once."""
+def of_kind(kind: Kind, line: SelfTestLine | None) -> str:
+    """Sets and rules for one kind of prefix; to be loaded once. Home addresses come with the self-test's shield."""
     bits = 8 * kind.octets
     whole = bits == kind.length
     source = _OUTER_BITS + _SOURCE_BITS[kind.version]
-    return _KIND.format(
+    script = _KIND.format(
         place="add" if whole and kind.octets == _ADDRESS_OCTETS[kind.version] else "insert",
         name=kind,
         version=kind.version,
@@ -299,10 +301,11 @@ def of_kind(kind: Kind) -> str:
         destination=source + 8 * _ADDRESS_OCTETS[kind.version],
         size=COUNTED_MAX,
     )
+    return script + self_test(line) if line is not None and kind == HOME_ADDRESSES else script
 
 
 def self_test(line: SelfTestLine) -> str:
-    """What keeps everybody else's packets from the self-test; to be loaded after `of_kind(HOME_ADDRESSES)`."""
+    """What keeps everybody else's packets from the self-test; for a table that has `HOME_ADDRESSES`."""
     source = _OUTER_BITS + _SOURCE_BITS[6]
     return _SELF_TEST.format(
         care_of=ipaddress.IPv6Address(line.care_of),
@@ -344,5 +347,5 @@ def _networks(version: int, prefixes: Iterable[Prefix]) -> list[ipaddress.IPv6Ne
 def trial() -> str:
     """Everything that a home agent needs, in a table of its own that is gone again at the end."""
     plan = SitePlan(bytes(16), (), ())
-    script = home_agent(plan) + of_kind(Kind(6, 56)) + of_kind(Kind(4, 24))
+    script = home_agent(plan) + of_kind(Kind(6, 56), None) + of_kind(Kind(4, 24), None)
     return script.replace(HOME_AGENT_TABLE, TRIAL_TABLE) + f"delete table ip6 {TRIAL_TABLE}\n"

@@ -41,9 +41,12 @@ class Tun:
             self.fd = _open()
         try:
             _configure()
-        except (DataPlaneError, OSError) as error:
+        except DataPlaneError:
             self.close()
-            raise error if isinstance(error, DataPlaneError) else DataPlaneError(_WHAT, _words(error)) from error
+            raise
+        except OSError as error:
+            self.close()
+            raise DataPlaneError(_WHAT, _words(error)) from error
 
     def write(self, packet: bytes) -> None:
         """Into the kernel, as if it had arrived. Raises: OSError."""

@@ -17,9 +17,9 @@ UNREACHABLE, TOO_BIG, TIME_EXCEEDED = 1, 2, 3  # RFC 4443 2.1
 _ADDRESS_UNREACHABLE = 3  # RFC 4443 3.1, and RFC 2473 8.1
 _IPV4_IN_IPV6, _IPV6_IN_IPV6, _DESTINATION_OPTIONS, _ICMPV6, _ICMP = 4, 41, 60, 58, 1
 _IPV6_OCTETS, _IPV4_OCTETS = 40, 20
-_LEAST_MTU = 1280  # RFC 8200 5
-LEAST_LINE_MTU = _LEAST_MTU + _IPV6_OCTETS  # what carries less cannot carry a tunnel
-_QUOTED_MAX = _LEAST_MTU - _IPV6_OCTETS - 8  # RFC 4443 2.4 (c)
+LEAST_MTU = 1280  # RFC 8200 5
+LEAST_LINE_MTU = LEAST_MTU + _IPV6_OCTETS  # what carries less cannot carry a tunnel
+_QUOTED_MAX = LEAST_MTU - _IPV6_OCTETS - 8  # RFC 4443 2.4 (c)
 _INFORMATIONAL = 128  # RFC 4443 2.1: types below are errors
 _IPV4_UNREACHABLE, _HOST, _FRAGMENTATION_NEEDED = 3, 1, 4  # RFC 792
 _IPV4_QUOTED_MAX = 576 - _IPV4_OCTETS - 8  # RFC 1812 4.3.2.3
@@ -90,7 +90,7 @@ def answer(error: TunnelError) -> bytes | None:
     if error.type != TOO_BIG:
         return bytes((UNREACHABLE, _ADDRESS_UNREACHABLE, 0, 0, 0, 0, 0, 0)) + inner[:_QUOTED_MAX]
     size = _IPV6_OCTETS + int.from_bytes(inner[4:6], "big")
-    mtu = max(_LEAST_MTU, error.mtu - error.overhead)
+    mtu = max(LEAST_MTU, error.mtu - error.overhead)
     if size <= mtu:
         return None  # the sender did what it could: this line is too narrow (`narrow.py`)
     return bytes((TOO_BIG, 0, 0, 0)) + mtu.to_bytes(4, "big") + inner[:_QUOTED_MAX]
@@ -109,7 +109,7 @@ def _answer_in_ipv4(error: TunnelError) -> bytes | None:
         return None
     if error.type != TOO_BIG:
         return _in_ipv4(_HOST, 0, inner)
-    mtu = max(_LEAST_MTU - _IPV6_OCTETS, error.mtu - error.overhead)
+    mtu = max(LEAST_MTU - _IPV6_OCTETS, error.mtu - error.overhead)
     if int.from_bytes(inner[2:4], "big") <= mtu or not fragment & _DONT_FRAGMENT:
         return None
     return _in_ipv4(_FRAGMENTATION_NEEDED, mtu, inner)

@@ -34,7 +34,7 @@ def device() -> int:
     return socket.if_nametoindex(ip6tnl.DEVICE)
 
 
-def close_tunnels(entries: Collection[bytes] = ()) -> None:
+def close_tunnels(entries: Collection[bytes]) -> None:
     """Take back what any driver made for tunnels from these addresses. Raises: DataPlaneError.
 
     There is one tunnel source for all of a namespace, and it bears no mark: one that is none of `entries` is somebody

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -79,24 +80,27 @@ def test_the_site_is_counted_while_customers_go_in(net: Net, home_agent: LinuxHo
     first = int.from_bytes(HOME, "big") + 0x1000
     homes = [(first + number).to_bytes(16, "big") for number in range(3000)]
     entries = {home: ForwardingEntry(home, (), (Path(1, CARE_OF[1]),)) for home in homes}
-    asked = []
 
-    def work() -> dict[bytes, str | None]:
+    def work() -> list[int]:
         ended = threading.Event()
 
-        def ask() -> None:
+        def ask() -> list[int]:
+            answers = []
             while not ended.is_set():
-                asked.append(home_agent.counters()["check_elements"])
+                answers.append(home_agent.counters()["check_elements"])
+            return answers
 
-        asking = threading.Thread(target=ask)  # in the same namespace as whoever starts it
-        asking.start()
-        results = home_agent.reconcile(entries)
-        ended.set()
-        asking.join()
-        return results
+        with ThreadPoolExecutor(1) as pool:
+            asking = pool.submit(ask)  # its thread begins here, in the namespace of whoever submits
+            try:
+                assert home_agent.reconcile(entries) == dict.fromkeys(entries)
+            finally:
+                ended.set()
+            return asking.result()
 
-    assert net.inside("ha", work) == dict.fromkeys(entries)
-    assert len(asked) > 3 and net.inside("ha", home_agent.counters)["check_elements"] == len(homes)
+    asked = net.inside("ha", work)
+    assert len(asked) > 3 and asked == sorted(asked)
+    assert net.inside("ha", home_agent.counters)["check_elements"] == len(homes)
 
 
 def test_prefixes_are_asked_for_one_by_one(net: Net, home_agent: LinuxHomeAgent, router: LinuxRouter) -> None:

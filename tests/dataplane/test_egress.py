@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,32 +28,33 @@ def test_a_way_out_is_looked_for_beside_a_dump(net: Net) -> None:
     """Both asked by one socket, so whoever looked for a way out had to wait for the dump, or took its answers."""
     homes = [address(f"2001:db8:f000::1:{one:x}") for one in range(CUSTOMERS)]
     wanted = {home: ForwardingEntry(home, (), (Path(1, CARE_OF[1]),)) for home in homes}
-    found: set[int] = set()
 
-    def beside_a_dump() -> None:
+    def beside_a_dump() -> set[int]:
         plane = prepared_home_agent()
         assert plane.apply(wanted) == dict.fromkeys(wanted)
         over = threading.Event()
 
-        def read() -> None:
+        def read() -> set[int]:
+            found = set()
             while not over.is_set():
                 found.add(len(plane.read()))
+            return found
 
-        reading = threading.Thread(target=read)
-        reading.start()
-        try:
-            assert all(plane.egress_present() for _ in range(200))
-            net.run("isp", "ip", "link", "set", "site", "down")
-            wait_for("its loss is seen", lambda: not plane.egress_present(), 2.0)
-            net.run("isp", "ip", "link", "set", "site", "up")
-            wait_for("it is back", plane.egress_present)
-        finally:
-            over.set()
-            reading.join()
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(read)  # its thread begins here, in the namespace of whoever submits
+            try:
+                assert all(plane.egress_present() for _ in range(200))
+                net.run("isp", "ip", "link", "set", "site", "down")
+                wait_for("its loss is seen", lambda: not plane.egress_present(), 2.0)
+                net.run("isp", "ip", "link", "set", "site", "up")
+                wait_for("it is back", plane.egress_present)
+            finally:
+                over.set()
+            found = reading.result()
         assert plane.disturbances() == set()  # what was put back meanwhile, we put back ourselves
+        return found
 
-    net.inside("ha", beside_a_dump)
-    assert found == {CUSTOMERS}
+    assert net.inside("ha", beside_a_dump) == {CUSTOMERS}
 
 
 def test_a_way_out_by_no_interface_is_refused_by_name(net: Net) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from dataplane.narrow import FORGOTTEN_AFTER_S, REMEMBERED_MAX, NarrowLine, NarrowLines, is_narrow
 from dataplane.relay import ErrorRelay
-from dataplane.tunnel_errors import TIME_EXCEEDED, TOO_BIG, TunnelError
+from dataplane.tunnel_errors import TIME_EXCEEDED, TOO_BIG, TunnelError, answer
 from mr.line_sizes import LineSizes
 from mr.settings import LineSettings
 from tests.bgp.site_and_isp import wait_for
@@ -28,6 +28,17 @@ def error(mtu: int, exit: bytes = CARE_OF[1], type: int = TOO_BIG) -> TunnelErro
 def test_a_line_is_narrow_if_1280_octets_do_not_fit_inside_a_tunnel() -> None:
     assert is_narrow(error(1319)) and is_narrow(error(0)) and not is_narrow(error(1320))
     assert not is_narrow(error(0, type=TIME_EXCEEDED))
+
+
+@pytest.mark.parametrize("overhead", [40, 48])
+def test_what_is_narrow_is_what_cannot_be_told(overhead: int) -> None:
+    """Behind an encapsulation limit option a line that lacks less than its eight octets was silent."""
+    full = b"\x60\0\0\0" + (1460).to_bytes(2, "big") + bytes((17, 64)) + HA + INSIDE
+    for mtu in (1319, 1320, 1327, 1328, 1400):
+        one = error(mtu)._replace(overhead=overhead, inner=full)
+        told = answer(one)
+        assert told is not None
+        assert is_narrow(one) == (int.from_bytes(told[4:8], "big") != mtu - overhead)
 
 
 def test_a_line_is_news_once_and_again_when_it_was_forgotten() -> None:

@@ -1,5 +1,6 @@
 """The source check in the kernel: what passes, what is dropped, under which counter, and for how long."""
 
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from ipaddress import IPv6Address, IPv6Network
@@ -18,10 +19,12 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import GRE
 from scapy.packet import Packet, Raw
 
-from dataplane.entry import ForwardingEntry, Path, Prefix
+from dataplane.element import combine
+from dataplane.entry import ForwardingEntry, Path, Prefix, SelfTestLine
+from dataplane.filter import SourceCheck
 from dataplane.linux import LinuxHomeAgent
 from tests import tunnels
-from tests.dataplane.stream import inner, limited, listen, received, send
+from tests.dataplane.stream import PATIENCE_S, inner, limited, listen, received, send
 from tests.dataplane.test_linux import CARE_OF, HA, HOME, MNP, SITE, address, prefix
 from tests.netns import Net
 from tests.office import office
@@ -32,6 +35,7 @@ HOME_AGENT, LINE_1, LINE_2 = "2001:db8:f000::1", "2001:db8:1:c::20", "2001:db8:2
 CORRESPONDENT, LOCATOR = "2001:db8:e::99", "2001:db8:a::10"
 OFFICE = "2001:db8:f100::10"
 OTHER_HOME = address("2001:db8:f000::52")
+ECHO_REPLY = 129
 
 
 @pytest.fixture
@@ -177,6 +181,12 @@ def test_no_address_but_the_home_agents_ends_a_tunnel(net: Net, home_agent: Linu
     assert passed(net, [outer(inside)]) == 1
 
 
+def listen_for_icmpv6() -> socket.socket:
+    listener = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+    listener.settimeout(PATIENCE_S)
+    return listener
+
+
 @pytest.mark.parametrize("destination", [LOCATOR, HOME_AGENT])
 def test_a_piece_that_does_not_say_of_what_is_dropped_where_nothing_puts_pieces_together(
     net: Net, home_agent: LinuxHomeAgent, destination: str
@@ -186,7 +196,10 @@ def test_a_piece_that_does_not_say_of_what_is_dropped_where_nothing_puts_pieces_
     assert passed(net, hidden(destination)) == 0
     assert counted(net, home_agent, "fragment") == 2
     whole = IPv6(src=LINE_1, dst=destination) / IPv6ExtHdrFragment(nh=58, m=0, id=78) / ICMPv6EchoRequest()
-    send(net, "mr", whole)
+    with net.inside("mr", listen_for_icmpv6) as listener:
+        send(net, "mr", whole)
+        while listener.recv(2000)[0] != ECHO_REPLY:
+            pass
     assert counted(net, home_agent, "fragment") == 2
 
 
@@ -289,3 +302,21 @@ def test_many_elements_go_in_and_out(net: Net, home_agent: LinuxHomeAgent) -> No
         now = net.inside("ha", lambda at=now: home_agent.expire(at))  # type: ignore[misc]
     assert net.inside("ha", home_agent.counters)["check_elements"] == 0
     assert net.inside("ha", home_agent.read) == {}
+
+
+def test_home_addresses_never_stand_without_the_self_tests_shield(net: Net) -> None:
+    """The shield came after their rules: where the kernel refused it, they stood without, and came again each time."""
+    line = SelfTestLine("xsp-selftest", address("100::1"), address("100::2"))
+    wanted = {HOME: set(combine([CARE_OF[1]], [Prefix(HOME, 128)]))}
+
+    def entered(line: SelfTestLine) -> tuple[bool, str]:
+        check = SourceCheck(lambda: None)
+        check.prepare(replace(SITE, self_test=line))
+        refused = check.enter(wanted)
+        assert check.enter(wanted).keys() == refused.keys()
+        return not refused, net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")
+
+    done, rules = net.inside("ha", lambda: entered(line._replace(host=bytes((1,)) * 17)))  # the kernel takes 16
+    assert not done and "@ok128" not in rules
+    done, rules = net.inside("ha", lambda: entered(line))
+    assert done and rules.count("@ok128") == 3 and rules.count('"self_test" drop') == 1

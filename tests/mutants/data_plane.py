@@ -160,6 +160,20 @@ MUTATIONS = (
         SELF_TEST + "test_a_flood_for_the_tests_customer_is_kept_from_it",
     ),
     _mutation(
+        "what is kept from the self-test counts as carried",
+        "ruleset",
+        "!= {host:#034x} counter name self_test drop",
+        "!= {host:#034x} counter name tunnelled_out counter name self_test drop",
+        SELF_TEST + "test_a_flood_for_the_tests_customer_is_kept_from_it",
+    ),
+    _mutation(
+        "home addresses stand without the self-test's shield",
+        "ruleset",
+        "    return script + self_test(line) if line is not None and kind == HOME_ADDRESSES else script\n",
+        "    return script\n",
+        CHECK + "test_home_addresses_never_stand_without_the_self_tests_shield",
+    ),
+    _mutation(
         "a way out that we put back ourselves is somebody else's doing",
         "linux",
         "KernelWatch((self._netlink.port, self._egresses.port)",

@@ -156,15 +156,15 @@ lease_socket = "{directory}/lease.sock"
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(10) == 0
 
+    def close(self) -> None:
+        """End whatever still runs."""
+        self.process.kill()
+        self.process.wait()
+        self.sockets.close()
+
 
 @contextlib.contextmanager
 def running_office(directory: Path) -> Iterator[Office]:
     """A home agent that runs, and a mobile router to be played; gone afterwards."""
-    with office() as net:
-        made = Office(net, directory)
-        try:
-            yield made
-        finally:
-            made.process.kill()
-            made.process.wait()
-            made.sockets.close()
+    with office() as net, contextlib.closing(Office(net, directory)) as made:
+        yield made

@@ -4,6 +4,7 @@ Our answers are judged as the foreign router would: tshark must read the same fi
 what a Binding Acknowledgement must be to be taken is applied to each.
 """
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
@@ -56,6 +57,13 @@ def trusting(home_address: str, prefix: str, care_of: str) -> dict[str, Any]:
 class Foreign(Office):
     """The foreign router sits in the provider's node, which has all its addresses."""
 
+    abroad: MobilitySocket | None = None
+
+    def close(self) -> None:
+        super().close()
+        if self.abroad is not None:
+            self.abroad.close()
+
     def listen(self, *care_ofs: bytes) -> None:
         for care_of in care_ofs:
             self.net.run("isp", "ip", "-6", "addr", "replace", f"{IPv6Address(care_of)}/128", "dev", "lo", "nodad")
@@ -69,8 +77,11 @@ class Foreign(Office):
         self.net.inside("isp", out)
 
     def heard(self, next_header: int) -> Datagram:
+        abroad = self.abroad
+        assert abroad is not None
+
         def look() -> Datagram | None:
-            arrived = (one for ready in self.abroad.sockets for one in self.abroad.receive(ready))
+            arrived = (one for ready in abroad.sockets for one in abroad.receive(ready))
             return next((one for one in arrived if one.next_header == next_header), None)
 
         found = poll(look, "an answer")
@@ -83,13 +94,8 @@ def umip(tmp_path: Path) -> Iterator[Foreign]:
     with office() as net:
         net.run("isp", "ip", "route", "add", "2001:db8::/60", "via", "2001:db8:a::10")
         customer = trusting("2001:db8:0:1::1000", "2001:db8:0:a::/64", "2001:db8:0:f0::/60")
-        made = Foreign(net, tmp_path, customer, "2001:db8:0:1::1", "2001:db8::/60")
-        try:
+        with contextlib.closing(Foreign(net, tmp_path, customer, "2001:db8:0:1::1", "2001:db8::/60")) as made:
             yield made
-        finally:
-            made.process.kill()
-            made.process.wait()
-            made.sockets.close()
 
 
 def lives(mode: str) -> list[list[bytes]]:
@@ -165,35 +171,29 @@ def umip_learns_the_home_agent(umip: Foreign, question: bytes) -> None:
 @needs_tshark
 def test_scapys_update_is_answered_with_what_tshark_reads_the_same(tmp_path: Path) -> None:
     care_of = "2001:db8:1:c::20"
-    with office() as net:
-        customer = trusting("2001:db8:f000::51", "2001:db8:f100::/56", "2001:db8:1:c::/64")
-        place = Office(net, tmp_path, customer)
-        try:
-            options = [
-                MIP6OptAltCoA(acoa=care_of),
-                MIP6OptMobNetPrefix(plen=56, prefix="2001:db8:f100::"),
-                MIP6OptMNID(subtype=1, id="scapy@example.com"),
-            ]
-            # flags: A 0x40, H 0x20, R 0x02 of scapy's seven bits
-            update = MIP6MH_BU(seq=4711, flags=0x62, reserved=0, mhtime=30, options=options)
-            dst_options = IPv6ExtHdrDestOpt(options=[HAO(hoa="2001:db8:f000::51")])
-            octets = bytes(IPv6(src=care_of, dst="2001:db8:f000::1") / dst_options / update)
+    customer = trusting("2001:db8:f000::51", "2001:db8:f100::/56", "2001:db8:1:c::/64")
+    with office() as net, contextlib.closing(Office(net, tmp_path, customer)) as place:
+        options = [
+            MIP6OptAltCoA(acoa=care_of),
+            MIP6OptMobNetPrefix(plen=56, prefix="2001:db8:f100::"),
+            MIP6OptMNID(subtype=1, id="scapy@example.com"),
+        ]
+        # flags: A 0x40, H 0x20, R 0x02 of scapy's seven bits
+        update = MIP6MH_BU(seq=4711, flags=0x62, reserved=0, mhtime=30, options=options)
+        dst_options = IPv6ExtHdrDestOpt(options=[HAO(hoa="2001:db8:f000::51")])
+        octets = bytes(IPv6(src=care_of, dst="2001:db8:f000::1") / dst_options / update)
 
-            def out() -> None:
-                with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
-                    raw.sendto(octets, ("2001:db8:f000::1", 0))
+        def out() -> None:
+            with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+                raw.sendto(octets, ("2001:db8:f000::1", 0))
 
-            net.inside("mr", out)
+        net.inside("mr", out)
 
-            def look() -> Datagram | None:
-                arrived = (one for ready in place.sockets.sockets for one in place.sockets.receive(ready))
-                return next(arrived, None)
+        def look() -> Datagram | None:
+            arrived = (one for ready in place.sockets.sockets for one in place.sockets.receive(ready))
+            return next(arrived, None)
 
-            got = poll(look, "an acknowledgement")
-        finally:
-            place.process.kill()
-            place.process.wait()
-            place.sockets.close()
+        got = poll(look, "an acknowledgement")
     assert got.home_address is not None
     whole = routed_packet(got.source, got.destination, got.home_address, got.octets, MOBILITY_HEADER)
     fields = (
