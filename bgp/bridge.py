@@ -319,7 +319,7 @@ class Bridge:
             "state": str(self._speaker.state),
             "sent": [str(prefix) for prefix in self._speaker.sent()],
             "sessions": [lease.session_document(session) for session in self._speaker.sessions(time.monotonic())],
-            "mrai_s": max((terms.mrai_s for terms in self._settings.neighbours), default=0),
+            "mrai_s": self._speaker.mrai_s,
         }
 
     def _status(self, after: int = 0) -> dict[str, Any]:

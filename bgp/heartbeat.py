@@ -25,8 +25,8 @@ class Heartbeat:
         self.due_at = now + HEARTBEAT_S
 
     def route_confirmed(self) -> None:
-        """The next question is for the RIB."""
-        self._news = [AskRoutes()]
+        """The next question is for the RIB; what was to be asked besides still is."""
+        self._news = [AskRoutes(), *(one for one in self._news if one != AskRoutes())]
 
     def session_established(self) -> None:
         """The next questions are what is sent in it, and what both ends agreed on."""

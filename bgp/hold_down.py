@@ -33,16 +33,16 @@ class HoldDown:
         self._max_s = max_s
         self._failback_s = failback_s
         self._given_up = list(given_up)
-        self._owed = owed  # given up, and not announced since
+        self.owed = owed  # given up, and not announced since
 
     def given_up(self, now: float) -> None:
         """The announcement was given up."""
         self._given_up = [at for at in (*self._given_up[-MAX_COUNTED:], now) if now - at < FORGET_S]
-        self._owed = True
+        self.owed = True
 
     def announced(self) -> None:
         """It is back."""
-        self._owed = False
+        self.owed = False
 
     def failures(self, now: float) -> int:
         """How often that was so of late."""
@@ -53,7 +53,7 @@ class HoldDown:
 
         The failback is due however long ago it was given up: a site that was down for an hour has shown nothing yet.
         """
-        if not self._owed:
+        if not self.owed:
             return 0.0
         failures = self.failures(now)
         growing = min(self._max_s, FIRST_S * 2.0 ** (failures - 1)) if failures else 0.0

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from bgp import config, fellows
@@ -110,6 +110,18 @@ class OtherSites:
             self._telling = asyncio.get_running_loop().create_task(self._tell(megaphones))
         self._settings = settings
 
+    @asynccontextmanager
+    async def changed(self, settings: config.Fellows | None) -> AsyncIterator[None]:
+        """These from now on, unless what is done meanwhile fails. Raises: BgpError."""
+        before = self._settings
+        await self.change(settings)
+        try:
+            yield
+        except Exception:
+            with suppress(BgpError):
+                await self.change(before)
+            raise
+
     def said_s_ago(self) -> float | None:
         """See `Fellows`."""
         return None if self._megaphones is None else self._megaphones.said_s_ago()
@@ -120,16 +132,17 @@ class OtherSites:
 
     async def close(self) -> None:
         """Say no more."""
-        telling, self._telling, self._megaphones, self._settings = self._telling, None, None, None
+        telling, megaphones = self._telling, self._megaphones
+        self._telling = self._megaphones = self._settings = None
         if telling is not None:
             telling.cancel()
             with suppress(asyncio.CancelledError):
                 await telling
+        if megaphones is not None:
+            megaphones.close()
+            await asyncio.sleep(0)  # the loop's next turn frees the port, which may be wanted at once
 
     async def _tell(self, megaphones: Megaphones) -> None:
-        try:
-            while True:
-                megaphones.say(self._announces())
-                await asyncio.sleep(SAY_S)
-        finally:
-            megaphones.close()
+        while True:
+            megaphones.say(self._announces())
+            await asyncio.sleep(SAY_S)

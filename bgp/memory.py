@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bgp.states import State
+
 MEMORY = "memory.json"  # beside the bgp.toml that the bridge reads
 MAX_REMEMBERED = 20
-_ANNOUNCED, _STOPPING, _NONE = "announced", "stopping", "none"
+_UNDECIDED = (State.STARTING, State.INHERITED)  # of a new bridge, which leaves what it finds as it is
+_PLANNED = (State.STOPPING, State.STOPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +49,26 @@ def decode(text: str) -> Memory:
 def remember(entries: Iterable[Mapping[str, Any]], starting_at: float | None = None) -> Memory:
     """What the history says, oldest entry first. `starting_at`: ExaBGP is about to be started, in Unix seconds."""
     given_up: list[float] = []
-    owed, state = False, _NONE
+    owed = announced = False
     for entry in entries:
-        before, after, at = entry["before"], entry["after"], entry["at"]
-        if entry["what"] == "announcement":
-            if before == _ANNOUNCED and after != _STOPPING:
-                given_up.append(_unix(at))
+        what, after = entry["what"], entry["after"]
+        if what == "announcement" and after == State.ANNOUNCED:
+            owed, announced = False, True
+        elif what == "ExaBGP" or (what == "announcement" and after not in _UNDECIDED):
+            # "ExaBGP": it ended, or starts anew and nobody wrote down its end
+            if announced and after not in _PLANNED:
+                given_up.append(unix_s(entry["at"]))
                 owed = True
-            if after == _ANNOUNCED:
-                owed = False
-            state = after
-        elif entry["what"] == "ExaBGP":  # it ended, or starts anew and nobody wrote down its end
-            if state == _ANNOUNCED:
-                given_up.append(_unix(at))
-                owed = True
-            state = _NONE
-    if starting_at is not None and state == _ANNOUNCED:
+            announced = False
+    if starting_at is not None and announced:
         given_up.append(starting_at)
         owed = True
     return Memory(tuple(given_up[-MAX_REMEMBERED:]), owed)
 
 
-def _unix(at: str) -> float:
-    return datetime.fromisoformat(at).timestamp()
+def unix_s(at: str) -> float:
+    """When an entry of the history came, in Unix seconds. Raises: ValueError, OverflowError if it does not say so."""
+    read = datetime.fromisoformat(at)
+    if read.tzinfo is None:
+        raise ValueError(f"no time zone: {at}")
+    return read.timestamp()

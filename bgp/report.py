@@ -4,9 +4,11 @@ import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from heapq import merge
+from operator import itemgetter
 from typing import Any
 
-from bgp import notification
+from bgp import memory, notification
 from bgp.config import Neighbour
 
 REMEMBERED = 200  # of the sessions, and as many of all else
@@ -26,8 +28,9 @@ class History:
 
     def __init__(self, keep: Callable[..., None] = lambda *_: None) -> None:
         self._keep = keep
-        self._entries: deque[Mapping[str, Any]] = deque(maxlen=REMEMBERED)
-        self._sessions: deque[Mapping[str, Any]] = deque(maxlen=REMEMBERED)
+        self._arrived = 0  # so many entries; each is kept with its number, for a clock may be set back between two
+        self._entries: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=REMEMBERED)
+        self._sessions: deque[tuple[int, Mapping[str, Any]]] = deque(maxlen=REMEMBERED)
         self.last = 0  # the number of the present bridge's last entry
 
     def note(self, at: float, what: str, before: str, after: str, reason: str, lasted_s: float) -> None:
@@ -60,22 +63,33 @@ class History:
     def restore(self, entries: Iterable[Mapping[str, Any]]) -> None:
         """What the one before us kept, oldest first; what is no entry is left out."""
         for entry in entries:
-            texts = all(isinstance(entry.get(name), str) for name in _FIELDS)
-            if texts and isinstance(entry.get("lasted_s"), int | float) and math.isfinite(entry["lasted_s"]):
+            if _is_entry(entry):
                 self._place({name: entry[name] for name in (*_FIELDS, "lasted_s")})
 
     def _place(self, entry: Mapping[str, Any]) -> None:
         of_session = entry["by"] == BFDD or (entry["by"] == "ExaBGP" and entry["what"] != "announcement")
         kept = self._sessions if of_session else self._entries
-        kept.append(entry)
+        self._arrived += 1
+        kept.append((self._arrived, entry))
 
     def new_bridge(self) -> None:
         """A bridge numbers its own life."""
         self.last = 0
 
     def entries(self) -> list[Mapping[str, Any]]:
-        """Oldest first."""
-        return sorted([*self._sessions, *self._entries], key=lambda entry: str(entry["at"]))
+        """Oldest first: as they came, whatever the clock said."""
+        return [entry for _, entry in merge(self._sessions, self._entries, key=itemgetter(0))]
+
+
+def _is_entry(entry: Mapping[str, Any]) -> bool:
+    """Of what somebody may have written into the file."""
+    if not all(isinstance(entry.get(name), str) for name in _FIELDS):
+        return False
+    try:
+        memory.unix_s(entry["at"])
+        return isinstance(entry.get("lasted_s"), int | float) and math.isfinite(entry["lasted_s"])
+    except (ValueError, OverflowError):
+        return False
 
 
 def time_text(unix_s: float) -> str:

@@ -52,15 +52,7 @@ from bgp.events import (
 from bgp.heartbeat import HEARTBEAT_S, Heartbeat
 from bgp.hold_down import HoldDown
 from bgp.recent import Recent
-from bgp.route import (
-    Announce,
-    Place,
-    Prefix,
-    Route,
-    Step,
-    Terms,
-    Withdraw,
-)
+from bgp.route import Announce, Place, Prefix, Route, Step, Terms, Withdraw
 from bgp.sessions import ESTABLISHED, Sessions
 from bgp.states import ASKED_BY, DEPREFERRING, SELF_ENDING, TABLE, Cue, State
 from bgp.told import Told
@@ -113,6 +105,7 @@ class Speaker:
         self._routes_since = now
         self._linger_s = 0.0
         self._lease_until: float | None = None
+        self._was_renewed = False  # ever, by a holder
         self._linger_until: float | None = None
         self._orphan_hold_s = orphan_hold_s
         self._orphan_until: float | None = None  # set while the linger is over and no other site is known to announce
@@ -159,6 +152,11 @@ class Speaker:
     def local_as(self) -> int:
         """Our AS, as ExaBGP said; 0 if it did not yet."""
         return self._sessions.local_as
+
+    @property
+    def mrai_s(self) -> int:
+        """The longest advertisement interval of our neighbours."""
+        return self._told.mrai_s
 
     def overdue_s(self, now: float) -> float:
         """How long ExaBGP owes an answer, or refuses to withdraw; the supervisor kills it over this."""
@@ -214,7 +212,7 @@ class Speaker:
     def _renew(self, event: LeaseRenewed, now: float, effects: list[Effect]) -> None:
         if self.state not in (State.STOPPING, State.STOPPED):
             self._lease_until = now + LEASE_S
-            self._linger_s = event.linger_ms / 1000
+            self._linger_s, self._was_renewed = event.linger_ms / 1000, True
         state, routes = self.state, self._routes
         if self._lease_until is not None and event.wanted is not Wanted.WITHDRAW:
             self._routes = event.routes
@@ -279,7 +277,8 @@ class Speaker:
             if before in (State.WITHDRAWN, State.ANNOUNCED, State.DEPREFERENCED):
                 self.reason = reason
             return
-        if before is State.ANNOUNCED and after is not State.STOPPING:
+        unclaimed = before is State.INHERITED and after is not State.ANNOUNCED and not self._hold_down.owed
+        if (before is State.ANNOUNCED or unclaimed) and after is not State.STOPPING:
             self._hold_down.given_up(now)
         if after is State.ANNOUNCED:
             self._hold_down.announced()
@@ -323,7 +322,8 @@ class Speaker:
                     self._describe(answer.sessions, now, effects)
             case AskRoutes():
                 self.rib = answer.rib if answer.rib is not None else self.rib
-                self._sessions.answered(answer.routes or {})
+                if answer.routes is not None:
+                    self._sessions.answered(answer.routes)
                 if self._found is None:
                     self._found = self._told.shown(self.rib)
             case None:
@@ -334,9 +334,10 @@ class Speaker:
     def _begin(self, found: frozenset[Place], now: float, effects: list[Effect]) -> None:
         """ExaBGP has said what there is."""
         if found:
-            self._lease_until = self._started_at + LEASE_S
-            self._linger_s = max(INHERITED_LINGER_S, MRAI_FACTOR * self._told.mrai_s)
-            self._routes = tuple(map(Route, dict.fromkeys(prefix for _, prefix in sorted(found, key=str))))
+            self._lease_until = max(self._lease_until or 0.0, self._started_at + LEASE_S)
+            if not self._was_renewed:  # a holder's own word is better than what we make of ExaBGP's
+                self._linger_s = max(INHERITED_LINGER_S, MRAI_FACTOR * self.mrai_s)
+                self._routes = tuple(map(Route, dict.fromkeys(prefix for _, prefix in sorted(found, key=str))))
             self._enter(Cue.FOUND, "ExaBGP has routes of a bridge before this one", now, effects)
         elif not self._told.steps(()):
             self._enter(Cue.CLEARED, "ExaBGP advertises nothing of ours", now, effects)

@@ -23,6 +23,7 @@ from bgp.fellows import VOUCH_S
 from bgp.megaphones import OtherSites
 from bgp.memory import Memory
 from bgp.report import History
+from bgp.sessions import ESTABLISHED
 from bgp.speaker import MRAI_FACTOR
 from bgp.watch import DEAF_BRIDGE, LOOK_S, Watch
 from runtime import control, log, notify, status
@@ -36,7 +37,6 @@ STOP_LINGER_MAX_S = 60.0  # whatever the neighbours' intervals are: an init syst
 WIRE_S = 0.1  # `done` means in the RIB; the UPDATE left within 11 ms in the lab
 STOP_S = 3.0  # then SIGKILL, which closes the sessions as well
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-ESTABLISHED = "established"
 HISTORY = "history-bgp.jsonl"  # in the state directory
 STABLE_S = 30.0  # a run this long starts the backoff anew
 
@@ -322,8 +322,8 @@ class Supervisor:
                 change = reload.compare(self._config, new, self._running, text)
                 if new.bfd_configuration is not None:
                     bfd.check(new.bfd_configuration)
-                await self._others.change(new.fellows)
-                await self._change(change, new, text)
+                async with self._others.changed(new.fellows):
+                    await self._change(change, new, text)
             except BgpError as error:
                 self._log.error("the changed configuration is not used", what=error.what, remedy=error.remedy)
                 raise control.Refusal(error.what, error.remedy) from error

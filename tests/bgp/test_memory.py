@@ -14,6 +14,7 @@ EARLIER: list[tuple[str, str, str]] = [
     ("announcement", "starting", "withdrawn"),
     ("announcement", "withdrawn", "announced"),
 ]
+FOUND = [("bridge", "running", "none"), ("announcement", "starting", "inherited")]  # by the next bridge
 
 
 def history(*more: tuple[str, str, str]) -> list[dict[str, Any]]:
@@ -35,6 +36,13 @@ def history(*more: tuple[str, str, str]) -> list[dict[str, Any]]:
         ([("announcement", "announced", "stopping"), ("ExaBGP", "running", "none")], 0, False),
         ([("announcement", "announced", "lingering"), ("ExaBGP", "running", "none")], 1, True),
         ([("2001:db8:1:a::1", "established", "down")], 0, False),
+        ([*FOUND, ("announcement", "inherited", "lingering")], 1, True),  # no holder came to the next bridge
+        ([*FOUND, ("announcement", "inherited", "withdrawn")], 1, True),
+        ([*FOUND, ("announcement", "inherited", "announced")], 0, False),
+        ([*FOUND, ("ExaBGP", "running", "none")], 1, True),
+        ([*FOUND, ("announcement", "inherited", "stopping"), ("ExaBGP", "running", "none")], 0, False),
+        ([*FOUND[:1], ("announcement", "starting", "withdrawn")], 1, True),
+        ([*FOUND[:1], ("announcement", "starting", "stopped"), ("ExaBGP", "running", "none")], 0, False),
     ],
 )
 def test_what_counts_as_given_up(more: list[tuple[str, str, str]], failures: int, owed: bool) -> None:

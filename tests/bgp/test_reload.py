@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from bgp.running import DIRECTORY
 from tests.bgp.site_and_isp import wait_for
 from tests.bgp.two_isps import BLOCK, SECOND, TwoIsps, block, terms
 
@@ -133,6 +134,13 @@ def test_a_new_site_and_its_end_are_heard_of_without_touching_a_session(site: Tw
     status, told = site.reload()
     assert (status, "none.key, cannot be read" in told) == (1, True)
     assert site.status()["other_sites"][0]["announces"]
+    blocked = site.directory / "run" / DIRECTORY / "bgp.toml.new"
+    blocked.mkdir()
+    site.config.write_text(more)
+    status, told = site.reload()
+    assert (status, "cannot be written" in told) == (1, True)
+    assert [one["site"] for one in site.status()["other_sites"]] == ["site2"], "refused, and spoke to the new site"
+    blocked.rmdir()
     assert pids(site) == processes
     assert site.session("frr") == first
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from bgp.memory import remember
 from bgp.report import REMEMBERED, History
 
 UNIX = 1_800_000_000.0
@@ -44,3 +47,27 @@ def test_what_was_kept_is_told_by_the_next_supervisor_and_what_is_no_entry_is_no
     after.restore([*kept, {"at": 1, "what": "announcement"}, {}])
     assert after.entries() == history.entries() == kept
     assert after.last == 0  # the next bridge counts anew
+
+
+def test_a_clock_that_is_set_back_does_not_change_the_order() -> None:
+    """A failure of before stood behind the announcement of after, and held the site back for as long as the offset."""
+    history = History()
+    history.take([entry(1, "announcement", "announced", "xsp-ha"), entry(2, "announcement", "lingering", "bridge")])
+    history.take([{**entry(3, "2001:db8:1:a::1", "down", "ExaBGP"), "at": UNIX - 3600}])
+    history.take([{**entry(4, "announcement", "announced", "xsp-ha"), "at": UNIX - 3599}])
+    assert [one["after"] for one in history.entries()] == ["announced", "lingering", "down", "announced"]
+    assert not remember(history.entries()).owed
+    after = History()
+    after.restore(history.entries())
+    assert after.entries() == history.entries()
+
+
+@pytest.mark.parametrize("at", ["yesterday", "", "2027-01-15T08:00:00", "2027-01-15"])
+def test_what_does_not_say_when_it_was_is_no_entry(at: str) -> None:
+    """One such line in the file, and every start of xsp-bgp ended in a ValueError; or it was read as local time."""
+    kept: list[Any] = []
+    History(lambda *entries: kept.extend(entries)).take([entry(1, "announcement", "announced", "xsp-ha")])
+    after = History()
+    after.restore([*kept, {**kept[0], "before": "announced", "after": "lingering", "at": at}])
+    assert after.entries() == kept
+    assert remember(after.entries()).given_up == ()

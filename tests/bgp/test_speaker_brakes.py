@@ -4,9 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from bgp.events import LeaseRenewed, NeighbourChanged, OthersHeard, TimeReached, Wanted
+from bgp.events import (
+    AskNeighbours,
+    AskRoutes,
+    CommandAnswered,
+    LeaseRenewed,
+    NeighbourChanged,
+    OthersHeard,
+    Session,
+    StopAsked,
+    TimeReached,
+    Wanted,
+)
 from bgp.hold_down import HoldDown
-from bgp.route import Terms
+from bgp.route import Announce, Route, Terms
 from bgp.speaker import LEASE_S, Speaker
 from bgp.states import State
 from tests.bgp.test_speaker import FIRST, ISP, LINGER_MS, ROUTES, SECOND, Exabgp, in_state
@@ -150,3 +161,67 @@ def test_a_new_bridge_holds_back_what_the_one_before_it_had_given_up() -> None:
         exabgp.renew(Wanted.ANNOUNCE)
         exabgp.wait(0.1)
     assert exabgp.rib == {route.prefix: route for route in ROUTES}
+
+
+def inherited(hold_down: HoldDown) -> Exabgp:
+    """A bridge that found an announcement of the one before."""
+    exabgp = Exabgp(left=ROUTES)
+    exabgp.speaker = Speaker((FIRST, SECOND), (Terms(ISP, 64501),), 0.0, 0.0, hold_down)
+    exabgp.feed(TimeReached())
+    assert exabgp.speaker.state is State.INHERITED
+    return exabgp
+
+
+def test_an_inherited_announcement_that_nobody_claims_is_given_up() -> None:
+    """Bridge and home agent died together, and nothing was held back when both were there again."""
+    exabgp = inherited(HoldDown(3.0))
+    exabgp.wait(LEASE_S + 0.1)
+    assert exabgp.rib == {route.prefix: Route(route.prefix).depreferenced() for route in ROUTES}
+    exabgp.renew(Wanted.ANNOUNCE)
+    assert exabgp.speaker.state is State.HELD
+
+
+def test_what_was_given_up_before_is_not_given_up_again_nor_what_is_claimed_or_stopped() -> None:
+    owed, fresh, stopped = HoldDown(3.0, 0.0, (-5.0,), owed=True), HoldDown(3.0), HoldDown(3.0)
+    inherited(owed).renew(Wanted.DEPREFERENCE)
+    inherited(fresh).renew(Wanted.ANNOUNCE)
+    inherited(stopped).feed(StopAsked(1000))
+    assert (owed.failures(1.0), fresh.failures(1.0), stopped.failures(1.0)) == (1, 0, 0)
+
+
+def test_a_renewal_from_before_exabgp_has_said_all_counts_as_any_other() -> None:
+    """ExaBGP's second answer ended the live lease of a holder: depreferenced, and with the wrong linger."""
+    speaker = Speaker((FIRST,), (Terms(ISP, 64501),), 0.0)
+    assert speaker.handle(TimeReached(), 0.0) == [AskRoutes()]
+    assert speaker.handle(CommandAnswered(True, rib={ISP: (str(FIRST),)}), 0.1) == [AskNeighbours()]
+    speaker.handle(LeaseRenewed(Wanted.ANNOUNCE, "ready", 5000, ROUTES[:1]), 0.25)
+    speaker.handle(CommandAnswered(True, sessions=(Session(ISP, "established", 7.0, 64500),)), 0.4)
+    assert speaker.state is State.INHERITED
+    assert speaker.lease_lives(0.4)
+    effects = speaker.handle(TimeReached(), 0.25 + LEASE_S)
+    assert [one.route for one in effects if isinstance(one, Announce)] == [ROUTES[0].depreferenced()]
+    assert speaker.next_deadline() == 0.25 + LEASE_S + 5.0
+
+
+def test_an_answer_that_says_nothing_of_the_routes_does_not_say_that_none_was_sent() -> None:
+    """A RIB that could not be listed, or read, once: the status said that the neighbours were sent nothing."""
+    speaker = Speaker((FIRST,), (Terms(ISP, 64501),), 0.0)
+    speaker.handle(NeighbourChanged(ISP, "established"), 0.0)
+    shown: dict[str, tuple[str, ...]] = {ISP: (str(FIRST),)}
+    speaker.handle(CommandAnswered(True, rib=shown, routes=shown), 0.1)
+    assert speaker.routes_sent() == shown
+    speaker.handle(CommandAnswered(True), 0.2)
+    for answer in (CommandAnswered(False), CommandAnswered(True)):  # refused; not understood
+        ask(speaker)
+        speaker.handle(answer, speaker.next_deadline())
+        assert speaker.routes_sent() == shown
+
+
+def ask(speaker: Speaker) -> None:
+    """Until the RIB is asked for."""
+    for _ in range(100):
+        now = speaker.next_deadline()
+        if AskRoutes() in speaker.handle(TimeReached(), now):
+            return
+        speaker.handle(CommandAnswered(True), now)
+    raise AssertionError("it is never asked for")

@@ -61,15 +61,15 @@ MUTATIONS = (
     Mutation(
         "ExaBGP's death is no failure",
         "bgp/memory.py",
-        "            if state == _ANNOUNCED:\n",
-        "            if False:\n",
+        "elif what == \"ExaBGP\" or ",
+        "elif ",
         TOLD,
     ),
     Mutation(
         "a planned stop is a failure",
         "bgp/memory.py",
-        "if before == _ANNOUNCED and after != _STOPPING:",
-        "if before == _ANNOUNCED:",
+        "if announced and after not in _PLANNED:",
+        "if announced:",
         TOLD,
     ),
     Mutation(
