@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 
 from bgp import blocks
 from bgp import running as running_files
@@ -123,6 +124,14 @@ def _leave_others_alone(config: Config) -> None:
         probe.connect(str(place))
         remedy = "stop it, or give each its own lease_socket in bgp.toml"
         raise BgpError(f"another xsp-bgp serves the lease socket {place}", remedy, CONFLICT)
+
+
+def is_child(pid: int, parent: int) -> bool:
+    """Whether that process lives and is a child of the other."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) == parent
+    except (OSError, ValueError, IndexError):
+        return False
 
 
 def own_socket(config: Config) -> None:

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class Supervisor:
 
     async def _run_once(self) -> None:
         started_at = time.monotonic()
-        self._remember(memory.remember(self._history.entries(), time.time()))
+        self._remember(time.time())
         words = launch.exabgp("server", str(self._running.exabgp_configuration))
         self._process = await asyncio.create_subprocess_exec(
             *launch.unprivileged(self._config.user, words),
@@ -181,9 +182,10 @@ class Supervisor:
             try:
                 answer = await client.ask(self._config.bridge_socket, self._question(), ANSWER_S)
             except Unanswered as error:
-                self._bridge = None
+                self._bridge, pause_s = None, LOOK_S if error.away else 0.0  # a deaf one took its time
                 verdict = watch.silent(error.away, time.monotonic())
             else:
+                pause_s = LOOK_S
                 self._take(answer)
                 verdict = watch.answered(float(answer.get("overdue_s", 0.0)), time.monotonic())
             if verdict == DEAF_BRIDGE and watch.spare_exabgp() and self._end_bridge(process.pid):
@@ -192,7 +194,7 @@ class Supervisor:
                 return verdict
             if watch.seen and not seen_before:
                 notify.ready()
-            await self._pause(LOOK_S)
+            await self._pause(pause_s)
         return None
 
     def _end_bridge(self, exabgp: int) -> bool:
@@ -200,14 +202,11 @@ class Supervisor:
 
         Only to ExaBGP's own child, whatever a bridge said its process id was. Returns: whether it was killed.
         """
-        pid = self._bridge_pid
-        try:
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            if parent != exabgp:
-                return False
-            os.kill(pid, signal.SIGKILL)
-        except (OSError, ValueError, IndexError):
+        if not launch.is_child(pid := self._bridge_pid, exabgp):
             return False
+        self._remember(deaf=True)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
         self._counters.add("bridge_ends_total", "killed")
         self._log.error("bridge killed, it does not answer", pid=pid)
         self._bridge_over(DEAF_BRIDGE)
@@ -219,8 +218,9 @@ class Supervisor:
             self._history.note(time.time(), "bridge", "running", "none", reason, time.monotonic() - self._bridge_since)
             self._bridge_pid = 0
 
-    def _remember(self, known: Memory) -> None:
+    def _remember(self, starting_at: float | None = None, deaf: bool = False) -> None:
         """For the next bridge: ExaBGP may start one without asking us."""
+        known = replace(memory.remember(self._history.entries(), starting_at), deaf=deaf)
         try:
             if known != self._remembered:
                 self._running.write_memory(known)
@@ -243,9 +243,9 @@ class Supervisor:
             self._history.new_bridge()  # which was asked for what follows the old one's last: not yet all of its own
             self._log.info("bridge answers", pid=self._bridge_pid)
             launch.own_socket(self._config)
-        else:
-            if self._history.take(answer.get("history", ())):
-                self._remember(memory.remember(self._history.entries()))
+            self._remember()
+        elif self._history.take(answer.get("history", ())):
+            self._remember()
         self._enter(str(answer.get("state")))
 
     def _enter(self, state: str) -> None:

@@ -31,7 +31,7 @@ class Egresses:
 
     def __init__(self) -> None:
         self._netlink = NetlinkSocket(socket.NETLINK_ROUTE)
-        self._one_at_a_time = threading.Lock()  # each holds it for microseconds
+        self._one_at_a_time = threading.Lock()  # each holds it for two answers of the kernel
         self._egresses: Sequence[Egress] = ()
 
     @property

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from bgp.memory import MEMORY, Memory
+from bgp.speaker import LEASE_S, RETURN_S
 from tests.bgp.pipes import AGGREGATE, ISP, ROOT, ROUTES, Exabgp, Holder, eventually
+
+SHOW_ROUTES = "show adj-rib out json"
+SHOWN = (json.dumps({ISP: {"routes": [{"prefix": AGGREGATE, "family": "ipv6 unicast"}]}}), "done")
 
 
 def test_the_first_acts_are_two_looks_and_a_withdraw_of_what_is_not_shown(exabgp: Exabgp) -> None:
@@ -20,8 +24,8 @@ def test_the_first_acts_are_two_looks_and_a_withdraw_of_what_is_not_shown(exabgp
 
 
 def test_what_exabgp_already_has_is_left_alone_until_the_holder_is_back(exabgp: Exabgp) -> None:
-    assert exabgp.command() == "show adj-rib out json"
-    exabgp.write(json.dumps({ISP: {"routes": [{"prefix": AGGREGATE, "family": "ipv6 unicast"}]}}), "done")
+    assert exabgp.command() == SHOW_ROUTES
+    exabgp.write(*SHOWN)
     holder = Holder(exabgp.socket)
     exabgp.obey_until("show neighbor json")
     eventually(lambda: holder.renew()["state"], "announced")
@@ -105,7 +109,7 @@ def test_a_stranger_is_refused_even_if_the_file_lets_it_in(exabgp: Exabgp, tmp_p
 
 
 def test_a_flood_from_exabgp_is_drained_while_a_command_is_in_flight(exabgp: Exabgp) -> None:
-    assert exabgp.command() == "show adj-rib out json"
+    assert exabgp.command() == SHOW_ROUTES
     noise = json.dumps({"exabgp": "5.0.0", "type": "update", "padding": "x" * 900})
     for _ in range(500):  # seven pipes full
         exabgp.write(noise)
@@ -170,6 +174,23 @@ def test_what_the_bridge_before_gave_up_is_held_back_for_the_failback_time(tmp_p
         assert "65535:0" in exabgp.obey_until("announce")
         assert "held back for 600 s" in holder.say(ask="status")["reason"]
         holder.close()
+    finally:
+        exabgp.close()
+
+
+@pytest.mark.parametrize("deaf", [True, False])
+def test_after_a_deaf_bridge_a_holder_that_is_gone_is_not_waited_for_a_whole_lease(tmp_path: Path, deaf: bool) -> None:
+    (tmp_path / MEMORY).write_text(Memory(deaf=deaf).encode())
+    exabgp = Exabgp(tmp_path)
+    try:
+        assert exabgp.command() == SHOW_ROUTES
+        exabgp.write(*SHOWN)
+        assert "65535:0" in exabgp.obey_until("announce")
+        supervisor = Holder(exabgp.socket)
+        found, ended = supervisor.say(ask="status")["history"][:2]
+        assert (found["after"], ended["after"]) == ("inherited", "lingering")
+        assert found["lasted_s"] + ended["lasted_s"] == pytest.approx(RETURN_S if deaf else LEASE_S, abs=0.002)
+        supervisor.close()
     finally:
         exabgp.close()
 

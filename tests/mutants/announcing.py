@@ -59,6 +59,20 @@ MUTATIONS = (
         TOLD,
     ),
     Mutation(
+        "the heir of a deaf bridge grants a whole lease more",
+        "bgp/bridge.py",
+        "RETURN_S if known.deaf else LEASE_S",
+        "LEASE_S",
+        ("tests/bgp/test_bridge.py",),
+    ),
+    Mutation(
+        "whoever follows a bridge is taken for the heir of a deaf one",
+        "bgp/bridge.py",
+        "RETURN_S if known.deaf else LEASE_S",
+        "RETURN_S",
+        ("tests/bgp/test_bridge.py",),
+    ),
+    Mutation(
         "ExaBGP's death is no failure",
         "bgp/memory.py",
         "elif what == \"ExaBGP\" or ",
