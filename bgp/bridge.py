@@ -36,7 +36,7 @@ from bgp.events import (
 from bgp.hold_down import DEFAULT_MAX_S, HoldDown
 from bgp.memory import MEMORY, Memory
 from bgp.route import Prefix, Terms
-from bgp.speaker import DEFAULT_ORPHAN_HOLD_S, LEASE_S, RETURN_S, Speaker
+from bgp.speaker import DEFAULT_ORPHAN_HOLD_S, Speaker
 
 STANDARD_INPUT, STANDARD_OUTPUT = 0, 1
 MAX_CONNECTIONS = 32  # a holder, its successor, the supervisor, and some who look
@@ -135,14 +135,12 @@ class Bridge:
         self._file = file
         self._settings = settings = read_settings(file)
         self._log = log
-        known = _known(file.parent / MEMORY)
         self._speaker = Speaker(
             settings.aggregates,
             settings.neighbours,
             time.monotonic(),
             settings.orphan_hold_s,
-            _hold_down(settings, known),
-            RETURN_S if known.deaf else LEASE_S,
+            _hold_down(settings, file.parent / MEMORY),
         )
         self._neighbours = {terms.neighbour: terms for terms in settings.neighbours}
         self._selector = selectors.DefaultSelector()
@@ -344,14 +342,11 @@ class Bridge:
         }
 
 
-def _known(file: Path) -> Memory:
-    """What the bridges before this one went through; nobody who runs this by hand has such a file."""
+def _hold_down(settings: Settings, file: Path) -> HoldDown:
+    """With what the bridges before this one went through; nobody who runs this by hand has such a file."""
+    known = Memory()
     with contextlib.suppress(OSError, ValueError):
-        return memory.decode(file.read_text(encoding="utf-8"))
-    return Memory()
-
-
-def _hold_down(settings: Settings, known: Memory) -> HoldDown:
+        known = memory.decode(file.read_text(encoding="utf-8"))
     now = time.monotonic()
     given_up = [now - age for age in known.ages(time.time())]
     return HoldDown(settings.hold_down_max_s, settings.failback_s, given_up, known.owed)

@@ -1,5 +1,4 @@
-"""What a new bridge must know of those before it: how often the announcement was given up, if it still is, and whether
-the one just before was deaf. Pure.
+"""What a new bridge must know of those before it: how often the announcement was given up, and if it still is. Pure.
 
 Owns what of the history counts as given up, and the text of the file by which the supervisor tells each new bridge. A
 bridge's death alone counts for nothing, its announcement stays. ExaBGP's death does: the neighbours took the route
@@ -24,18 +23,14 @@ _PLANNED = (State.STOPPING, State.STOPPED)
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """`given_up`: when, in Unix seconds, oldest first; `owed`: it was not announced since.
-
-    `deaf`: the bridge just before was killed for not answering, so no renewal was heard for `deaf_after_s` already.
-    """
+    """`given_up`: when, in Unix seconds, oldest first; `owed`: it was not announced since."""
 
     given_up: tuple[float, ...] = ()
     owed: bool = False
-    deaf: bool = False
 
     def encode(self) -> str:
         """The file's text."""
-        return json.dumps({"given_up": self.given_up, "owed": self.owed, "deaf": self.deaf}) + "\n"
+        return json.dumps({"given_up": self.given_up, "owed": self.owed}) + "\n"
 
     def ages(self, unix_s: float) -> tuple[float, ...]:
         """How many seconds ago, by a clock that may have been set since."""
@@ -46,8 +41,7 @@ def decode(text: str) -> Memory:
     """What the file says. Raises: ValueError."""
     try:
         document = json.loads(text)
-        given_up = tuple(map(float, document["given_up"]))
-        return Memory(given_up, bool(document["owed"]), bool(document.get("deaf")))
+        return Memory(tuple(map(float, document["given_up"])), bool(document["owed"]))
     except (KeyError, TypeError) as error:
         raise ValueError(f"no memory: {error}") from error
 

@@ -19,10 +19,10 @@ Theory of operation
 
     A bridge is started anew by ExaBGP with the old announcements still in place and no event replayed. So its first
     acts are to ask what is there and which sessions, and to withdraw what is not shown, which may be there all the
-    same. What is shown was announced under a lease that may still live: it stays as it is until that lease would have
-    ended at the latest, which gives the holder time to come back, and a bridge's death costs nobody anything. After a
-    deaf bridge that lease may long be over: the holder has RETURN_S. If none comes, it is a lease that ended, as any
-    other.
+    same. What is shown was announced under a lease that may still live: it stays as it is for INHERITED_S, in which a
+    living holder is back, and a bridge's death costs nobody anything. If none comes, it is a lease that ended, as any
+    other. It is less than a whole lease, because some of it has passed: a new bridge takes its time to start, and if
+    the one before was killed for being deaf, all of it has.
 
     `done` from ExaBGP means "in the RIB". We keep per neighbour and prefix what was confirmed last; the next step is
     always the first step of the difference between that and what the state calls for, so a refused or late answer needs
@@ -59,7 +59,7 @@ from bgp.states import ASKED_BY, DEPREFERRING, SELF_ENDING, TABLE, Cue, State
 from bgp.told import Told
 
 LEASE_S = 0.3  # three renewals of 100 ms
-RETURN_S = 0.2  # in which a living holder is back: it tries every 50 ms, and its loop may be busy for 150
+INHERITED_S = 0.2  # a living holder tries to come back every 50 ms, and its loop may be busy for 150
 RETRY_S = 0.25  # a command ExaBGP refused is tried again; the reason stands only in ExaBGP's log
 OTHERS_FRESH_S = 1.0  # what another site said of its announcement counts so long
 AFTERMATH_S = 0.6  # ... and only if it was said so long after our lease ended, see above
@@ -85,7 +85,6 @@ class Speaker:
         neighbours: whom the aggregates are announced to.
         orphan_hold_s: how long the aggregate outlives its lease while no other site is known to announce.
         hold_down: what is remembered of failures.
-        inherited_s: how long a lease may still live that an earlier bridge granted.
     """
 
     def __init__(
@@ -95,14 +94,13 @@ class Speaker:
         now: float,
         orphan_hold_s: float = 0.0,
         hold_down: HoldDown | None = None,
-        inherited_s: float = LEASE_S,
     ) -> None:
         self.state = State.STARTING
         self.reason = "ExaBGP was told nothing yet"
         self.changed_at = now
         self.rib: dict[str, tuple[str, ...]] = {}
         self.described = False  # whether ExaBGP has described its neighbours since ours were given
-        self._inherited_until = now + inherited_s
+        self._inherited_until = now + INHERITED_S
         self._found: frozenset[Place] | None = None  # what an earlier bridge left; None: not asked yet
         self._told = Told(aggregates, tuple(neighbours))
         self._routes: tuple[Route, ...] = ()

@@ -11,7 +11,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +203,6 @@ class Supervisor:
         """
         if not launch.is_child(pid := self._bridge_pid, exabgp):
             return False
-        self._remember(deaf=True)
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         self._counters.add("bridge_ends_total", "killed")
@@ -218,9 +216,9 @@ class Supervisor:
             self._history.note(time.time(), "bridge", "running", "none", reason, time.monotonic() - self._bridge_since)
             self._bridge_pid = 0
 
-    def _remember(self, starting_at: float | None = None, deaf: bool = False) -> None:
+    def _remember(self, starting_at: float | None = None) -> None:
         """For the next bridge: ExaBGP may start one without asking us."""
-        known = replace(memory.remember(self._history.entries(), starting_at), deaf=deaf)
+        known = memory.remember(self._history.entries(), starting_at)
         try:
             if known != self._remembered:
                 self._running.write_memory(known)
@@ -243,7 +241,6 @@ class Supervisor:
             self._history.new_bridge()  # which was asked for what follows the old one's last: not yet all of its own
             self._log.info("bridge answers", pid=self._bridge_pid)
             launch.own_socket(self._config)
-            self._remember()
         elif self._history.take(answer.get("history", ())):
             self._remember()
         self._enter(str(answer.get("state")))

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from bgp.memory import MEMORY, Memory
-from bgp.speaker import LEASE_S, RETURN_S
 from tests.bgp.pipes import AGGREGATE, ISP, ROOT, ROUTES, Exabgp, Holder, eventually
 
 SHOW_ROUTES = "show adj-rib out json"
@@ -174,23 +173,6 @@ def test_what_the_bridge_before_gave_up_is_held_back_for_the_failback_time(tmp_p
         assert "65535:0" in exabgp.obey_until("announce")
         assert "held back for 600 s" in holder.say(ask="status")["reason"]
         holder.close()
-    finally:
-        exabgp.close()
-
-
-@pytest.mark.parametrize("deaf", [True, False])
-def test_after_a_deaf_bridge_a_holder_that_is_gone_is_not_waited_for_a_whole_lease(tmp_path: Path, deaf: bool) -> None:
-    (tmp_path / MEMORY).write_text(Memory(deaf=deaf).encode())
-    exabgp = Exabgp(tmp_path)
-    try:
-        assert exabgp.command() == SHOW_ROUTES
-        exabgp.write(*SHOWN)
-        assert "65535:0" in exabgp.obey_until("announce")
-        supervisor = Holder(exabgp.socket)
-        found, ended = supervisor.say(ask="status")["history"][:2]
-        assert (found["after"], ended["after"]) == ("inherited", "lingering")
-        assert found["lasted_s"] + ended["lasted_s"] == pytest.approx(RETURN_S if deaf else LEASE_S, abs=0.002)
-        supervisor.close()
     finally:
         exabgp.close()
 

@@ -63,11 +63,6 @@ def test_a_file_that_is_none_of_ours_is_refused(text: str) -> None:
         decode(text)
 
 
-def test_the_memory_of_a_release_before_this_one_is_read() -> None:
-    assert decode('{"given_up": [5.0], "owed": true}') == Memory((5.0,), True, deaf=False)
-    assert decode(Memory((5.0,), False, deaf=True).encode()).deaf
-
-
 def test_the_failback_is_due_however_long_the_site_was_down() -> None:
     """A failure of an hour was forgotten after five minutes, and with it the failback."""
     hold_down = HoldDown(60.0, failback_s=600.0)

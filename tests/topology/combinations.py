@@ -41,6 +41,7 @@ FEW = tuple(harm for harm in SINGLES if harm[0][0] not in ("bfdd", "zebra"))
 # Each pair of those once that could hold a route, and BFD's with who should let go of it; every process with either
 # signal.
 COVERING: tuple[Harm, ...] = (
+    (("xsp-ha", SIGKILL), ("bridge", SIGKILL)),
     (("xsp-ha", SIGKILL), ("bridge", SIGSTOP)),
     (("xsp-ha", SIGSTOP), ("exabgp", SIGSTOP)),
     (("xsp-ha", SIGSTOP), ("supervisor", SIGKILL)),
