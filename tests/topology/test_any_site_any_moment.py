@@ -5,8 +5,8 @@ change lines all the time (`tests/topology/roamers.py`), beside the one that car
 
 At each moment everybody stops changing, and the survivors are given two digest periods and a second to hold exactly
 what was acknowledged: nobody registers meanwhile, so nothing can be put right by accident. An acknowledgement that
-the failing site gave alone and counted as degraded promises nothing. Then everybody goes on, the site comes back, and
-it must come to hold the same as the others. In full mesh and in a star, whose reflector fails like a site (then nobody
+the failing site gave alone and counted as degraded promises nothing. Then everybody goes on, the site comes back, which
+costs no packet, and it must come to hold the same as the others. In full mesh and in a star, whose reflector fails like a site (then nobody
 can agree until it is back). Moments: 3 in each, or `--moments N`, others with `--moments-seed N`.
 """
 
@@ -117,8 +117,9 @@ def play(stage: Stage, site: str, deed: str, draw: random.Random) -> list[str]:
     stage.crowd.go_on()
     time.sleep(draw.uniform(*DOWN_S))
     complaints += astray(stage, site, deed, at)
-    stage.ready.hands.do(Step(0.0, DEEDS[deed][0], (site,), Expectation()))
+    back = stage.ready.hands.do(Step(0.0, DEEDS[deed][0], (site,), Expectation()))
     wait_until(lambda: at_rest(stage), RETURN_S)
+    complaints += strayed_again(stage, max(back, at + RELAXED * DEEDS[deed][1]))
     stage.crowd.rest()
     complaints += lost(stage, SITES, doubtful_since=time.monotonic())
     stage.crowd.go_on()
@@ -168,6 +169,16 @@ def astray(stage: Stage, site: str, deed: str, at: float) -> list[str]:
         if shift.affected and took_s > allowed_s:
             complaints.append(f"{direction}: the shift took {shift.shift_s} s, allowed are {allowed_s:.2f}")
     return complaints
+
+
+def strayed_again(stage: Stage, back: float) -> list[str]:
+    """Probes that were lost since then, although a site that comes back costs nobody a packet."""
+    end = time.monotonic() - ARRIVAL_S
+    lost = {
+        direction: sum(probe.received_at is None for probe in stage.ledger.between(back, end, direction))
+        for direction in stage.ledger.directions
+    }
+    return [f"{direction}: {count} probes were lost when it came back" for direction, count in lost.items() if count]
 
 
 def acknowledged_alone(lab: Lab) -> Counter[str]:
