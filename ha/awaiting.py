@@ -38,7 +38,8 @@ class Awaited(Struct, frozen=True, gc=False):
     """A change under way, and the answer that waits for it (None: none, or given).
 
     `missing`: the sites that do not have it yet; `hoped`: those of them that are heard and forward, whose word alone
-    is enough for `any`; `lacking`: one of these has merged it without forwarding it.
+    is enough for `any`; `lacking`: a home agent has merged it without forwarding it, or is heard and was not reached,
+    which `all` is not content with.
     """
 
     sent_at: float
@@ -86,7 +87,8 @@ class Awaiting:
             answer = None
         if missing:
             hoped = frozenset(missing & serving)
-            undo.put(self._awaited, index, Awaited(now, answer, frozenset(missing), hoped))
+            lacking = not serving <= missing  # heard, and not reached
+            undo.put(self._awaited, index, Awaited(now, answer, frozenset(missing), hoped, lacking))
             if answer is not None:
                 undo.put(self._waiting, index, now + self.sync_timeout_s(missing, hoped))
         return effects
@@ -100,8 +102,13 @@ class Awaiting:
         awaited = self._awaited.get(index)
         return awaited is not None and site in awaited.missing
 
-    def acknowledged(self, index: int, site: str, serves: bool, now: float, undo: Undo) -> list[Effect]:
-        """A site has our change: the answer if that is enough, or the word passed on. Of itself nobody need be told."""
+    def acknowledged(
+        self, index: int, site: str, serves: bool, now: float, undo: Undo, *, reflects: bool = False
+    ) -> list[Effect]:
+        """A site has our change: the answer if that is enough, or the word passed on. Of itself nobody need be told.
+
+        `serves`: it forwards what the change wants; `reflects`: the site may be no home agent, and never do so.
+        """
         if (origin := self._origins.get(index)) is not None:
             if site == origin.site:
                 return []
@@ -111,8 +118,8 @@ class Awaiting:
             return []
         self._measure(site, now - awaited.sent_at, undo)
         missing, answer = awaited.missing - {site}, awaited.answer
-        lacking = awaited.lacking or (site in awaited.hoped and not serves)
-        good = serves or not awaited.hoped
+        lacking = awaited.lacking or not (serves or (reflects and site not in awaited.hoped))
+        good = serves or (reflects and not awaited.hoped)
         enough = not missing or (self._acknowledge == "any" and good)
         if missing:
             left = replace(awaited, missing=missing, lacking=lacking, answer=None if enough else answer)
@@ -133,7 +140,9 @@ class Awaiting:
             awaited = self._awaited[index]
             missing = awaited.missing - {site}
             if missing:
-                undo.put(self._awaited, index, replace(awaited, missing=missing, hoped=awaited.hoped - {site}))
+                lacking = awaited.lacking or site in awaited.missing & awaited.hoped
+                left = replace(awaited, missing=missing, hoped=awaited.hoped - {site}, lacking=lacking)
+                undo.put(self._awaited, index, left)
             elif awaited.answer is not None:
                 self._counters.add("acknowledged_degraded", "peer_lost")
                 answers.append(awaited.answer)

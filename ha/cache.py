@@ -8,7 +8,7 @@ that a refused registration leaves no trace.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from msgspec import Struct
@@ -64,6 +64,18 @@ class BindingCache:
         if noted is None or expiry < noted:
             undo.put(self._noted, home_address, expiry)
             heapq.heappush(self._expiries, (expiry, home_address))
+
+    def amend(self, home_address: bytes, change: Callable[[Record], Record], undo: Undo) -> Record | None:
+        """Change a record of our own accord, and what it falls back to if the kernel refuses what a BU made of it.
+
+        Returns: the record as others may know it.
+        """
+        self.put(change(self.records[home_address]), undo)
+        pending = self.pending.get(home_address)
+        if pending is not None and pending.local is not None and pending.local.fallback is not None:
+            local = replace(pending.local, fallback=change(pending.local.fallback))
+            undo.put(self.pending, home_address, replace(pending, local=local))
+        return self.committed(home_address)
 
     def forget(self, home_address: bytes, undo: Undo) -> None:
         """Drop a record that can matter to nobody any more."""

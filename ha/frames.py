@@ -59,7 +59,7 @@ class WireRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     home_address: Octets16
     cells: Annotated[dict[Bid, WireCell], Meta(max_length=CELLS_MAX)]
     floor: Version
-    sequence: Register[int]
+    sequence: Register[Annotated[int, Meta(ge=0, le=0xFFFF)]]
     network: tuple[Version, bool, Annotated[tuple[WirePrefix, ...], Meta(max_length=PREFIXES_MAX)] | None]
     message_id: Annotated[int, Meta(ge=0)]
     kept_s: Seconds
@@ -170,6 +170,8 @@ class Unknown(msgspec.Struct, frozen=True):
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Frame] = msgspec.msgpack.Decoder(Frame)
 _kind_decoder = msgspec.msgpack.Decoder(Unknown)
+# What msgspec raises: also at text that is no UTF-8, and in what nests deeper than Python goes.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _KINDS = frozenset(kind.__name__ for kind in get_args(Frame))
 
 
@@ -183,8 +185,8 @@ def decode(octets: bytes) -> Frame | Unknown:
     """One frame without its length. Raises: BadFrame."""
     try:
         return _decoder.decode(octets)
-    except msgspec.MsgspecError as error:
-        with contextlib.suppress(msgspec.MsgspecError):
+    except _UNREADABLE as error:
+        with contextlib.suppress(*_UNREADABLE):
             if (unknown := _kind_decoder.decode(octets)).type not in _KINDS:
                 return unknown
         raise BadFrame(str(error)) from error

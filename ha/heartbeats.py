@@ -109,11 +109,18 @@ def _fault(
 def _verify(state: State, record: Record, bids: list[int], now: float) -> list[Effect]:
     """These bindings may carry traffic: here, and when the peers have merged it, there."""
     state.counters.add("care_of_addresses_verified", amount=len(bids))
-    cells = {**record.cells, **{bid: replace(record.cells[bid], verified=True) for bid in bids}}
-    verified = replace(record, cells=cells)
-    state.cache.put(verified, state.undo)
-    effects = state.changed(verified, None, now)
-    entry = state.entry(verified, now)
+    proved = {bid: record.cells[bid].version for bid in bids}
+
+    def verified(one: Record) -> Record:
+        cells = {
+            bid: replace(cell, verified=cell.verified or proved.get(bid) == cell.version)
+            for bid, cell in one.cells.items()
+        }
+        return replace(one, cells=cells)
+
+    known = state.cache.amend(record.home_address, verified, state.undo)
+    effects = [] if known is None else state.changed(known, None, now)
+    entry = state.entry(state.cache.records[record.home_address], now)
     if entry != state.cache.wants(record.home_address):
         effects.append(state.cache.begin(record.home_address, entry, None, (), state.undo))
     effects.append(Note("info", "care-of address verified", forwarding.describe(record.home_address, entry)))

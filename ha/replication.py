@@ -230,10 +230,11 @@ class Replication:
     def acknowledged(self, site: str, ack: StateSyncAck, now: float, undo: Undo) -> list[Effect]:
         """A peer, or a site that a reflector names, merged our changes; `ack.serves`: and installed them."""
         by = ack.site if ack.site and self.peers[site].reflects else site
+        reflects = by in self.peers and self.peers[by].reflects
         return [
             effect
             for index in (ack.index, *ack.also)
-            for effect in self.awaiting.acknowledged(index, by, ack.serves, now, undo)
+            for effect in self.awaiting.acknowledged(index, by, ack.serves, now, undo, reflects=reflects)
         ]
 
     def forget(self, home_address: bytes, undo: Undo) -> None:

@@ -50,11 +50,11 @@ def revoke(
         state.counters.add("revocations_refused", "no_such_binding")
         return [Note("warning", "nothing to revoke", {"home_address": address_text(home_address)})]
     version = Version(max(record.newest().time, record.message_id, state.clock(now)) + 1, state.policy.site)
-    changed = _without(record, chosen, version, now + state.longest_s())
+    kept_until = now + state.longest_s()
+    known = state.cache.amend(home_address, lambda one: _without(one, chosen, version, kept_until), state.undo)
     state.counters.add("revocations")
-    state.cache.put(changed, state.undo)
-    entry = state.entry(changed, now)
-    effects: list[Effect] = state.changed(changed, None, now)
+    entry = state.entry(state.cache.records[home_address], now)
+    effects: list[Effect] = [] if known is None else state.changed(known, None, now)
     if entry != state.cache.wants(home_address):
         effects.append(state.cache.begin(home_address, entry, None, (), state.undo))
     told = Revocation(

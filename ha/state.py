@@ -86,7 +86,7 @@ class State:
 
     def believed_at(self, record: Record) -> float:
         """From when on, in monotonic seconds, no clock need have been wrong for a record that is so new."""
-        newest = ntp.to_unix(record.newest().time) - self.clock_offset_s
+        newest = ntp.to_unix(max(record.newest().time, record.message_id)) - self.clock_offset_s
         return newest - self.policy.replay_window_s - self.policy.clock_skew_s
 
     def knows(self, home_address: bytes) -> bool:

@@ -1,6 +1,9 @@
 """Answers that wait for another site: when one has to leave without, however many others wait or waited."""
 
 import math
+from collections.abc import Sequence
+
+import pytest
 
 from ha.awaiting import SYNC_TIMEOUT_MIN_S, Awaiting
 from ha.effects import SendBindingAck
@@ -70,7 +73,35 @@ def test_who_is_lost_is_not_waited_for_and_the_word_of_the_others_is_enough() ->
     awaiting.sent(1, answer(1), SITES, {"site2"}, 0.0, undo)
     assert awaiting.unreachable("site2", undo) == []
     assert awaiting.acknowledged(1, "site2", True, 0.01, undo) == []
-    assert awaiting.acknowledged(1, "site3", False, 0.02, undo) == [answer(1)]
+    assert awaiting.acknowledged(1, "site3", False, 0.02, undo, reflects=True) == [answer(1)]
+    assert counters.as_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("reached", "lost", "degraded"),
+    [(SITES, (), 0), ({"site2"}, (), 1), (SITES, ("site3",), 1), ({"site2"}, ("site3",), 1)],
+)
+def test_with_all_a_site_that_is_heard_and_not_reached_is_told(
+    reached: frozenset[str], lost: Sequence[str], degraded: int
+) -> None:
+    """Its stream was cut, before the change or after: the answer left as if it had it, too."""
+    counters = Counters()
+    awaiting, undo = Awaiting("all", counters), Undo()
+    assert awaiting.sent(1, answer(1), reached, SITES, 0.0, undo) == []
+    for site in lost:
+        assert awaiting.unreachable(site, undo) == []
+    told = [awaiting.acknowledged(1, site, True, 0.01, undo) for site in sorted(reached - set(lost))]
+    assert told[-1] == [answer(1)]
+    assert counters.get("acknowledged_degraded", "not_installed") == degraded
+
+
+def test_with_all_a_site_that_is_lost_when_it_had_said_yes_is_none_that_lacks() -> None:
+    counters = Counters()
+    awaiting, undo = Awaiting("all", counters), Undo()
+    awaiting.sent(1, answer(1), SITES, SITES, 0.0, undo)
+    awaiting.acknowledged(1, "site3", True, 0.01, undo)
+    assert awaiting.unreachable("site3", undo) == []
+    assert awaiting.acknowledged(1, "site2", True, 0.02, undo) == [answer(1)]
     assert counters.as_dict() == {}
 
 

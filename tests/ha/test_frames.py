@@ -18,6 +18,13 @@ from tests.ha.mesh import Mesh
 
 NOW = 100.0
 
+DEEP = b"\x91" * 100_000 + b"\x90"
+UNREADABLE = {
+    "text that is no UTF-8": b"\x82\xa4type\xa2\xff\xff\xa1a\x01",
+    "nested deeper than Python goes": b"\x82\xa4type\xa5Later\xa1a" + DEEP,
+    "nested so in a frame of ours": b"\x84" + frames.encode(frames.StateSyncRequest(1, 2))[5:] + b"\xa5later" + DEEP,
+}
+
 
 def wire() -> WireRecord:
     """The record of a router with two lines."""
@@ -65,6 +72,8 @@ def test_no_time_of_another_site_is_believed_beyond_what_can_matter(
         ((1, 1, 2), math.inf),
         ((1, 1, 0, 0), -1),
         ((2, 1), "x" * 65),
+        ((3, 1), 70000),
+        ((3, 1), -1),
         ((4, 2), [[HOME, 129]]),
         ((5,), -1),
         ((6,), math.nan),
@@ -98,6 +107,13 @@ def test_a_kind_of_a_later_release_is_told_from_garbage() -> None:
     for garbage in (b"", b"\x01", b"\xff" * 40, msgspec.msgpack.encode({"type": "Hello"}), msgspec.msgpack.encode({})):
         with pytest.raises(BadFrame):
             frames.decode(garbage)
+
+
+@pytest.mark.parametrize("garbage", UNREADABLE.values(), ids=UNREADABLE)
+def test_what_cannot_even_be_read_is_a_bad_frame(garbage: bytes) -> None:
+    """It was an error of ours: the task that dials the peer ended, and nothing dialed it again until a restart."""
+    with pytest.raises(BadFrame):
+        frames.decode(garbage)
 
 
 def test_fields_of_a_later_release_are_not_read() -> None:

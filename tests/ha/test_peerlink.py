@@ -23,6 +23,7 @@ from ha.peerlink import QUEUE_MAX_BYTES, RATES, SILENCE_MAX_S, UNREAD_MAX_MS
 from ha.record import Register, Version
 from tests.certificates import Authority
 from tests.ha.links import DEADLINE_S, HELLO, TWO, Caller, End, call, identify, listener, play, until
+from tests.ha.test_frames import UNREADABLE
 
 RECEIVE_BUFFER_BYTES = 64 * 1024
 KERNEL_BYTES = 6 * 1024 * 1024  # a send buffer grows to 4 MiB (tcp_wmem); the small receive buffer; TLS
@@ -267,6 +268,30 @@ async def pour(caller: Caller, octets: bytes) -> None:
     while True:
         await caller.say(octets=octets * 10)
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("octets", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_peer_that_answers_our_call_with_garbage_is_cut_off_and_dialed_again(ca: Authority, octets: bytes) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
+        taken: list[Caller] = []
+
+        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            stage.callback(writer.transport.abort)
+            caller = Caller(reader, writer)
+            said = await caller.read()
+            await caller.say(identify("site2", ""))
+            if getattr(said, "carries", "") == "changes":
+                taken.append(caller)
+                if len(taken) == 1:
+                    await caller.say(octets=len(octets).to_bytes(4, "big") + octets)
+
+        server = await asyncio.start_server(accepted, sock=listener(TWO), ssl=ca.site("site2").accepting)
+        stage.callback(server.close)
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
+        await until(lambda: len(taken) == 2 and all(one.link.connected().values()), "a second call")
+        assert one.cut_off() == {"bad_frame": 1}
+
+    play(scenario)
 
 
 def test_a_stream_of_hellos_that_falls_silent_ends(ca: Authority) -> None:

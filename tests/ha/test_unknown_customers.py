@@ -61,6 +61,27 @@ def test_a_site_that_does_not_know_the_customer_does_not_vouch_for_him(acknowled
     assert counted.get("acknowledged_degraded{not_installed}", 0) == (0 if enough else 1)
 
 
+@pytest.mark.parametrize("acknowledge", ["any", "all"])
+@pytest.mark.parametrize("hello_s_ago", [0.1, 1.0])
+def test_a_home_agent_that_only_merged_is_not_enough_because_no_other_is_heard(
+    hello_s_ago: float, acknowledge: str
+) -> None:
+    """With every HELLO too old nobody was hoped for, and a site that did not forward was taken for a reflector."""
+    mesh, router = Mesh(acknowledge), Router()
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    without_the_customer(mesh, "site2")
+    mesh.gone("site3", NOW)
+    now = NOW + hello_s_ago
+    mesh.tick(now)
+    mesh.feed("site1", router.update(now, both_lines(), flags=OVERWRITE), now)
+    mesh.settle(now)
+    assert HOME not in mesh.sites["site2"].plane.read()
+    [(_, ack)] = mesh.acks
+    assert ack.ack.status == Status.ACCEPTED
+    assert mesh.sites["site1"].counters.get("acknowledged_degraded", "not_installed") == 1
+
+
 def test_a_deletion_needs_no_customer_to_be_in_force() -> None:
     mesh, router = Mesh(), Router()
     mesh.join_all(NOW)

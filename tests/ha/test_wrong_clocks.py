@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha.events import ClockRead, RevokeAsked
+from ha import snapshot
+from ha.events import ClockRead, RecordsReceived, RevokeAsked
+from ha.frames import StateSyncReply
 from ha.record import same
 from mip6 import ntp
 from mip6.numbers import Status
@@ -26,6 +29,25 @@ def test_a_record_from_the_future_is_quarantined() -> None:
     mesh.step(("site1", "site2"), NOW)
     assert mesh.sites["site2"].counters.get("records_quarantined", "future") == 1
     assert mesh.sites["site2"].agent.cache.records == {}
+
+
+@pytest.mark.parametrize("message_id", [ntp.to_timestamp(EPOCH + NOW + DAY_S), 2**64 - 1])
+def test_a_record_of_which_a_message_id_alone_is_of_tomorrow_is_quarantined(message_id: int) -> None:
+    """It locked the router out at every site; with the highest, the next revocation fitted no frame and no snapshot."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.feed("site1", router.update(NOW, both_lines()), NOW)
+    mesh.settle(NOW)
+    record = msgspec.structs.replace(mesh.sites["site1"].agent.snapshot(NOW)[0], message_id=message_id)
+    mesh.feed("site2", RecordsReceived("site1", 1, StateSyncReply(9, (record,), False)), NOW)
+    assert mesh.sites["site2"].counters.get("records_quarantined", "future") == 1
+    mesh.feed("site2", router.update(NOW + 1, both_lines()), NOW + 1)
+    mesh.settle(NOW + 1)
+    assert {ack.ack.status for _, ack in mesh.acks} == {Status.ACCEPTED}
+    mesh.feed("site2", RevokeAsked(HOME, ()), NOW + 2)
+    mesh.tick(NOW + 4)
+    mesh.settle(NOW + 4)
+    assert snapshot.piece(mesh.sites["site2"].agent.snapshot(NOW + 4))
 
 
 @given(st.floats(-0.99, 0.99), st.floats(-0.99, 0.99))

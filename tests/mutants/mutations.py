@@ -257,7 +257,7 @@ SINGLE = (
     Mutation("everybody passes on", "ha/replication.py", "if not records or not self._reflects:", "if not records:", REPLICATION),
     Mutation("a starting reflector passes on full sets", "ha/replication.py", "        if not index and any(", "        if False and any(", REPLICATION),
     Mutation("a reflector keeps who has it to itself", "ha/replication.py", "        if index and effects and len(batches) == 1:", "        if False:\n", REPLICATION),
-    Mutation("the reflector alone is always enough", "ha/awaiting.py", "        good = serves or not awaited.hoped", "        good = True", REPLICATION),
+    Mutation("the reflector alone is always enough", "ha/awaiting.py", "        good = serves or (reflects and not awaited.hoped)", "        good = True", REPLICATION),
     Mutation("a start is over when all is heard", "ha/knowledge.py", 'undo.assign(self, "_awaited", (*pending, *refused))', "pass", REPLICATION),
     Mutation("who waits for the kernel never sees anybody arrive", "ha/knowledge.py", "            arrived += 1\n", "            break\n", REPLICATION),
     Mutation("what the kernel refuses at the start is not waited for", "ha/knowledge.py", "(is_patient and awaited[arrived] in refused)", "False", REPLICATION),
