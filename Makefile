@@ -65,7 +65,7 @@ bench:
 	$(prepare)
 	"$$python" -m tests.bench $(NAME) $(if $(KEEP),--keep)
 
-# Takes the lab's lock for as long as it runs, some 85 minutes with 10 runs of everything.
+# Takes the lab's lock for as long as it runs, some 100 minutes with 10 runs of all but the longest interval.
 lab-bench:
 	if [ "$$(id -u)" != 0 ]; then
 		echo 'The failover table needs network namespaces, which only root may build.' >&2

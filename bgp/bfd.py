@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bgp.backoff import Backoff
 from bgp.errors import BgpError
 from runtime import log
 from runtime.counters import Counters
@@ -24,8 +25,6 @@ PROGRAMS = Path("/usr/lib/frr")
 ZEBRA, BFDD = "zebra", "bfdd"
 USER = "frr"  # FRR drops its privileges to this user itself, and keeps the capabilities it needs
 START_S = 5.0
-BACKOFF_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-STABLE_S = 30.0
 ASK_S = 2.0
 LOOK_S = 1.0  # between two questions whether they live
 _END = b"\0\0\0"
@@ -185,7 +184,7 @@ class BfdDaemons:
                 self._log.info("left-over process ended", program=name, pid=pid)
 
     async def _keep(self, name: str, configuration: Path, after: str | None) -> None:
-        loop, failures = asyncio.get_running_loop(), 0
+        loop, backoff = asyncio.get_running_loop(), Backoff()
         while True:
             if after is not None:
                 await self._wait_for(after)
@@ -194,8 +193,7 @@ class BfdDaemons:
                 status: int | str | None = await self._run_once(name, configuration)
             except OSError as error:
                 status = str(error)
-            delay_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
-            failures = 0 if loop.time() - began > STABLE_S else failures + 1
+            delay_s = backoff.next(loop.time() - began)
             self._log.error("bfd process ended", program=name, status=status, again_in_s=delay_s)
             await asyncio.sleep(delay_s)
 

@@ -284,8 +284,8 @@ class Speaker:
             self._hold_down.given_up(now)
         if after is State.ANNOUNCED:
             self._hold_down.announced()
-        lasted_s = round(now - self.changed_at, 3)
-        by = ASKED_BY[cue]
+        now = max(now, self.changed_at)  # an heir's lease may be over before ExaBGP has said what there is
+        lasted_s, by = round(now - self.changed_at, 3), ASKED_BY[cue]
         fields: dict[str, object] = {"before": str(before), "after": str(after), "reason": reason, "by": by}
         effects.append(Note("info", "state changed", {**fields, "lasted_s": lasted_s}))
         self._recent.add(now, "announcement", str(before), str(after), reason, lasted_s, by)

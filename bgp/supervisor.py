@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bgp import bfd, blocks, client, config, launch, memory, reload, report
+from bgp.backoff import Backoff
 from bgp.bfd import BfdDaemons
 from bgp.blocks import Change
 from bgp.config import Config
@@ -36,9 +37,7 @@ STOP_LINGER_S = 1.0  # depreferenced so long before the withdraw of a planned st
 STOP_LINGER_MAX_S = 60.0  # whatever the neighbours' intervals are: an init system that waits for us has its patience
 WIRE_S = 0.1  # `done` means in the RIB; the UPDATE left within 11 ms in the lab
 STOP_S = 3.0  # then SIGKILL, which closes the sessions as well
-BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 HISTORY = "history-bgp.jsonl"  # in the state directory
-STABLE_S = 30.0  # a run this long starts the backoff anew
 
 
 def stop_linger_s(mrai_s: float) -> float:
@@ -68,7 +67,7 @@ class Supervisor:
         self._bridge_pid, self._bridge_since = 0, 0.0
         self._state, self._since = "starting", time.monotonic()
         self._stop = asyncio.Event()
-        self._failures = 0
+        self._backoff = Backoff()
         self._remembered: Memory | None = None  # what the next bridge will know
         self._history = History(lambda *entries: self._history_file.add(*entries))
         self._history_file = HistoryFile(settings.state_directory / HISTORY, self._history.entries)
@@ -159,10 +158,7 @@ class Supervisor:
         condemned, self._condemned = self._condemned, None
         reason = condemned or verdict or f"ExaBGP ended by itself with status {self._process.returncode}"
         self._counters.add("exabgp_ends_total", "killed" if verdict else "replaced" if condemned else "ended")
-        if time.monotonic() - started_at > STABLE_S:
-            self._failures = 0
-        delay_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)]
-        self._failures += 1
+        delay_s = self._backoff.next(time.monotonic() - started_at)
         self._enter("restarting")
         self._log.error("exabgp is started anew", reason=reason, delay_s=delay_s)
         self._exabgp_over(reason, started_at)

@@ -5,11 +5,12 @@ Refuses to ask our own daemons anything.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lab import ledger as books
 from lab.events import Hands
+from lab.isp import Best
 from lab.lab import Lab
 from lab.ledger import UNDER_WAY_S, Ledger, Shift
 from lab.scenario import FAILING, RETURNING, Scenario, Step
@@ -38,6 +39,14 @@ class Row:
     lines: tuple[str, ...]
     ok: bool
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the ISP of each site that must stay said `after_s` the event."""
+
+    after_s: float
+    ribs: Mapping[str, Best]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +98,38 @@ class Engine:
     # -- waiting
 
     def _settle(self, step: Step, at: float) -> str:
-        """Wait until what the step expects is so and stays so, at least its window; what is missing at the deadline."""
-        time.sleep(step.window_s)
+        """Wait until what the step expects is so and stays so, at least its window.
+
+        Returns: what is missing at the deadline, or who was gone at some look however soon it was back.
+        """
+        looks = self._watch(step, at)
         patience_s = PATIENCE_S if step.do in FAILING else self._return_patience_s
         deadline = at + step.window_s + patience_s
         so_since: float | None = None
         while True:
             missing, now = self._missing(step), time.monotonic()
             so_since = (so_since or now) if not missing else None
+            looks += self._look(step, at)
             if (so_since is not None and now - so_since >= GLANCE_S) or now > deadline:
-                return missing
+                return missing or withdrawn(looks)
             time.sleep(PAUSE_S)
+
+    def _watch(self, step: Step, at: float) -> list[Look]:
+        """Let the window of the step pass; every look at who must stay, none if nobody must.
+
+        A look asks `vtysh` once a site, for some 35 ms of a core each: more of them would keep packets waiting.
+        """
+        looks: list[Look] = []
+        until = time.monotonic() + step.window_s
+        while step.expect.stays and (left_s := until - time.monotonic()) > 0:
+            looks += self._look(step, at)
+            time.sleep(min(PAUSE_S, left_s))
+        time.sleep(max(0.0, until - time.monotonic()))
+        return looks
+
+    def _look(self, step: Step, at: float) -> list[Look]:
+        ribs = {site: self._lab.seen_from(site) for site in step.expect.stays}
+        return [Look(time.monotonic() - at, ribs)] if ribs else []
 
     def _missing(self, step: Step) -> str:
         if step.expect.nothing:
@@ -174,6 +204,20 @@ class Engine:
             ok=not reasons,
             why="; ".join(reasons),
         )
+
+
+def withdrawn(looks: Sequence[Look]) -> str:
+    """Which site's ISP held no announcement of it at some look, and at which one first; empty if none.
+
+    Whoever withdraws and announces again has let go of its customers: that the announcement is there in the end is no
+    excuse.
+    """
+    for look in looks:
+        for site, rib in look.ribs.items():
+            if locator(site) not in rib.offers:
+                gone = sum(locator(site) not in one.ribs[site].offers for one in looks)
+                return f"{site} was withdrawn {look.after_s:.2f} s after the event, at {gone} of {len(looks)} looks"
+    return ""
 
 
 def _unmet(names: tuple[str, ...], found: set[str], verb: str) -> str:

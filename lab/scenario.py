@@ -16,8 +16,9 @@
 "shift": only probes sent before their flow had moved may be lost. `serves` and `line` name who must (`!`: must not)
 be seen carrying probes at the end of the step; a site named without `!` must also be its own ISP's choice, by that
 ISP's RIB. `announced` names sites whose ISP must (`!`: must not) hold their announcement, chosen or not; `preferred`
-those whose announcement there must (`!`: must not) be free of GRACEFUL_SHUTDOWN. Owns the format and refuses unknown
-keys, verbs and names.
+those whose announcement there must (`!`: must not) be free of GRACEFUL_SHUTDOWN. `stays` names sites whose ISP must
+hold their announcement at every look from the event on, not only in the end. Owns the format and refuses unknown keys,
+verbs and names.
 """
 
 import tomllib
@@ -61,6 +62,7 @@ class Expectation:
     line: tuple[str, ...] = ()
     announced: tuple[str, ...] = ()
     preferred: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
     nothing: bool = False
 
 
@@ -208,8 +210,11 @@ def _expectation(keys: "_Keys") -> Expectation:
         line=_names(keys, "line", LINES),
         announced=_names(keys, "announced", SITES),
         preferred=_names(keys, "preferred", SITES),
+        stays=_names(keys, "stays", SITES),
     )
     keys.done()
+    if any(name.startswith("!") for name in found.stays):
+        raise keys.wrong("stays takes no name with !")
     return found
 
 

@@ -52,7 +52,7 @@ class Row:
     returns: bool = False
     may_stay: bool = False  # the site serves on: that nothing moves, and nothing is lost, is as good
     needs: str = ""  # a part of the product without which the row cannot be played
-    brakes: bool = False  # what is asked is that nobody withdraws
+    brakes: bool = False  # what is asked is that nobody withdraws, not even for a moment: the event says who `stays`
 
 
 def _step(
@@ -70,8 +70,8 @@ def _back(do: str, on: tuple[str, ...] = (NEAREST,), process: str = "xsp-ha", wi
 
 
 def _stays(do: str, on: tuple[str, ...], window_s: float) -> Step:
-    """Something that must make these sites less preferred, and no more than that."""
-    return _step(do, on, window_s, announced=on, preferred=tuple(f"!{site}" for site in on))
+    """Something that must make these sites less preferred, and no more than that, not for a moment."""
+    return _step(do, on, window_s, announced=on, stays=on, preferred=tuple(f"!{site}" for site in on))
 
 
 _KILLED = Row("xsp-ha SIGKILL", _failing("kill"), (_back("start"),), 450, 0)
@@ -104,7 +104,7 @@ ROWS: tuple[Row, ...] = (
     Row("two sites at once of three", _TWO_GONE, (_back("restore", SITES[:2]),), 150, SHIFT),
     Row(
         "then xsp-ha of the last one SIGKILL",
-        _step("kill", (LAST,), 4.0, serves=(LAST,), announced=(LAST,)),
+        _step("kill", (LAST,), 4.0, serves=(LAST,), announced=(LAST,), stays=(LAST,)),
         (_step("start", (LAST,), 0.3, serves=(LAST,)), _back("restore", SITES[:2])),
         None,
         0,
@@ -149,7 +149,19 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("MRAI 5 s", rows=("soft failure", "drain", "xsp-ha SIGKILL"), mrai_s=5),
     Setting(
         "100k customers",
-        rows=("data plane fails", "drain", "xsp-ha SIGKILL", "site rebooted: back in service"),
+        rows=(
+            "data plane fails",
+            "soft failure",
+            "drain",
+            "xsp-ha SIGKILL",
+            "xsp-ha SIGSTOP",
+            "bridge SIGKILL",
+            "bridge SIGSTOP",
+            "ExaBGP SIGKILL",
+            "ExaBGP SIGSTOP",
+            "supervisor SIGKILL",
+            "site rebooted: back in service",
+        ),
         crowd=True,
     ),
     Setting("MRAI 30 s", rows=("soft failure", "drain", "xsp-ha SIGKILL"), mrai_s=30, runs=3),

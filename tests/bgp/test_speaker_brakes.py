@@ -14,6 +14,7 @@ from bgp.events import (
     Session,
     StopAsked,
     TimeReached,
+    Transition,
     Wanted,
 )
 from bgp.hold_down import HoldDown
@@ -179,6 +180,27 @@ def test_an_inherited_announcement_that_nobody_claims_is_given_up() -> None:
     assert exabgp.rib == {route.prefix: Route(route.prefix).depreferenced() for route in ROUTES}
     exabgp.renew(Wanted.ANNOUNCE)
     assert exabgp.speaker.state is State.HELD
+
+
+def heir(answered_at: float) -> tuple[list[Transition], float]:
+    """A bridge since 100.0 to which ExaBGP answers then and no holder comes: what it did, and when it withdrew."""
+    speaker, now = Speaker((FIRST,), (Terms(ISP, 64501),), 100.0), answered_at
+    speaker.handle(TimeReached(), 100.0)
+    speaker.handle(CommandAnswered(True, rib={ISP: (str(FIRST),)}), 100.1)
+    speaker.handle(CommandAnswered(True, sessions=(Session(ISP, "up", 7.0, 64500),)), answered_at)
+    while speaker.state is not State.WITHDRAWN and now < 200.0:
+        now = speaker.next_deadline()
+        speaker.handle(CommandAnswered(True), now)
+    return [one for one in speaker.history() if one.what == "announcement"], now
+
+
+def test_an_inherited_lease_that_was_over_before_exabgp_answered_did_not_end_before_it_began() -> None:
+    """The history said that an announcement was inherited for -0.15 s, and its entries were not in order."""
+    entries, withdrawn_at = heir(answered_at=100.45)
+    assert [one.after for one in entries] == ["inherited", "lingering", "withdrawn"]
+    assert [one.at for one in entries] == [100.45, 100.45, withdrawn_at]
+    assert [one.lasted_s for one in entries] == pytest.approx([0.45, 0.0, withdrawn_at - 100.45])
+    assert withdrawn_at == heir(answered_at=100.15)[1], "the linger counts from the true end of the lease"
 
 
 def test_what_was_given_up_before_is_not_given_up_again_nor_what_is_claimed_or_stopped() -> None:

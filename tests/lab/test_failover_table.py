@@ -13,12 +13,37 @@ from lab.topology import TOPOLOGIES
 from tests.bench import failover
 from tests.bench.failover import compared, judged
 from tests.bench.failover_play import Played, Run
-from tests.bench.failover_rows import ROWS, SETTINGS, Row, Setting, rows_of
+from tests.bench.failover_rows import ROWS, SETTINGS, SHIFT, Row, Setting, rows_of
 from tests.bench.failover_table import markdown, show
 from tests.bench.result import Result
+from tests.topology.combinations import BOUND_S
 
 PLAIN = SETTINGS[0]
 HEALTHCHECK = next(setting for setting in SETTINGS if setting.healthcheck)
+CROWD = next(setting for setting in SETTINGS if setting.crowd)
+# What we promise, and no row may be changed without it: the shift in ms at most, None where no time is asked for; the
+# ms of probes that may be lost.
+PROMISED: dict[str, tuple[float | None, float | str]] = {
+    "data plane fails": (300, SHIFT),
+    "soft failure": (130, 0),
+    "drain": (None, 0),
+    "xsp-ha SIGKILL": (450, 0),
+    "xsp-ha SIGSTOP": (450, 0),
+    "bridge SIGKILL": (200, 0),
+    "bridge SIGSTOP": (1000, 0),
+    "ExaBGP SIGKILL": (150, 60),
+    "ExaBGP SIGSTOP": (1000, 60),
+    "supervisor SIGKILL": (450, 60),
+    "site link down": (150, SHIFT),
+    "site silent (BFD 50 x 3)": (300, SHIFT),
+    "site silent (no BFD)": (3000, SHIFT),
+    "site rebooted: back in service": (30_000, 0),
+    "two sites at once of three": (150, SHIFT),  # as one
+    "then xsp-ha of the last one SIGKILL": (None, 0),
+    "soft failure at all sites": (None, 0),
+    "xsp-ha SIGKILL at all sites": (None, 0),
+    "HAHA cut between all sites": (None, 0),
+}
 
 
 def played(name: str, *runs: Run, trouble: str = "") -> Played:
@@ -34,6 +59,42 @@ def test_every_row_uses_verbs_of_the_lab_and_every_setting_rows_and_a_topology_t
         assert setting.topology in TOPOLOGIES
         assert set(setting.rows) <= set(names)
         assert "," not in setting.name  # they are given as a list
+
+
+def test_the_table_bounds_what_we_promise_and_no_row_is_missing() -> None:
+    """A bound could be doubled, or a loss allowed, and every test passed."""
+    assert {row.name: (row.bound_ms, row.loss) for row in ROWS} == PROMISED
+    assert rows_of(PLAIN) == ROWS
+    assert {row.name for row in ROWS if row.may_stay} == {"bridge SIGKILL", "bridge SIGSTOP"}
+
+
+def test_combinations_of_failures_are_judged_by_the_bounds_of_the_table() -> None:
+    bounds_ms = {row.name.lower(): row.bound_ms for row in ROWS}
+    theirs = {f"{process} {number.name}".lower(): bound_s for (process, number), bound_s in BOUND_S.items()}
+    shared = bounds_ms.keys() & theirs.keys()
+    assert len(shared) == 7
+    for name in shared:
+        bound_ms = bounds_ms[name]
+        assert bound_ms is not None and theirs[name] == bound_ms / 1000, name
+
+
+def test_with_a_crowd_all_is_played_that_happens_to_one_site_and_is_not_the_network_alone() -> None:
+    assert {row.name for row in ROWS} - set(CROWD.rows) == {
+        "site link down",
+        "site silent (BFD 50 x 3)",
+        "site silent (no BFD)",
+        "two sites at once of three",
+        "then xsp-ha of the last one SIGKILL",
+        "soft failure at all sites",
+        "xsp-ha SIGKILL at all sites",
+        "HAHA cut between all sites",
+    }
+
+
+def test_where_nobody_may_withdraw_every_look_counts() -> None:
+    assert {row.name: row.event.expect.stays for row in ROWS if row.event.expect.stays} == {
+        row.name: row.event.on if row.event.expect.preferred else row.event.expect.serves for row in ROWS if row.brakes
+    }
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,16 @@ def document(**changes: Any) -> dict[str, Any]:
 
 
 def test_a_scenario_is_parsed_to_values() -> None:
-    expect = {"shift_ms_max": 300, "loss_max": "shift", "serves": "site1", "line": ["!line1", "line2"]}
+    expect = {
+        "shift_ms_max": 300,
+        "loss_max": "shift",
+        "serves": "site1",
+        "line": ["!line1", "line2"],
+        "stays": "site2",
+    }
     found = parse(document(step=[{"do": "cut", "on": "line1", "at_s": 1.5, "expect": expect}]), "test")
     assert found.probes == (ProbeStream("cn1", "lan1", 200.0),)
-    expected = Expectation(300.0, None, True, ("site1",), ("!line1", "line2"))
+    expected = Expectation(300.0, None, True, ("site1",), ("!line1", "line2"), stays=("site2",))
     assert found.steps == (Step(1.5, "cut", ("line1",), expected),)
 
 
@@ -53,6 +59,7 @@ def test_every_scenario_of_the_lab_is_valid_and_named_like_its_file(path: Any) -
         ({"step": [{"do": "wait", "at_s": 2}, {"do": "wait", "at_s": 1}]}, "order of at_s"),
         ({"step": [{"do": "wait", "expect": {"loss_max": "none"}}]}, 'a number or "shift"'),
         ({"step": [{"do": "wait", "expect": {"serves": "site9"}}]}, "serves = 'site9'"),
+        ({"step": [{"do": "wait", "expect": {"stays": "!site1"}}]}, "stays takes no name with !"),
         ({"step": [{"do": "wait", "expect": {"loss_max": True}}]}, "wrong type"),
     ],
 )

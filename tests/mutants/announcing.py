@@ -21,6 +21,8 @@ def _constant(name: str, file: str, constant: str, right: str, wrong: str, tests
 TOLD = ("tests/bgp/test_sessions.py", "tests/bgp/test_memory.py")
 
 SIMULATION = ("tests/simulation",)
+VOUCHING = ("tests/bgp/test_vouching.py",)
+BACKOFF = ("tests/bgp/test_backoff.py",)
 
 MUTATIONS = (
     Mutation(
@@ -120,6 +122,41 @@ MUTATIONS = (
         "all(0 <= packets <= QUIET_PACKETS for packets in passed.values())",
         "0 <= min(passed.values()) <= QUIET_PACKETS",
         ("tests/ha/test_operator.py",),
+    ),
+    Mutation(
+        "a site vouches for whatever it does",
+        "bgp/supervisor.py",
+        "return bool(up and bridge.get(\"state\") == \"announced\" and bridge.get(\"settled\"))",
+        "return True",
+        VOUCHING,
+    ),
+    Mutation(
+        "a site vouches for what its bridge said long ago",
+        "bgp/supervisor.py",
+        "fresh = time.monotonic() - self._answered_at < VOUCH_S",
+        "fresh = True",
+        VOUCHING,
+    ),
+    Mutation(
+        "what ends again and again is started without a delay",
+        "bgp/backoff.py",
+        "DELAYS_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)",
+        "DELAYS_S = (0.0,)",
+        BACKOFF,
+    ),
+    Mutation(
+        "delays never begin anew",
+        "bgp/backoff.py",
+        "        if lived_s >= STABLE_S:\n            self._failures = 0\n",
+        "",
+        BACKOFF,
+    ),
+    Mutation(
+        "an inherited lease ends in the history before it began",
+        "bgp/speaker.py",
+        "        now = max(now, self.changed_at)",
+        "        now = now",
+        TABLES,
     ),
     _constant("word of another site counts at once", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.0", LIVES),
     _constant("word counts half as late", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.3", LIVES),

@@ -38,8 +38,8 @@ PAIRS: tuple[Harm, ...] = tuple(
 )
 # A run of all tests has time for these. BFD's processes alone: see the pairs.
 FEW = tuple(harm for harm in SINGLES if harm[0][0] not in ("bfdd", "zebra"))
-# Each pair of those once that could hold a route, and BFD's with who should let go of it; every process with either
-# signal.
+# Each pair of those once that could hold a route (xsp-ha and bridge twice: a bridge that died has an heir at once, a
+# deaf one later), and BFD's with who should let go of it; every process with either signal.
 COVERING: tuple[Harm, ...] = (
     (("xsp-ha", SIGKILL), ("bridge", SIGKILL)),
     (("xsp-ha", SIGKILL), ("bridge", SIGSTOP)),
