@@ -162,7 +162,7 @@ async def ask(path: Path, question: dict[str, Any], timeout_s: float) -> dict[st
         return await asyncio.wait_for(_converse(path, question), timeout_s)
     except TimeoutError as error:
         raise Unanswered(f"the bridge does not answer within {timeout_s} s", away=False) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Unanswered(f"no bridge is there ({error})", away=True) from error
 
 

@@ -60,7 +60,7 @@ def decode(octets: bytes, key: bytes) -> Said | None:
         return Said(
             str(document["site"]), int(document["number"]), float(document["at"]), document["announces"] is True
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError):
         return None
 
 

@@ -220,5 +220,5 @@ def decode_answer(line: bytes) -> Answer | Refusal:
             ),
             mrai_s=float(document.get("mrai_s", 0)),
         )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise MalformedLine("the bridge's answer is not understood", "run xsp-ha and xsp-bgp of one version") from error

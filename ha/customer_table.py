@@ -142,14 +142,14 @@ def _check_signature(header: Mapping[str, Any], public_key: bytes) -> None:
     try:
         signature = base64.b64decode(str(header.get("signature", "")), validate=True)
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, signed_octets(header))
-    except (InvalidSignature, binascii.Error, ValueError) as error:
+    except (InvalidSignature, binascii.Error, ValueError, RecursionError) as error:
         raise TableRefused("its signature is not of the office whose public key is configured here") from error
 
 
 def _object(line: bytes, where: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TableRefused(f"{where} is not JSON") from error
     if not isinstance(value, dict):
         raise TableRefused(f"{where} is not a JSON object")
@@ -258,7 +258,7 @@ def _customer(line: bytes, number: int, shared: _Shared) -> Customer:
             key_ends={key.spi: _instant(key.not_after) for key in row.keys if key.not_after} or NO_ENDS,
             bids_max=row.limits.bids,
         )
-    except ValueError as error:  # msgspec's are
+    except (ValueError, RecursionError) as error:  # msgspec's are
         raise TableRefused(f"line {number} is not a customer this program understands ({error})") from error
     if not customer.require_authentication and not _is_bounded(customer):
         raise TableRefused(f"line {number} needs no authentication and has a line without allowed_care_of")

@@ -21,7 +21,9 @@ MAX_FRAME_BYTES = 4 * 1024 * 1024
 BATCH_MAX_BYTES = MAX_FRAME_BYTES // 4  # of records that we put into one frame, counted generously
 PREFIXES_MAX = 255  # of a record: no Binding Update has room for more than some hundred
 MORE_MAX_BYTES = 1024  # of a part of a record that a later release may add
+RECORDS_MAX = 1000  # in a frame: a fifth of them is usual, and many more would hold our loop
 BUCKETS_MAX = 256  # asked for at a time: with 100,000 records 6,400 of them, shown in 150 kB
+SHOWN_MAX = 50_000  # records in all of these, in 1.4 MB: what a frame may carry is three times that
 SUMS_MAX_BYTES = 65536  # twice what they are now
 SITES_MAX = 1000
 ACKS_MAX = 1000  # in a frame
@@ -95,7 +97,7 @@ class StateSyncReply(msgspec.Struct, frozen=True, tag=True):
     """
 
     index: int
-    records: tuple[WireRecord, ...]
+    records: Annotated[tuple[WireRecord, ...], Meta(max_length=RECORDS_MAX)]
     complete: bool
     repaired: bool = False
 
@@ -124,10 +126,13 @@ class StateDigest(msgspec.Struct, frozen=True, tag=True):
 class StateRepairRequest(msgspec.Struct, frozen=True, tag=True):
     """These buckets differ, and this is what I hold in them: bucket -> home address -> its digest.
 
-    Send me your records in them that are not just these.
+    Send me your records in them that are not just these. All together are no more than `SHOWN_MAX`, and one may hold
+    them all: home addresses are not spread evenly if somebody chose them.
     """
 
-    buckets: Annotated[dict[int, dict[bytes, int]], Meta(max_length=BUCKETS_MAX)]
+    buckets: Annotated[
+        dict[int, Annotated[dict[Octets16, int], Meta(max_length=SHOWN_MAX)]], Meta(max_length=BUCKETS_MAX)
+    ]
 
 
 class Heard(msgspec.Struct, frozen=True, array_like=True):

@@ -13,14 +13,13 @@ from dataclasses import dataclass, replace
 from ha import digest
 from ha.cache import BindingCache
 from ha.digest import Digests
-from ha.frames import BUCKETS_MAX, StateDigest, StateRepairRequest
+from ha.frames import BUCKETS_MAX, SHOWN_MAX, StateDigest, StateRepairRequest
 from ha.undo import Undo
 from runtime.counters import Counters
 
 DIGEST_EVERY_S = 2.0
 SETTLED_A_TURN = 250  # digests made up for at a time: some 3 ms
 SETTLE_EVERY_S = 0.01  # ... while more wait than that
-SHOWN_MAX = 50_000  # records shown at a time, in 1.4 MB: what a frame may carry is three times that
 GIVEN_UP_S = 3 * DIGEST_EVERY_S  # a peer that was asked and says nothing
 
 

@@ -77,7 +77,7 @@ def load(directory: Path, wall: float) -> list[WireRecord]:
             raise SnapshotRefused(f"its format is {head.format}, this program reads {FORMAT}")
         elapsed_s = max(0.0, wall - head.saved_at)
         return [_aged(record, elapsed_s) for one in pieces for record in _RECORDS.decode(one)]
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise SnapshotRefused(str(error)) from error
 
 

@@ -32,7 +32,6 @@ from runtime.counters import Counters
 
 HANDSHAKE_S = 2.0
 GREETING_MAX_BYTES = 4096
-RECORDS_MAX = 1000  # in a frame: a fifth of them is usual, and many more would hold our loop
 OCTETS_PER_UNIT = 256  # of pace: a record with two bindings has about 200, so it costs about two units
 READ_BYTES = 256 * 1024  # at once; asyncio holds no more of a stream that nobody reads
 LENGTH_BYTES = 4
@@ -128,9 +127,7 @@ class Stream:
                 raise EOFError("it hung up")
             self._received, self._read = self._received[self._read :] + more, 0
         frame = frames.decode(octets)
-        self.pace.take(_units(frame) + len(octets) / OCTETS_PER_UNIT, time.monotonic())
-        if isinstance(frame, StateSyncReply) and len(frame.records) > RECORDS_MAX:
-            raise BadFrame(f"{len(frame.records)} records in a frame are more than {RECORDS_MAX}")
+        self.pace.take(units(frame) + len(octets) / OCTETS_PER_UNIT, time.monotonic())
         return frame
 
     def _taken(self, max_bytes: int) -> bytes | None:
@@ -223,7 +220,8 @@ class Door:
         return identify
 
 
-def _units(frame: Frame | Unknown) -> int:
+def units(frame: Frame | Unknown) -> int:
+    """What a frame costs of a stream's pace besides its octets: about what it is to us to do what it asks for."""
     match frame:
         case StateSyncReply():
             return 1 + len(frame.records)

@@ -94,7 +94,7 @@ async def _answer(line: bytes, commands: Mapping[str, Command]) -> dict[str, Any
     try:
         request = json.loads(line)
         name = request["do"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {"ok": False, "error": "the request is not a JSON object with a key `do`", "remedy": "send one a line"}
     command = commands.get(name)
     if command is None:

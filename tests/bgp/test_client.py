@@ -44,6 +44,19 @@ def test_the_client_connects_by_itself_and_knows_what_is_confirmed(exabgp: Exabg
     assert "65535:0" in exabgp.obey_until("announce")
 
 
+def test_an_answer_that_nests_deeply_is_none(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"[" * 10_000 + b"\n")
+
+        server = await asyncio.start_unix_server(answer, tmp_path / "bridge.sock")
+        with pytest.raises(Unanswered):
+            await ask(tmp_path / "bridge.sock", {"ask": "status"}, 5)
+        server.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_client_that_is_not_called_loses_the_lease(exabgp: Exabgp) -> None:
     exabgp.start_up()
 

@@ -26,8 +26,22 @@ def test_any_octets_are_refused_without_an_exception(octets: bytes) -> None:
     assert decode(octets, KEY) is None
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"v":2}', b'{"v":1,"site":"a","number":"x","at":1}', b"\xff"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"v":2}',
+        b'{"v":1,"site":"a","number":"x","at":1}',
+        b'{"v":1,"site":"a","number":1e999,"at":1}',
+        b'{"v":1,"site":"a","number":1,"at":1' + b"0" * 400 + b"}",
+        b"[" * (fellows.MAX_OCTETS - hashlib.sha256().digest_size),
+        b"\xff",
+    ],
+)
 def test_what_is_signed_but_not_understood_is_refused(text: bytes) -> None:
+    """Symptom: a number beyond all bounds was an error of ours, and the datagram was not counted as dropped."""
     assert decode(text + hmac.digest(KEY, text, hashlib.sha256), KEY) is None
 
 

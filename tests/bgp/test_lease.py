@@ -92,6 +92,12 @@ def test_any_octets_are_refused_in_one_way(octets: bytes) -> None:
         lease.decode_answer(octets)
 
 
+@pytest.mark.parametrize("octets", [b"[" * 60_000, b'{"seq":1e999,"state":"idle","sent":[],"sessions":[]}'])
+def test_an_answer_beyond_all_bounds_is_refused_like_any_other(octets: bytes) -> None:
+    with pytest.raises(MalformedLine):
+        lease.decode_answer(octets)
+
+
 def test_questions_are_told_from_renewals() -> None:
     assert lease.decode_request(b'{"v":1,"ask":"status"}', AGGREGATES) == lease.StatusAsked()
     assert lease.decode_request(b'{"v":1,"ask":"stop","linger_ms":5}', AGGREGATES) == StopAsked(5)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -43,8 +44,9 @@ ROW: dict[str, Any] = {
 }
 
 
-def table(*rows: dict[str, Any], **header: Any) -> bytes:
-    rest = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+def table(*rows: dict[str, Any] | bytes, **header: Any) -> bytes:
+    lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
+    rest = b"".join(line + b"\n" for line in lines)
     head: dict[str, Any] = {
         "format": 1,
         "version": 7,
@@ -114,6 +116,24 @@ def test_a_customer_without_authentication_must_say_where_its_care_of_addresses_
 def test_a_table_that_is_not_whole_and_signed_is_refused(octets: bytes, why: str) -> None:
     with pytest.raises(TableRefused, match=why):
         customer_table.parse(octets, PUBLIC, "default")
+
+
+def nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+def test_a_table_that_nests_deeply_is_refused_wherever_it_does() -> None:
+    """Symptom: such a first line, of a file that nobody had signed, ended a site that forwarded."""
+    deepest = sys.getrecursionlimit()
+    for depth in (
+        *range(deepest - 100, deepest + 10),
+        100_000,
+    ):  # where reading it just works, the signature's turn comes
+        with pytest.raises(TableRefused):
+            customer_table.parse(table(ROW).replace(b"{", b'{"later": ' + nested(depth) + b",", 1), PUBLIC, "default")
+    row = json.dumps(ROW).encode().replace(b"{", b'{"later": ' + nested(100_000) + b",", 1)
+    with pytest.raises(TableRefused, match="line 2"):
+        customer_table.parse(table(row), PUBLIC, "default")
 
 
 @given(st.binary(max_size=300))
@@ -244,6 +264,14 @@ def test_a_cut_or_changed_snapshot_is_refused_and_none_is_no_error(tmp_path: Pat
         path.write_bytes(broken)
         with pytest.raises(SnapshotRefused):
             snapshot.load(tmp_path, 1000.0)
+
+
+def test_a_snapshot_that_nests_deeply_is_refused(tmp_path: Path) -> None:
+    head = b"\x81\xa5later" + b"\x91" * 100_000 + b"\xc0"
+    body = len(head).to_bytes(4, "big") + head
+    (tmp_path / snapshot.FILE).write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    with pytest.raises(SnapshotRefused):
+        snapshot.load(tmp_path, 1000.0)
 
 
 def test_a_snapshot_that_a_full_disk_cuts_short_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ha import frames
 from ha.events import RecordsReceived
-from ha.frames import BadFrame, Hello, StateDigest, StateSyncReply, Unknown, WireRecord
+from ha.frames import BadFrame, Hello, StateDigest, StateRepairRequest, StateSyncReply, Unknown, WireRecord
 from ha.record import CELLS_MAX, MORE_MAX, Register, Version, merge, same
 from mip6.numbers import Status
 from tests.ha.cast import HOME, Router, Site, both_lines
@@ -100,6 +100,30 @@ def test_acknowledgements_in_a_frame_are_bounded() -> None:
     assert isinstance(frames.decode(msgspec.msgpack.encode(ack)), frames.StateSyncAck)
     with pytest.raises(BadFrame):
         frames.decode(msgspec.msgpack.encode({**ack, "also": [2] * frames.ACKS_MAX}))
+
+
+def test_records_in_a_frame_are_bounded_before_they_are_made() -> None:
+    """Symptom: 89,148 of the smallest fit into a frame, and to make them held the loop for 70 to 109 ms."""
+    frame = {"type": "StateSyncReply", "index": 1, "records": [as_lists(wire())] * frames.RECORDS_MAX, "complete": True}
+    assert isinstance(frames.decode(msgspec.msgpack.encode(frame)), StateSyncReply)
+    nothing = [None] * (frames.RECORDS_MAX + 1)  # if one of them were looked at, it would be complained of
+    with pytest.raises(BadFrame, match=str(frames.RECORDS_MAX)):
+        frames.decode(msgspec.msgpack.encode({**frame, "records": nothing}))
+
+
+def shown(*buckets: dict[bytes, Any]) -> bytes:
+    return msgspec.msgpack.encode({"type": "StateRepairRequest", "buckets": dict(enumerate(buckets))})
+
+
+def test_what_is_shown_of_a_bucket_is_bounded_and_each_is_a_home_address() -> None:
+    """Symptom: 600,000 octet strings of any length fit into a frame, and to make them held the loop for 250 ms."""
+    homes = [number.to_bytes(16, "big") for number in range(frames.SHOWN_MAX + 1)]
+    full = dict.fromkeys(homes[1:], 2**64 - 1)
+    assert frames.decode(shown(full, {})) == StateRepairRequest({0: full, 1: {}})
+    with pytest.raises(BadFrame, match=str(frames.SHOWN_MAX)):
+        frames.decode(shown(dict.fromkeys(homes)))  # no digests: none is looked at
+    with pytest.raises(BadFrame, match="16"):
+        frames.decode(shown({b"short": 1}))
 
 
 def test_a_kind_of_a_later_release_is_told_from_garbage() -> None:

@@ -5,7 +5,9 @@ import socket
 import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from ha import frames
@@ -21,6 +23,7 @@ from ha.events import (
 from ha.frames import ACKS_MAX, Frame, Hello, StateSyncAck, StateSyncReply, StateSyncRequest, WireRecord
 from ha.peerlink import QUEUE_MAX_BYTES, RATES, SILENCE_MAX_S, UNREAD_MAX_MS
 from ha.record import Register, Version
+from ha.stream import OCTETS_PER_UNIT, units
 from tests.certificates import Authority
 from tests.ha.links import DEADLINE_S, HELLO, TWO, Caller, End, call, identify, listener, play, until
 from tests.ha.test_frames import UNREADABLE
@@ -86,6 +89,47 @@ def test_frames_of_any_size_sent_at_once_arrive_whole_and_in_order(ca: Authority
             one.link.tell("site2", frame)
         await two.until(RecordsReceived("site1", 77, sent[-1]))
         assert [event.frame for event in two.heard if isinstance(event, RecordsReceived)] == sent
+
+    play(scenario)
+
+
+def later() -> bytes:
+    """A frame of a kind that only a later release knows."""
+    octets = msgspec.msgpack.encode({"type": "Later", "what": [1, 2]})
+    return len(octets).to_bytes(4, "big") + octets
+
+
+def test_frames_of_a_later_kind_are_skipped_and_the_stream_that_we_accepted_stays(ca: Authority) -> None:
+    """Else one site upgraded before the others would be cut off by all of them, again and again."""
+
+    async def scenario(stage: AsyncExitStack) -> None:
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
+        reply = StateSyncReply(3, (), True)
+        proof = ca.site("site2").dialing
+        for carries, known in (("changes", reply), ("hello", HELLO)):
+            await call(stage, TWO, proof, identify("site2", carries), octets=later() + frames.encode(known))
+        await one.until(RecordsReceived("site2", 1, reply), HelloReceived("site2", HELLO))
+        assert one.counters.get("frames_skipped", "site2") == 2 and not one.cut_off()
+
+    play(scenario)
+
+
+def test_frames_of_a_later_kind_are_skipped_and_the_stream_that_we_dialed_stays(ca: Authority) -> None:
+    async def scenario(stage: AsyncExitStack) -> None:
+        async def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            stage.callback(writer.transport.abort)
+            caller = Caller(reader, writer)
+            first = await caller.read()
+            said = (StateSyncAck(3),) if getattr(first, "carries", "") == "changes" else ()
+            await caller.say(identify("site2", ""), octets=later() + b"".join(map(frames.encode, said)))
+
+        server = await asyncio.start_server(accepted, sock=listener(TWO), ssl=ca.site("site2").accepting)
+        stage.callback(server.close)
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
+        await one.until(RecordsAcknowledged("site2", StateSyncAck(3)))
+        await until(lambda: one.counters.get("frames_skipped", "site2") == 2, "both frames")
+        assert one.link.connected()["site2"] and PeerUnreachable("site2") not in one.heard
+        assert not one.cut_off()
 
     play(scenario)
 
@@ -250,6 +294,27 @@ def test_a_peer_that_floods_us_is_read_at_its_pace_and_the_others_are_heard_in_t
             sort == "changes" or one.counters.get("peers_slowed") > 0
         )  # of those we cannot make enough on any machine
         pouring.cancel()
+
+    play(scenario)
+
+
+def test_a_peer_that_hangs_up_and_calls_again_is_read_no_faster(ca: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood in many short streams would be as good as no bound at all."""
+    monkeypatch.setattr("ha.stream.time", SimpleNamespace(monotonic=lambda: 0.0))  # so no pace is made up for
+    cost = units(HELLO) + (len(frames.encode(HELLO)) - 4) / OCTETS_PER_UNIT
+    enough = int(RATES["hello"] / cost) + 1
+
+    async def scenario(stage: AsyncExitStack) -> None:
+        one = await End("site1", ca.site("site1"), "site2").start(stage)
+        proof = ca.site("site2").dialing
+        flood = await call(stage, TWO, proof, identify("site2", "hello"), *[HELLO] * enough)
+        await until(lambda: one.heard.count(HelloReceived("site2", HELLO)) == enough, "the flood")
+        assert one.counters.get("peers_slowed") == 1  # it was enough, and just so
+        flood.writer.close()
+        again = Hello(7, "ANNOUNCED", "announced", True, 3)
+        await call(stage, TWO, proof, identify("site2", "hello"), again)
+        await one.until(HelloReceived("site2", again))
+        assert one.counters.get("peers_slowed") > 1
 
     play(scenario)
 

@@ -90,6 +90,17 @@ def test_a_site_without_peers_answers_at_once_and_counts_it() -> None:
     assert mesh.sites["site1"].counters.get("acknowledged_degraded", "no_peer") == 1
 
 
+def test_local_waits_for_nobody_and_no_answer_of_it_is_degraded() -> None:
+    mesh = Mesh("local")
+    mesh.join_all(NOW)
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    [(_, ack)] = mesh.acks
+    assert ack.ack.status == Status.ACCEPTED
+    mesh.settle(NOW)
+    assert len(mesh.acks) == 1
+    assert not [name for name in mesh.sites["site1"].counters.as_dict() if name.startswith("acknowledged_degraded")]
+
+
 def test_all_waits_for_every_reachable_site() -> None:
     mesh = Mesh("all")
     mesh.join_all(NOW)
@@ -113,6 +124,17 @@ def test_a_peer_that_was_away_resumes_where_it_was() -> None:
     mesh.join("site1", "site3", NOW)
     mesh.settle(NOW)
     assert [path.care_of for path in mesh.sites["site3"].plane.read()[HOME].paths] == [CARE_OF_1]
+
+
+def test_a_peer_that_started_anew_is_asked_for_everything() -> None:
+    """It numbers its changes from 1 again: whoever asked for those after the third would never hear the first three."""
+    site = Site(sites=["site2"])
+    site.feed(PeerIdentified("site2", 1), NOW)
+    site.feed(RecordsReceived("site2", 1, StateSyncReply(0, (), True)), NOW)
+    for index in (1, 2, 3):
+        site.feed(RecordsReceived("site2", 1, StateSyncReply(index, (), False)), NOW)
+    assert site.feed(PeerIdentified("site2", 1), NOW) == [AskForRecords("site2", 1, 3)]
+    assert site.feed(PeerIdentified("site2", 2), NOW) == [AskForRecords("site2", 0, 0)]
 
 
 def test_a_replay_at_another_site_is_refused_there() -> None:

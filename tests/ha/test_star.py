@@ -58,6 +58,22 @@ def test_any_waits_for_a_site_that_forwards_and_not_for_the_reflector() -> None:
     assert mesh.sites["site1"].counters.get("acknowledged_degraded", "timeout") == 0
 
 
+def test_a_reflector_vouches_for_a_deletion_as_little_as_for_a_binding() -> None:
+    """It has no kernel in which to leave anything: that nothing needs be done there is not that somebody did it."""
+    mesh, router = joined(Mesh(topologies=ONE, idle=["hub"])), Router()
+    mesh.feed("site1", router.update(NOW, both_lines()), NOW)
+    mesh.settle(NOW)
+    mesh.acks.clear()
+    mesh.feed("site1", router.update(NOW, both_lines(), lifetime_s=0), NOW)
+    mesh.step(("site1", "hub"), NOW)
+    mesh.step(("hub*", "site1"), NOW)
+    assert mesh.acks == []
+    mesh.settle(NOW)
+    [(_, ack)] = mesh.acks
+    assert ack.ack.status == Status.ACCEPTED
+    assert mesh.sites["site2"].plane.read() == mesh.sites["site1"].plane.read() == {}
+
+
 def test_the_reflector_alone_is_enough_when_no_other_site_is_heard() -> None:
     mesh = Mesh(topologies=ONE, idle=["hub"])
     mesh.join("site1", "hub", NOW)

@@ -16,9 +16,9 @@ import structlog
 
 from ha import frames
 from ha.events import HelloReceived, PeerIdentified
-from ha.frames import Frame, Identify, StateSyncAck, StateSyncReply
-from ha.peerlink import GREETINGS_MAX
-from ha.stream import GREETING_MAX_BYTES, RECORDS_MAX
+from ha.frames import RECORDS_MAX, Frame, Identify, StateSyncAck, StateSyncReply, StateSyncRequest
+from ha.peerlink import GREETINGS_MAX, RATES
+from ha.stream import GREETING_MAX_BYTES, units
 from tests.certificates import YEAR, Authority
 from tests.ha.links import HELLO, STRANGER, TWO, Caller, End, call, identify, listener, play, until
 from tests.ha.test_peerlink import record
@@ -179,6 +179,11 @@ async def rejected(one: End, stage: AsyncExitStack, wrong: Wrong, proof: ssl.SSL
         await caller.until_cut()
     await until(lambda: wrong.counted in one.counters.as_dict(), f"{wrong.counted} in {one.counters.as_dict()}")
     assert one.counters.as_dict() == {wrong.counted: 1}
+
+
+def test_whoever_asks_for_everything_again_and_again_is_heard_twice_a_second() -> None:
+    """The question has 40 octets, the answer may be all records: the pace of octets alone would let 26,000 through."""
+    assert units(StateSyncRequest(0, 0)) >= RATES["dialed"] / 2
 
 
 def test_a_later_release_that_still_speaks_our_protocol_is_let_in(ca: Authority) -> None:

@@ -16,6 +16,7 @@ from ha.frames import (
     MAX_FRAME_BYTES,
     MORE_MAX_BYTES,
     PREFIXES_MAX,
+    SHOWN_MAX,
     BadFrame,
     StateDigest,
     StateRepairRequest,
@@ -24,7 +25,7 @@ from ha.frames import (
     WireRecord,
 )
 from ha.record import CELLS_MAX, MORE_MAX, OLDEST, Binding, Network, Record, Register, Version, same
-from ha.repair import SHOWN_MAX, Repair
+from ha.repair import Repair
 from ha.undo import Undo
 from mip6 import ntp
 from runtime.counters import Counters

@@ -9,7 +9,7 @@ stands there, what is put there instead.
 import ast
 from pathlib import Path
 
-from tests.mutants import announcing, data_plane, merging, simulated
+from tests.mutants import announcing, data_plane, merging, simulated, streams
 from tests.mutants.mutation import Mutation
 from tests.mutants.self_test import SELF_TEST
 
@@ -276,11 +276,7 @@ SINGLE = (
     Mutation("who is not in the kernel is announced", "ha/readiness.py", "if not facts.installed and not facts.started:", "if False:", (*REPLICATION, "tests/ha/test_readiness.py")),
     Mutation("reflectors tell each other what they did not hear", "ha/serving.py", "if seen is not None and seen.direct and now", "if seen is not None and now", REPLICATION),
     Mutation("what is heard through a reflector is new", "ha/serving.py", "heard_at = now - max(0.0, one.age_s)", "heard_at = now", REPLICATION),
-    Mutation("the end of a full set acknowledges",
-        "ha/exchange.py",
-        "0 if event.frame.complete else event.frame.index",
-        "event.frame.index",
-        REPLICATION),
+    Mutation("the end of a full set acknowledges", "ha/exchange.py", "0 if event.frame.complete else event.frame.index", "event.frame.index", REPLICATION),
     Mutation("what was refused at the start is taken for nothing", "ha/cache.py", "home_address in self.pending or home_address in self.unsettled", "home_address in self.pending", REPLICATION),
     Mutation("parts of a later release are lost in a merge", "ha/record.py", "        more=_more(ours.more, theirs.more),\n", "", REPLICATION),
     Mutation("parts of a later release are lost by a Binding Update", "ha/acceptance.py", "        more=old.more if old else {},\n", "", REPLICATION),
@@ -375,7 +371,8 @@ SINGLE = (
 def all_mutations(root: Path) -> list[Mutation]:
     """Every mutation of the tree at `root`. Raises: ValueError if one does not fit it any more."""
     found = [one for file, name, tests in TUPLES for one in _without_each(root, file, name, tests)]
-    for one in (*SINGLE, *merging.MUTATIONS, *announcing.MUTATIONS, *data_plane.MUTATIONS, *simulated.MUTATIONS):
+    modules = (merging, announcing, data_plane, simulated, streams)
+    for one in (*SINGLE, *(one for module in modules for one in module.MUTATIONS)):
         if (root / one.file).read_text().count(one.before) != 1:
             raise ValueError(f"the mutation {one.name!r} does not fit {one.file} any more")
         found.append(one)

@@ -39,6 +39,21 @@ def test_an_unknown_command_is_refused_with_the_known_ones(tmp_path: Path) -> No
     assert "double" in str(answer["remedy"])
 
 
+def test_a_request_that_nests_deeply_is_refused_like_any_other(tmp_path: Path) -> None:
+    """Symptom: it was an error of ours, and whoever had asked heard nothing."""
+
+    async def inside() -> bytes:
+        server = await control.serve(tmp_path / "control.sock", {})
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "control.sock")
+        writer.write(b"[" * 10_000 + b"\n")
+        answer = await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+        server.close()
+        return answer
+
+    assert b"not a JSON object" in asyncio.run(inside())
+
+
 def test_nobody_there_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(control.Unreachable):
         control.ask(tmp_path / "nothing.sock", "status")
