@@ -72,7 +72,7 @@ def test_no_record_that_a_decoder_takes_is_larger_than_we_count_it() -> None:
         home_address=HOME,
         cells={65535 - bid: Binding(version, HOME, NOW + 0.1, -(2**62), False) for bid in range(CELLS_MAX)},
         floor=version,
-        sequence=Register(version, 2**63),
+        sequence=Register(version, 65535),
         network=Register(version, Network(True, ((HOME, 128),) * PREFIXES_MAX)),
         message_id=2**64 - 1,
         kept_until=NOW + 0.1,
