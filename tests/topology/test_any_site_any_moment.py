@@ -4,10 +4,10 @@ Real processes; between the sites 80 ms there and back and one packet in a hundr
 change lines all the time (`tests/topology/roamers.py`), beside the one that carries a probe every 2 ms each way.
 
 At each moment everybody stops changing, and the survivors are given two digest periods and a second to hold exactly
-what was acknowledged: nobody registers meanwhile, so nothing can be put right by accident. An acknowledgement that
-the failing site gave alone and counted as degraded promises nothing. Then everybody goes on, the site comes back, which
-costs no packet, and it must come to hold the same as the others. In full mesh and in a star, whose reflector fails like a site (then nobody
-can agree until it is back). Moments: 3 in each, or `--moments N`, others with `--moments-seed N`.
+what was acknowledged: nobody registers meanwhile, so nothing can be put right by accident. An acknowledgement that the
+failing site gave alone and counted as degraded promises nothing. Then everybody goes on, the site comes back, which
+costs no packet, and it must come to hold the same as the others. In full mesh and in a star, whose reflector fails like
+a site (then nobody can agree until it is back). Moments: 3 in each, or `--moments N`, others with `--moments-seed N`.
 """
 
 import random
