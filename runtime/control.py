@@ -93,7 +93,7 @@ async def _converse(
 async def _answer(line: bytes, commands: Mapping[str, Command]) -> dict[str, Any]:
     try:
         request = json.loads(line)
-        name = request["do"]
+        name = str(request["do"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return {"ok": False, "error": "the request is not a JSON object with a key `do`", "remedy": "send one a line"}
     command = commands.get(name)

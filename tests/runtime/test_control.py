@@ -5,13 +5,14 @@ import contextlib
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runtime import control
 
 
-def conversation(path: Path, *requests: tuple[str, dict[str, int]]) -> list[dict[str, object]]:
+def conversation(path: Path, *requests: tuple[Any, dict[str, int]]) -> list[dict[str, object]]:
     async def inside() -> list[dict[str, object]]:
         async def slow(request: object) -> dict[str, object]:
             return {"slow": True}
@@ -33,8 +34,9 @@ def test_a_command_is_answered(tmp_path: Path) -> None:
     ]
 
 
-def test_an_unknown_command_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    [answer] = conversation(tmp_path / "control.sock", ("fly", {}))
+@pytest.mark.parametrize("command", ["fly", ["double"], {"double": 1}, None])
+def test_an_unknown_command_is_refused_with_the_known_ones(tmp_path: Path, command: Any) -> None:
+    [answer] = conversation(tmp_path / "control.sock", (command, {}))
     assert answer["ok"] is False
     assert "double" in str(answer["remedy"])
 
