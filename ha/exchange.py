@@ -8,7 +8,7 @@ from ha import forwarding, frames, readiness
 from ha.effects import AcknowledgeRecords, Effect, Note
 from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
-from ha.record import Record, merge, same
+from ha.record import Record, holds, merge, same
 from ha.state import State
 
 DOUBTS = {  # why a record is quarantined -> what the operator reads
@@ -37,7 +37,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     whole = index if len(news) == len(records) else 0
     effects += state.replication.pass_on(news, site, whole, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
-    forwarded = merged and all(state.forwards_all(record.home_address, now) for record in believed)
+    forwarded = merged and all(_vouches(state, record, now) for record in believed)
     if forwarded and orders:
         state.replication.owe(site, index, len(orders), state.undo)
     elif merged:
@@ -67,6 +67,16 @@ def _believed(state: State, site: str, records: Sequence[Record], now: float) ->
             fields = {"site": site, "records": count}
             effects += state.complain(site, why, Note("error", DOUBTS[why], fields), now)
     return believed, effects
+
+
+def _vouches(state: State, theirs: Record, now: float) -> bool:
+    """Is a record, now merged, here as it came, and will all be forwarded that it wants?
+
+    What was said last may stand below what is held here: its site's clock is behind and knew nothing of that, or ours
+    was ahead. Then it came, and is here all the same not known.
+    """
+    home_address = theirs.home_address
+    return holds(state.cache.records[home_address], theirs) and state.forwards_all(home_address, now)
 
 
 def acknowledgement(state: State, site: str, index: int, now: float, *, forwarded: bool = True) -> AcknowledgeRecords:

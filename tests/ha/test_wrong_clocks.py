@@ -10,7 +10,8 @@ from ha.events import ClockRead, RevokeAsked
 from ha.record import same
 from mip6 import ntp
 from mip6.numbers import Status
-from tests.ha.cast import CARE_OF_1, CARE_OF_2, EPOCH, HOME, OVERWRITE, POLICY, Router, both_lines, customer
+from mip6.options import BindingIdentifier
+from tests.ha.cast import CARE_OF_1, CARE_OF_2, CARE_OF_3, EPOCH, HOME, OVERWRITE, POLICY, Router, both_lines, customer
 from tests.ha.islands import Islands
 from tests.ha.mesh import Mesh
 
@@ -165,3 +166,44 @@ def test_a_site_whose_clock_the_others_contradict_vouches_for_nothing(alive: Seq
     [(name, ack)] = mesh.acks
     assert (name, ack.ack.status) == ("site2", Status.ACCEPTED)
     assert mesh.sites["site2"].counters.get("acknowledged_degraded", "not_installed") == degraded
+
+
+@pytest.mark.parametrize("behind_s", [20.0, DAY_S])
+def test_no_site_vouches_for_what_stands_below_what_it_holds(behind_s: float) -> None:
+    """Symptom: a site that booted with yesterday's clock knew nothing of a router, and accepted it by that clock. The
+    others held what the router had said before, which was newer, and vouched: with `any` it was answered as known to
+    two sites, and died with the one.
+    """
+    mesh = Mesh()
+    mesh.feed("site3", ClockRead(EPOCH - behind_s), NOW)
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    mesh.feed("site1", Router().update(NOW, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.acks.clear()
+    mesh.say_hello(NOW + 1)
+    mesh.tick(NOW + 1)
+    mesh.settle(NOW + 1)
+    there = BindingIdentifier(2, care_of=CARE_OF_3)
+    late = Router(sequence=7).update(NOW + 1 - behind_s, (there,), flags=OVERWRITE, source=CARE_OF_3)
+    mesh.feed("site3", late, NOW + 1)
+    mesh.settle(NOW + 1)
+    [(name, ack)] = mesh.acks
+    assert (name, ack.ack.status) == ("site3", Status.ACCEPTED)
+    assert mesh.sites["site3"].counters.get("acknowledged_degraded", "not_installed") == 1
+
+
+def test_two_lines_told_at_once_to_two_sites_are_vouched_for() -> None:
+    """What another line said meanwhile is newer than a change, and takes nothing from it."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    one, two = both_lines()
+    mesh.feed("site3", router.update(NOW, (one, two), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.feed("site2", router.update(NOW + 0.1, (one,)), NOW + 0.1)
+    mesh.feed("site1", router.update(NOW + 0.11, (two,)), NOW + 0.11)
+    mesh.settle(NOW + 0.11)
+    assert [ack.ack.status for _, ack in mesh.acks] == [Status.ACCEPTED] * 3
+    counts = [site.counters.get("acknowledged_degraded", "not_installed") for site in mesh.sites.values()]
+    assert counts == [0, 0, 0]
