@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ha import forwarding, frames, readiness
+from ha import forwarding, frames
 from ha.effects import AcknowledgeRecords, Effect, Note
 from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
@@ -41,7 +41,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     if forwarded and orders:
         state.replication.owe(site, index, len(orders), state.undo)
     elif merged:
-        effects.append(acknowledgement(state, site, index, now, forwarded=forwarded))
+        effects.append(acknowledgement(state, site, index, forwarded=forwarded))
     if event.frame.repaired:
         effects += state.replication.repaired(site, now, state.undo)
     return effects + orders
@@ -70,23 +70,19 @@ def _believed(state: State, site: str, records: Sequence[Record], now: float) ->
 
 
 def _vouches(state: State, theirs: Record, now: float) -> bool:
-    """Is a record, now merged, here as it came, and will all be forwarded that it wants?
+    """Is a record, now merged, here as it came, and does our customer table allow all that it wants?
 
-    What was said last may stand below what is held here: its site's clock is behind and knew nothing of that, or ours
-    was ahead. Then it came, and is here all the same not known.
+    What it says last may stand below what is held here: the clock of its site is behind and it knew nothing of that, or
+    ours is ahead, and what we wrote by it, a revocation for one, is newer for ourselves alone. Whose clock is wrong we
+    may not know; that the change is not here we do.
     """
     home_address = theirs.home_address
     return holds(state.cache.records[home_address], theirs) and state.forwards_all(home_address, now)
 
 
-def acknowledgement(state: State, site: str, index: int, now: float, *, forwarded: bool = True) -> AcknowledgeRecords:
-    """Tell a peer that its change is in; not `forwarded`: only merged, our customer table does not allow all of it.
-
-    Nor does a site vouch for anything whose clock most others contradict: what it wrote by that clock, a revocation for
-    one, is newer than the change for itself alone, and nobody else believes it.
-    """
-    serves = forwarded and state.serving.reconciled and not readiness.clock_is_contradicted(state.serving.seen, now)
-    return AcknowledgeRecords(site, StateSyncAck(index, serves=serves))
+def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:
+    """Tell a peer that its change is in; not `forwarded`: only merged (`_vouches`)."""
+    return AcknowledgeRecords(site, StateSyncAck(index, serves=forwarded and state.serving.reconciled))
 
 
 def _merge(

@@ -175,19 +175,13 @@ def forwarding(peers: Mapping[str, PeerSeen | None], now: float) -> frozenset[st
 
 
 def clock_is_confirmed(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
-    """True if this site's clock is the time of most of the peers that are heard, and of one at least if it has any."""
-    ahead = _clocks_ahead(peers, now)
-    return sum(abs(one) <= CLOCK_OFF_S for one in ahead) * 2 > len(ahead) if ahead else not peers
+    """True if this site's clock is the time of most of the sites that are heard, itself among them.
 
-
-def clock_is_contradicted(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
-    """True if most of the peers that are heard have another time than this site.
-
-    One witness is enough, unlike for a soft reason: of two sites that differ nobody knows which is right, and a word
-    that is held back costs less than one that is wrong.
+    Of a peer at least if it has any. Of three sites two are enough: while one clock is wrong, the others confirm each
+    other.
     """
-    ahead = _clocks_ahead(peers, now)
-    return sum(abs(one) > CLOCK_OFF_S for one in ahead) * 2 > len(ahead)
+    clocks = [0.0, *_clocks_ahead(peers, now)]
+    return sum(abs(one) <= CLOCK_OFF_S for one in clocks) * 2 > len(clocks) if len(clocks) > 1 else not peers
 
 
 def _clocks_ahead(peers: Mapping[str, PeerSeen | None], now: float) -> list[float]:

@@ -159,6 +159,20 @@ def test_a_wrong_clock_depreferences_its_own_site_and_no_right_one(ahead_s: tupl
     assert decide(replace(FIT, peers=peers), NOW).wanted == wanted
 
 
+@pytest.mark.parametrize(
+    ("ahead_s", "confirmed"),
+    [((), False), ((0.0,), True), ((6.0,), False), ((0.0, 6.0), True), ((6.0, 6.0), False), ((0.0, 6.0, 6.0), False)],
+)
+def test_two_sites_of_three_confirm_each_others_clocks(ahead_s: tuple[float, ...], confirmed: bool) -> None:
+    """Symptom: while one clock of three was wrong no site trusted its own, and what a wrong clock had written before
+    locked a router out at sites that were right, until the last one was.
+    """
+    peers: dict[str, PeerSeen | None] = {"silent": SILENT}
+    peers |= {f"site{n}": replace(ANNOUNCING, clock_ahead_s=one) for n, one in enumerate(ahead_s, start=2)}
+    assert readiness.clock_is_confirmed(peers, NOW) == confirmed
+    assert readiness.clock_is_confirmed({}, NOW), "who has no peers asks none"
+
+
 @given(st.lists(st.floats(-1e5, 1e5), min_size=2, max_size=6))
 def test_never_do_all_sites_find_their_clocks_wrong(clocks: list[float]) -> None:
     wanted = set()

@@ -112,6 +112,7 @@ _EXCHANGE = (
 
 _READINESS = (
     ("a right site finds itself off the median of the others", "median_high((0.0, *ahead))", "median_high(ahead)", READINESS),
+    ("one wrong clock of three leaves none confirmed", "clocks = [0.0, *_clocks_ahead(peers, now)]", "clocks = [*_clocks_ahead(peers, now)] * 2", READINESS),
     ("of two against two all are wrong", "from statistics import median_high", "from statistics import median as median_high", READINESS),
 )  # fmt: skip
 
