@@ -34,10 +34,14 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     orders: list[Effect] = []
     for record in believed:
         _merge(state, record, promise, news, orders, now)
-    whole = index if len(news) == len(records) else 0
+    # What a record says last may stand below what is held here: the clock of its site is behind and it knew nothing of
+    # that, or ours is ahead, and what we wrote by it, a revocation for one, is newer for us alone. Whose clock is wrong
+    # we may not know; that the change is not here, nor in what we pass on, we do: nobody vouches for it.
+    kept = merged and all(holds(state.cache.records[record.home_address], record) for record in believed)
+    whole = index if kept and len(news) == len(records) else 0
     effects += state.replication.pass_on(news, site, whole, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
-    forwarded = merged and all(_vouches(state, record, now) for record in believed)
+    forwarded = kept and all(state.forwards_all(record.home_address, now) for record in believed)
     if forwarded and orders:
         state.replication.owe(site, index, len(orders), state.undo)
     elif merged:
@@ -69,19 +73,8 @@ def _believed(state: State, site: str, records: Sequence[Record], now: float) ->
     return believed, effects
 
 
-def _vouches(state: State, theirs: Record, now: float) -> bool:
-    """Is a record, now merged, here as it came, and does our customer table allow all that it wants?
-
-    What it says last may stand below what is held here: the clock of its site is behind and it knew nothing of that, or
-    ours is ahead, and what we wrote by it, a revocation for one, is newer for ourselves alone. Whose clock is wrong we
-    may not know; that the change is not here we do.
-    """
-    home_address = theirs.home_address
-    return holds(state.cache.records[home_address], theirs) and state.forwards_all(home_address, now)
-
-
 def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:
-    """Tell a peer that its change is in; not `forwarded`: only merged (`_vouches`)."""
+    """Tell a peer that its change is in; not `forwarded`: only merged, something newer or our table is against it."""
     return AcknowledgeRecords(site, StateSyncAck(index, serves=forwarded and state.serving.reconciled))
 
 

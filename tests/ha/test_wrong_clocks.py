@@ -13,7 +13,7 @@ from mip6.numbers import Status
 from mip6.options import BindingIdentifier
 from tests.ha.cast import CARE_OF_1, CARE_OF_2, CARE_OF_3, EPOCH, HOME, OVERWRITE, POLICY, Router, both_lines, customer
 from tests.ha.islands import Islands
-from tests.ha.mesh import Mesh
+from tests.ha.mesh import Mesh, star
 
 NOW = 100.0
 DAY_S = 86400.0
@@ -211,3 +211,26 @@ def test_two_lines_told_at_once_to_two_sites_are_vouched_for() -> None:
     assert [ack.ack.status for _, ack in mesh.acks] == [Status.ACCEPTED] * 3
     counts = [site.counters.get("acknowledged_degraded", "not_installed") for site in mesh.sites.values()]
     assert counts == [0, 0, 0]
+
+
+def test_nobody_vouches_for_what_a_reflector_took_out_of_a_change() -> None:
+    """Symptom: a reflector put what it held, which was newer, in place of one of two lines of a change, and passed that
+    on; who had that was told to the site with yesterday's clock as having the change.
+    """
+    mesh = Mesh(topologies=star(("hub1",), ("site1", "site2", "site3")), idle=("hub1",))
+    mesh.feed("site3", ClockRead(EPOCH - DAY_S), NOW)
+    mesh.join_all(NOW)
+    one, two = both_lines()
+    mesh.feed("site1", Router().update(NOW, (two,)), NOW)
+    mesh.settle(NOW)
+    mesh.acks.clear()
+    mesh.say_hello(NOW + 1)
+    mesh.tick(NOW + 1)
+    mesh.settle(NOW + 1)
+    mesh.feed("site3", Router(sequence=7).update(NOW + 1 - DAY_S, (one, two)), NOW + 1)
+    mesh.settle(NOW + 1)
+    assert {1, 2} == mesh.sites["site2"].agent.cache.records[HOME].cells.keys()
+    mesh.tick(NOW + 4)
+    [(name, ack)] = mesh.acks
+    assert (name, ack.ack.status) == ("site3", Status.ACCEPTED)
+    assert mesh.sites["site3"].counters.get("acknowledged_degraded", "timeout") == 1

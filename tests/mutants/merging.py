@@ -107,7 +107,8 @@ _REVOKE = (
 )  # fmt: skip
 
 _EXCHANGE = (
-    ("who holds something newer vouches", "return holds(state.cache.records[home_address], theirs) and state", "return state", CLOCKS),
+    ("who holds something newer vouches", "forwarded = kept and all", "forwarded = merged and all", CLOCKS),
+    ("what a reflector took out of a change is vouched for", "whole = index if kept and len", "whole = index if len", CLOCKS),
 )  # fmt: skip
 
 _READINESS = (

@@ -285,7 +285,7 @@ SINGLE = (
     Mutation("a site's own word counts as another's", "ha/awaiting.py", "if awaited is None or site not in awaited.missing:", "if awaited is None:", REPLICATION),
     Mutation("a reflector tells a site that it has its own change", "ha/awaiting.py", "            if site == origin.site:\n                return []\n", "", REPLICATION),
     Mutation("what the kernel refused is acknowledged when it comes again", "ha/exchange.py", "pending is None and home_address not in cache.unsettled", "pending is None", REPLICATION),
-    Mutation("a reflector names a change of which it passes on a part", "ha/exchange.py", "index if len(news) == len(records) else 0", "index", REPLICATION),
+    Mutation("a reflector names a change of which it passes on a part", "ha/exchange.py", "index if kept and len(news) == len(records) else 0", "index if kept else 0", REPLICATION),
     Mutation("parts of a record grow without bound", "ha/record.py", "return dict(sorted({**ours, **newer}.items())[:MORE_MAX])", "return {**ours, **newer}", REPLICATION),
     Mutation("cells of a record grow without bound", "ha/record.py", "    if len(cells) > CELLS_MAX:\n", "    if False:\n", REPLICATION),
     Mutation("what is told at a time is counted by records alone", "ha/replication.py", "        first = next(frames.batches(records), [])\n", "        first = records\n", TOO_MUCH),
