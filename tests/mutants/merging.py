@@ -107,7 +107,7 @@ _REVOKE = (
 )  # fmt: skip
 
 _EXCHANGE = (
-    ("who holds something newer vouches", "forwarded = kept and all", "forwarded = merged and all", CLOCKS),
+    ("who holds something newer vouches", "    elif kept:\n", "    elif merged:\n", CLOCKS),
     ("what a reflector took out of a change is vouched for", "whole = index if kept and len", "whole = index if len", CLOCKS),
 )  # fmt: skip
 
