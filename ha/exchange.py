@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from ha import forwarding, frames, readiness
+from ha import forwarding, frames
 from ha.effects import AcknowledgeRecords, Effect, Note
 from ha.events import RecordsReceived
 from ha.frames import StateSyncAck
-from ha.record import Record, merge, same
+from ha.record import Record, holds, merge, same
 from ha.state import State
 
 DOUBTS = {  # why a record is quarantined -> what the operator reads
@@ -22,7 +22,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
 
     What is from the future by our clock is quarantined: not merged, and its change is not acknowledged. So is what
     there is no room for, of homes that our table does not name. It is found again by the digests, which differ as long
-    as we lack it.
+    as we lack it. Nor is a change acknowledged that came whole and is not here, for something newer was.
     """
     # The last frame of a full set only repeats the index of a change that came, or comes, on its own.
     site, index = event.site, 0 if event.frame.complete else event.frame.index
@@ -34,14 +34,18 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     orders: list[Effect] = []
     for record in believed:
         _merge(state, record, promise, news, orders, now)
-    whole = index if len(news) == len(records) else 0
+    # What a record says last may stand below what is held here: the clock of its site is behind and it knew nothing of
+    # that, or ours is ahead, and what we wrote by it, a revocation for one, is newer for us alone. Whose clock is wrong
+    # we may not know; that the change is not here, nor in what we pass on, we do.
+    kept = merged and all(holds(state.cache.records[record.home_address], record) for record in believed)
+    whole = index if kept and len(news) == len(records) else 0
     effects += state.replication.pass_on(news, site, whole, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
-    forwarded = merged and all(state.forwards_all(record.home_address, now) for record in believed)
+    forwarded = kept and all(state.forwards_all(record.home_address, now) for record in believed)
     if forwarded and orders:
         state.replication.owe(site, index, len(orders), state.undo)
-    elif merged:
-        effects.append(acknowledgement(state, site, index, now, forwarded=forwarded))
+    elif kept:
+        effects.append(acknowledgement(state, site, index, forwarded=forwarded))
     if event.frame.repaired:
         effects += state.replication.repaired(site, now, state.undo)
     return effects + orders
@@ -69,14 +73,9 @@ def _believed(state: State, site: str, records: Sequence[Record], now: float) ->
     return believed, effects
 
 
-def acknowledgement(state: State, site: str, index: int, now: float, *, forwarded: bool = True) -> AcknowledgeRecords:
-    """Tell a peer that its change is in; not `forwarded`: only merged, our customer table does not allow all of it.
-
-    Nor does a site vouch for anything whose clock most others contradict: what it wrote by that clock, a revocation for
-    one, is newer than the change for itself alone, and nobody else believes it.
-    """
-    serves = forwarded and state.serving.reconciled and not readiness.clock_is_contradicted(state.serving.seen, now)
-    return AcknowledgeRecords(site, StateSyncAck(index, serves=serves))
+def acknowledgement(state: State, site: str, index: int, *, forwarded: bool = True) -> AcknowledgeRecords:
+    """Tell a peer that its change is in; not `forwarded`: only merged, our table does not allow all of it."""
+    return AcknowledgeRecords(site, StateSyncAck(index, serves=forwarded and state.serving.reconciled))
 
 
 def _merge(

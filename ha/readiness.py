@@ -19,7 +19,7 @@ loaded site that does not prepend announces: never all.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
+from statistics import median_high
 
 NOT_INSTALLED = "what the peers told is not all in the kernel yet"
 PEER_LOST_S = 3.0  # a peer counts as lost for policy after this silence
@@ -27,7 +27,7 @@ BY_WAY_S = 1.0  # what a HELLO may wait in TCP on its second way, and until the 
 FRESH_S = 0.5  # for the brake: five HELLOs missing
 LINGER_MIN_S = 1.0  # a depreferenced announcement stays at least this long
 MRAI_FACTOR = 2  # ... and at least so many of the neighbours' advertisement intervals
-CLOCK_OFF_S = 2.0  # off the median of the peers; timestamps of mobile routers are accepted within 7 s
+CLOCK_OFF_S = 2.0  # off the median of all sites; timestamps of mobile routers are accepted within 7 s
 CLOCK_WITNESSES = 2  # with one peer nobody can tell who is wrong
 LOAD_HIGH, LOAD_LOW = 0.8, 0.6  # of the capacity: prepend above, stop below
 
@@ -175,19 +175,13 @@ def forwarding(peers: Mapping[str, PeerSeen | None], now: float) -> frozenset[st
 
 
 def clock_is_confirmed(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
-    """True if this site's clock is the time of most of the peers that are heard, and of one at least if it has any."""
-    ahead = _clocks_ahead(peers, now)
-    return sum(abs(one) <= CLOCK_OFF_S for one in ahead) * 2 > len(ahead) if ahead else not peers
+    """True if this site's clock is the time of most of the sites that are heard, itself among them.
 
-
-def clock_is_contradicted(peers: Mapping[str, PeerSeen | None], now: float) -> bool:
-    """True if most of the peers that are heard have another time than this site.
-
-    One witness is enough, unlike for a soft reason: of two sites that differ nobody knows which is right, and a word
-    that is held back costs less than one that is wrong.
+    Of a peer at least if it has any. Of three sites two are enough: while one clock is wrong, the others confirm each
+    other.
     """
-    ahead = _clocks_ahead(peers, now)
-    return sum(abs(one) > CLOCK_OFF_S for one in ahead) * 2 > len(ahead)
+    clocks = [0.0, *_clocks_ahead(peers, now)]
+    return sum(abs(one) <= CLOCK_OFF_S for one in clocks) * 2 > len(clocks) if len(clocks) > 1 else not peers
 
 
 def _clocks_ahead(peers: Mapping[str, PeerSeen | None], now: float) -> list[float]:
@@ -219,13 +213,18 @@ def _soft_reasons(facts: Facts, now: float) -> tuple[str, ...]:
     elif facts.behind:
         reasons.append("a peer that lives has not told all it knows yet")
     if _clock_is_off(facts, now):
-        reasons.append(f"this site's clock is more than {CLOCK_OFF_S:g} s off the median of its peers")
+        reasons.append(f"this site's clock is more than {CLOCK_OFF_S:g} s off the median of all sites")
     return tuple(reasons)
 
 
 def _clock_is_off(facts: Facts, now: float) -> bool:
+    """Is it off the median of all clocks that are known, its own (0.0) among them?
+
+    The median is one of them, so that never all sites find themselves wrong. With two against two it is the later time:
+    a clock that is wrong is mostly behind, as after a boot with an empty battery.
+    """
     ahead = _clocks_ahead(facts.peers, now)
-    return len(ahead) >= CLOCK_WITNESSES and abs(median(ahead)) > CLOCK_OFF_S
+    return len(ahead) >= CLOCK_WITNESSES and abs(median_high((0.0, *ahead))) > CLOCK_OFF_S
 
 
 def _prepends(facts: Facts, now: float) -> bool:

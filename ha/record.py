@@ -144,6 +144,13 @@ def merge(ours: Record, theirs: Record) -> Record:
     )
 
 
+def holds(ours: Record, theirs: Record) -> bool:
+    """Does `ours`, into which `theirs` was merged, have what `theirs` said last? Something newer may stand above it."""
+    newest = theirs.newest()
+    last = [bid for bid, cell in theirs.cells.items() if cell.version == newest]
+    return all(bid in ours.cells and ours.cells[bid].version == newest for bid in last)
+
+
 def same(ours: Record, theirs: Record) -> bool:
     """True if both hold the same shared state; local times are not compared."""
     return (

@@ -111,7 +111,7 @@ def repaired(state: State, event: ForwardingRepaired, now: float) -> list[Effect
 
 def _installed(state: State, home_address: bytes, pending: Pending, now: float) -> list[Effect]:
     effects: list[Effect] = [
-        exchange.acknowledgement(state, site, index, now)
+        exchange.acknowledgement(state, site, index)
         for site, index in pending.promised
         if state.replication.paid(site, index, state.undo)
     ]

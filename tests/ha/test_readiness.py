@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -130,6 +131,56 @@ def test_a_clock_off_the_median_of_two_peers_depreferences_and_one_peer_proves_n
     assert decide(replace(FIT, peers={"site2": seen(-2.5), "site3": seen(-3.0)}), NOW).wanted == DEPREFERENCE
     assert decide(replace(FIT, peers={"site2": seen(2.5), "site3": seen(1.0)}), NOW).wanted == ANNOUNCE
     assert decide(replace(FIT, peers={"site2": seen(60.0)}), NOW).wanted == ANNOUNCE
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "wanted"),
+    [
+        ((20.0,), ANNOUNCE),  # of two sites nobody knows which is right
+        ((-20.0,), ANNOUNCE),
+        ((0.0, 20.0), ANNOUNCE),
+        ((0.0, -20.0), ANNOUNCE),
+        ((20.0, 20.0), DEPREFERENCE),
+        ((-20.0, -20.0), DEPREFERENCE),
+        ((-20.0, 20.0), ANNOUNCE),  # of three that all differ the one in the middle stays
+        ((0.0, 0.0, 20.0), ANNOUNCE),
+        ((20.0, 20.0, 20.0), DEPREFERENCE),
+        ((0.0, -20.0, -20.0), ANNOUNCE),  # two against two: the later time is believed
+        ((0.0, 20.0, 20.0), DEPREFERENCE),
+        ((0.0, 0.0, 20.0, 20.0), ANNOUNCE),
+        ((0.0, 20.0, 20.0, 20.0), DEPREFERENCE),
+    ],
+)
+def test_a_wrong_clock_depreferences_its_own_site_and_no_right_one(ahead_s: tuple[float, ...], wanted: str) -> None:
+    """Symptom: of three sites one had a wrong clock; all three found themselves off the median of the two others, and
+    routers were sent to the wrong one and back, refused with 144 at each.
+    """
+    peers = {f"site{n}": replace(ANNOUNCING, clock_ahead_s=one) for n, one in enumerate(ahead_s, start=2)}
+    assert decide(replace(FIT, peers=peers), NOW).wanted == wanted
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "confirmed"),
+    [((), False), ((0.0,), True), ((6.0,), False), ((0.0, 6.0), True), ((6.0, 6.0), False), ((0.0, 6.0, 6.0), False)],
+)
+def test_two_sites_of_three_confirm_each_others_clocks(ahead_s: tuple[float, ...], confirmed: bool) -> None:
+    """Symptom: while one clock of three was wrong no site trusted its own, and what a wrong clock had written before
+    locked a router out at sites that were right, until the last one was.
+    """
+    peers: dict[str, PeerSeen | None] = {"silent": SILENT}
+    peers |= {f"site{n}": replace(ANNOUNCING, clock_ahead_s=one) for n, one in enumerate(ahead_s, start=2)}
+    assert readiness.clock_is_confirmed(peers, NOW) == confirmed
+    assert readiness.clock_is_confirmed({}, NOW), "who has no peers asks none"
+
+
+@given(st.lists(st.floats(-1e5, 1e5), min_size=2, max_size=6))
+def test_never_do_all_sites_find_their_clocks_wrong(clocks: list[float]) -> None:
+    wanted = set()
+    for place, clock in enumerate(clocks):
+        others = (*clocks[:place], *clocks[place + 1 :])
+        peers = {f"site{n}": replace(ANNOUNCING, clock_ahead_s=one - clock) for n, one in enumerate(others, start=2)}
+        wanted.add(decide(replace(FIT, peers=peers), NOW).wanted)
+    assert ANNOUNCE in wanted
 
 
 def test_a_loaded_site_prepends_with_hysteresis_while_a_less_loaded_one_does_not() -> None:

@@ -13,9 +13,10 @@ from ha.frames import StateSyncReply
 from ha.record import same
 from mip6 import ntp
 from mip6.numbers import Status
-from tests.ha.cast import CARE_OF_1, CARE_OF_2, EPOCH, HOME, OVERWRITE, POLICY, Router, both_lines, customer
+from mip6.options import BindingIdentifier
+from tests.ha.cast import CARE_OF_1, CARE_OF_2, CARE_OF_3, EPOCH, HOME, OVERWRITE, POLICY, Router, both_lines, customer
 from tests.ha.islands import Islands
-from tests.ha.mesh import Mesh
+from tests.ha.mesh import Mesh, star
 
 NOW = 100.0
 DAY_S = 86400.0
@@ -163,7 +164,9 @@ def test_a_site_that_fell_behind_its_peers_does_not_give_up_what_they_know_too()
 
 
 @pytest.mark.parametrize(("alive", "degraded"), [(("site1", "site2"), 1), (("site1", "site2", "site3"), 0)])
-def test_a_site_whose_clock_the_others_contradict_vouches_for_nothing(alive: Sequence[str], degraded: int) -> None:
+def test_a_site_whose_clock_is_ahead_vouches_for_nothing_that_it_revoked_by_it(
+    alive: Sequence[str], degraded: int
+) -> None:
     """Symptom: a line revoked at a site whose clock was of tomorrow stayed revoked there alone; the router registered
     it again elsewhere, was told that two sites have it, and the site that forwarded it died.
     """
@@ -184,6 +187,78 @@ def test_a_site_whose_clock_the_others_contradict_vouches_for_nothing(alive: Seq
     mesh.feed("site2", router.update(NOW + 9, both_lines(), flags=OVERWRITE), NOW + 9)
     mesh.settle(NOW + 9)
     assert [path.care_of for path in mesh.sites["site1"].plane.read()[HOME].paths] == [CARE_OF_2]
+    mesh.tick(NOW + 12)
     [(name, ack)] = mesh.acks
     assert (name, ack.ack.status) == ("site2", Status.ACCEPTED)
-    assert mesh.sites["site2"].counters.get("acknowledged_degraded", "not_installed") == degraded
+    assert mesh.sites["site2"].counters.get("acknowledged_degraded", "timeout") == degraded
+
+
+@pytest.mark.parametrize("behind_s", [20.0, DAY_S])
+def test_no_site_vouches_for_what_stands_below_what_it_holds(behind_s: float) -> None:
+    """Symptom: a site that booted with yesterday's clock knew nothing of a router, and accepted it by that clock. The
+    others held what the router had said before, which was newer, and vouched: with `any` it was answered as known to
+    two sites, and died with the one.
+    """
+    mesh = Mesh()
+    mesh.feed("site3", ClockRead(EPOCH - behind_s), NOW)
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    mesh.feed("site1", Router().update(NOW, both_lines(), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.acks.clear()
+    mesh.say_hello(NOW + 1)
+    mesh.tick(NOW + 1)
+    mesh.settle(NOW + 1)
+    there = BindingIdentifier(2, care_of=CARE_OF_3)
+    late = Router(sequence=7).update(NOW + 1 - behind_s, (there,), flags=OVERWRITE, source=CARE_OF_3)
+    mesh.feed("site3", late, NOW + 1)
+    mesh.settle(NOW + 1)
+    assert mesh.acks == []
+    mesh.tick(NOW + 4)
+    [(name, ack)] = mesh.acks
+    assert (name, ack.ack.status) == ("site3", Status.ACCEPTED)
+    assert mesh.sites["site3"].counters.get("acknowledged_degraded", "timeout") == 1
+
+
+def test_two_lines_told_at_once_to_two_sites_are_vouched_for() -> None:
+    """What another line said meanwhile is newer than a change, and takes nothing from it."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    mesh.tick(NOW)
+    mesh.settle(NOW)
+    one, two = both_lines()
+    mesh.feed("site3", router.update(NOW, (one, two), flags=OVERWRITE), NOW)
+    mesh.settle(NOW)
+    mesh.feed("site2", router.update(NOW + 0.1, (one,)), NOW + 0.1)
+    mesh.feed("site1", router.update(NOW + 0.11, (two,)), NOW + 0.11)
+    mesh.settle(NOW + 0.11)
+    assert [ack.ack.status for _, ack in mesh.acks] == [Status.ACCEPTED] * 3
+    counts = [site.counters.get("acknowledged_degraded", "not_installed") for site in mesh.sites.values()]
+    assert counts == [0, 0, 0]
+
+
+@pytest.mark.parametrize("others_are_heard", [True, False])
+def test_nobody_vouches_for_what_a_reflector_took_out_of_a_change(others_are_heard: bool) -> None:
+    """Symptom: a reflector put what it held, which was newer, in place of one of two lines of a change, and passed that
+    on; who had that was told to the site with yesterday's clock as having the change. And where nobody else was heard,
+    so that the reflector alone would do, its own word was taken.
+    """
+    mesh = Mesh(topologies=star(("hub1",), ("site1", "site2", "site3")), idle=("hub1",))
+    mesh.feed("site3", ClockRead(EPOCH - DAY_S), NOW)
+    mesh.join_all(NOW)
+    one, two = both_lines()
+    mesh.feed("site1", Router().update(NOW, (two,)), NOW)
+    mesh.settle(NOW)
+    mesh.acks.clear()
+    if others_are_heard:
+        mesh.say_hello(NOW + 1)
+    mesh.tick(NOW + 1)
+    mesh.settle(NOW + 1)
+    mesh.feed("site3", Router(sequence=7).update(NOW + 1 - DAY_S, (one, two)), NOW + 1)
+    mesh.settle(NOW + 1)
+    assert {1, 2} == mesh.sites["site2"].agent.cache.records[HOME].cells.keys()
+    mesh.tick(NOW + 4)
+    [(name, ack)] = mesh.acks
+    assert (name, ack.ack.status) == ("site3", Status.ACCEPTED)
+    assert mesh.sites["site3"].counters.get("acknowledged_degraded", "timeout") == 1

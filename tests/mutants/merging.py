@@ -1,6 +1,6 @@
 """The mutations of what makes of many sites' words one truth: record, merge, acceptance, revocation, quarantine. Data.
 
-And of two neighbours of theirs: answers that wait for a site that is lost, and files that outlive a power cut.
+And of neighbours of theirs: whose clock is wrong, answers that wait for a site that is lost, and files that outlive a power cut.
 
 `RECORD` are the properties of the value alone, `RACES` those of home agents that hear one router and meet later.
 
@@ -17,6 +17,7 @@ from tests.mutants.mutation import Mutation
 
 RECORD = ("tests/ha/test_record.py",)
 RACES = ("tests/ha/test_races.py",)
+READINESS = ("tests/ha/test_readiness.py",)
 CLOCKS = ("tests/ha/test_wrong_clocks.py",)
 FRAMES = ("tests/ha/test_frames.py",)
 REVOKE = ("tests/ha/test_revoke.py",)
@@ -72,6 +73,7 @@ _RECORD = (
     ("records of which one proved more are the same", " and other.verified == cell.verified\n", "\n", RECORD),
     ("records with other cells are the same", "(other := theirs.cells[bid]).version == cell.version and", "(other := theirs.cells[bid]) and", RECORD),
     ("records with more cells are the same", "        and ours.cells.keys() == theirs.cells.keys()\n", "        and ours.cells.keys() <= theirs.cells.keys()\n", RECORD),
+    ("what another line said takes the word for this one", "[bid for bid, cell in theirs.cells.items() if cell.version == newest]", "list(theirs.cells)", CLOCKS),
     ("records with other parts of a later release are the same", "        and ours.more == theirs.more\n", "", RECORD),
 )  # fmt: skip
 
@@ -104,6 +106,17 @@ _REVOKE = (
     ("whoever a new table says something new of is revoked", "was.active and (is_now is None or not is_now.active)", "was.active", REVOKE),
     ("a customer new and suspended is an error", "and was and was.active and", "and was.active and", REVOKE),
     ("a revocation is forgotten with the record", "floor=version, kept_until=kept_until", "floor=version", RACES),
+)  # fmt: skip
+
+_EXCHANGE = (
+    ("who holds something newer vouches", "    elif kept:\n", "    elif merged:\n", CLOCKS),
+    ("what a reflector took out of a change is vouched for", "whole = index if kept and len", "whole = index if len", CLOCKS),
+)  # fmt: skip
+
+_READINESS = (
+    ("a right site finds itself off the median of the others", "median_high((0.0, *ahead))", "median_high(ahead)", READINESS),
+    ("one wrong clock of three leaves none confirmed", "clocks = [0.0, *_clocks_ahead(peers, now)]", "clocks = [*_clocks_ahead(peers, now)] * 2", READINESS),
+    ("of two against two all are wrong", "from statistics import median_high", "from statistics import median as median_high", READINESS),
 )  # fmt: skip
 
 _STATE = (
@@ -171,6 +184,8 @@ MUTATIONS = tuple(
         ("ha/record.py", _RECORD),
         ("ha/acceptance.py", _ACCEPTANCE),
         ("ha/revoke.py", _REVOKE),
+        ("ha/exchange.py", _EXCHANGE),
+        ("ha/readiness.py", _READINESS),
         ("ha/state.py", _STATE),
         ("ha/registration.py", _REGISTRATION),
         ("ha/frames.py", _FRAMES),
