@@ -34,6 +34,27 @@ MUTATIONS = (
         SIMULATION,
     ),
     Mutation(
+        "a right site finds itself off the median of the others, in simulation",
+        "ha/readiness.py",
+        "median_high((0.0, *ahead))",
+        "median_high(ahead)",
+        SIMULATION,
+    ),
+    Mutation(
+        "one wrong clock of three leaves none confirmed, in simulation",
+        "ha/readiness.py",
+        "clocks = [0.0, *_clocks_ahead(peers, now)]",
+        "clocks = [*_clocks_ahead(peers, now)] * 2",
+        SIMULATION,
+    ),
+    Mutation(
+        "what is not here after the merge is vouched for, in simulation",
+        "ha/exchange.py",
+        "kept = merged and all(holds(state.cache.records[record.home_address], record) for record in believed)",
+        "kept = merged",
+        SIMULATION,
+    ),
+    Mutation(
         "a reflector never forgets whose change it passed on",
         "ha/awaiting.py",
         "            undo.drop(self._origins, index)\n",

@@ -68,19 +68,19 @@ class Bridge:
 
     def renew(self, renewal: LeaseRenewed) -> None:
         """The holder of the lease says what it wants."""
-        if renewal != self._renewal:
-            self._answer_beat()
-            self._renewal = renewal
-        self._take(renewal)
+        is_new, self._renewal = renewal != self._renewal, renewal
+        self._take(renewal, answers_beat=is_new)
 
     def feed(self, event: Event) -> None:
         """Anything else that happens to the speaker."""
         if self._machine.powered:
-            self._answer_beat()
-            self._take(event)
+            self._take(event, answers_beat=True)
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event, *, answers_beat: bool) -> None:
+        """What waited for the heartbeat's answer is announced before the event, and told like what it brings about."""
         before = dict(self.rib)
+        if answers_beat:
+            self._answer_beat()
         self._obey(self.speaker.handle(event, self._machine.now()))
         if self.rib != before:
             self._machine.world.announcement_changed(self._machine)
@@ -141,7 +141,8 @@ class Bridge:
         for wire in machine.world.wires.values():
             if machine in wire.ends and wire.carries():
                 [other] = [end for end in wire.ends if end is not machine]
-                self._schedule.after(wire.delay_s, other.bridge.hear, said)
+                for late_s in machine.world.internet.fates():  # datagrams, like those of routers
+                    self._schedule.after(wire.delay_s + late_s, other.bridge.hear, said)
         if not self.speaker.lease_lives(machine.now()):  # of no use before
             self.feed(OthersHeard(self._fellows.said_s_ago(machine.now())))
 

@@ -32,11 +32,28 @@ class Faults:
         self._world.tell(f"== {deed.kind} {deed.who} {deed.other} {deed.amount:g} for {deed.for_s:.3f} s")
         getattr(self, f"_{deed.kind}")(deed)
 
+    def finds(self, deed: Deed) -> bool:
+        """Is there anything to do it to? A process that is not there dies no more."""
+        machines, routers = self._world.machines, self._world.routers
+        match deed.kind:
+            case "kill":
+                return machines[deed.who].agent is not None
+            case "revoke":
+                return machines[deed.other].agent is not None
+            case "freeze":
+                return machines[deed.who].runs()
+            case "power" | "wipe" | "bridge":
+                return machines[deed.who].powered
+            case "crash" | "amnesia" | "stop":
+                return routers[deed.who].core is not None
+            case "vanish":
+                return not routers[deed.who].vanished
+        return True
+
     # -- between the sites
 
     def _cut(self, deed: Deed) -> None:
-        if deed.who != deed.other:
-            self._cut_wires([self._world.wires[frozenset((deed.who, deed.other))]], deed.for_s)
+        self._cut_wires([self._world.wires[frozenset((deed.who, deed.other))]], deed.for_s)
 
     def _part(self, deed: Deed) -> None:
         """Some of the sites, by the bits of a number, against the others."""

@@ -61,7 +61,7 @@ class Internet:
         """A router sends a whole packet to the anycast address."""
         if self.is_hushed:
             return
-        for late_s in self._fates():
+        for late_s in self.fates():
             self._schedule.after(late_s, self._reach_site, isp, packet)
 
     def _reach_site(self, isp: int, packet: bytes) -> None:
@@ -71,7 +71,7 @@ class Internet:
 
     def to_router(self, packet: bytes) -> None:
         """A site sends a whole packet to a care-of address."""
-        for late_s in self._fates():
+        for late_s in self.fates():
             self._schedule.after(late_s, self._reach_router, packet)
 
     def _reach_router(self, packet: bytes) -> None:
@@ -79,7 +79,7 @@ class Internet:
         if found is not None:
             found[0].receive_packet(packet)
 
-    def _fates(self) -> list[float]:
+    def fates(self) -> list[float]:
         """When the copies of a datagram arrive: usually one, soon."""
         draw = self._random.random
         if draw() < self.loss:

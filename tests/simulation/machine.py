@@ -113,10 +113,17 @@ class Machine:
 
     def hears_somebody(self) -> bool:
         """Does another home agent greet this one?"""
-        return any(
-            stream.carries == "hello" and stream.is_open and stream.wire.carries() and stream.dialer.runs()
-            for stream in self.heard
-        )
+        return bool(self._greeting())
+
+    def is_told_the_time(self) -> bool:
+        """Do most of the home agents that are heard here, and this one, know the time?"""
+        heard = {stream.dialer for stream in self._greeting()}
+        return 2 * sum(one.knows_the_time() for one in (self, *heard)) > 1 + len(heard)
+
+    def _greeting(self) -> "list[Stream]":
+        """The streams in which others greet this one now."""
+        greetings = [stream for stream in self.heard if stream.carries == "hello" and stream.is_open]
+        return [stream for stream in greetings if stream.wire.carries() and stream.dialer.runs()]
 
     def hindered_s(self, home_address: bytes) -> float:
         """How long in all, until now, nothing could be changed here for a customer: no process, or no kernel."""

@@ -5,9 +5,11 @@
   does, or something newer.
 * Status 0 is true: what it confirms stands in this site's kernel.
 * `any` and `all`, not counted as degraded: another site has it too, in its kernel; and when any one site dies, a site
-  that lives has it. (Unless a site died between Binding Update and acknowledgement: that was the one death.)
+  that lives has it. (Unless a site died between Binding Update and acknowledgement: that was the one death.) Or
+  something newer: of a higher version, and said later. By a wrong clock a word may stand above a later one.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,6 +51,7 @@ class Promise:
 
     router: "Router"
     version: Version
+    care_of: bytes
     until: float
     deaths: int = 0
 
@@ -60,6 +63,7 @@ class Promises:
         self._world, self._schedule = world, world.schedule
         self._sent: dict[tuple[bytes, int], float] = {}  # a number may come twice (status 135): the first time counts
         self._taken: dict[tuple[str, bytes, int], Taken] = {}
+        self._said_at: dict[tuple[bytes, int], float] = {}  # home, time of a version -> when that was said
         self._promises: dict[tuple[bytes, int], Promise] = {}
         self._degraded: dict[str, int] = {}
         self._last_death = -1.0
@@ -79,7 +83,7 @@ class Promises:
             promise.deaths += 1
             if promise.deaths > 1 or promise.until <= self._schedule.now or self._is_of_tomorrow(promise):
                 del self._promises[key]
-            elif not any(self._knows(other, key, promise.version) for other in self._world.machines):
+            elif not any(self._knows(other, key, promise) for other in self._world.machines):
                 raise Violation(
                     "lost", f"{promise.router.name} BID {key[1]} was acknowledged, {machine.name} died, it is lost"
                 )
@@ -114,6 +118,9 @@ class Promises:
         wipes = not bids or bool(int(update.flags) & OVERWRITE)
         taken = Taken(self.sent_at(router, update), update.lifetime_s, bids, wipes, version)
         self._taken[machine.name, router.home, _key(update)] = taken
+        # Who signs nothing tells no time: what is heard later counts as later, though it may have waited on the way.
+        said_at = self._schedule.now if router.is_foreign else taken.sent_at
+        self._said_at.setdefault((router.home, version.time), said_at)
         self._forget_tomorrow(router.home, version)
         self._take_back(router.home, taken)
         who = f"{machine.name} accepted an update of {router.name}"
@@ -174,7 +181,7 @@ class Promises:
             if installed != {cell.care_of}:
                 raise Violation("untrue", f"{who} is acknowledged with status 0 and not in the kernel")
             if machine.policy.acknowledge != "local" and not is_degraded:
-                self._promise(machine, home, bid, taken)
+                self._promise(machine, home, bid, taken, cell.care_of)
 
     def _check_all_gone(self, machine: "Machine", home: bytes, version: Version) -> None:
         assert machine.agent is not None
@@ -189,39 +196,50 @@ class Promises:
             if key[0] == home and ntp.difference_s(promise.version.time, version.time) > REPLAY_WINDOW_S:
                 del self._promises[key]
 
-    def _promise(self, machine: "Machine", home: bytes, bid: int, taken: Taken) -> None:
+    def _promise(self, machine: "Machine", home: bytes, bid: int, taken: Taken, care_of: bytes) -> None:
         self.promised += 1
+        until = taken.sent_at + taken.lifetime_s
+        promise = Promise(self._world.router(home), taken.version, care_of, until)
         others = [one for one in self._world.machines if one is not machine]
         alone = self._schedule.now - self._alone_at.get(machine.name, -1.0) < ALONE_S
         if self._last_death >= taken.sent_at:
             return
-        if not any(self._has(one, home, bid, taken.version, alone) for one in others):
+        if not any(self._has(one, (home, bid), promise, alone) for one in others):
             who = f"{machine.name}: {self._world.name(home)} BID {bid}"
             raise Violation(
                 "alone", f"{who} is acknowledged and no other site has it, and it is not counted as degraded"
             )
-        self._promises[home, bid] = Promise(self._world.router(home), taken.version, taken.sent_at + taken.lifetime_s)
+        self._promises[home, bid] = promise
 
-    def _knows(self, machine: "Machine", key: tuple[bytes, int], version: Version) -> bool:
-        """Has a living process there this version of a cell, or something newer?"""
+    def _knows(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:
+        """Has a living process there this binding, by whichever word of its router, or something newer?"""
         record = machine.agent.cache.records.get(key[0]) if machine.agent is not None else None
         if record is None:
             return False
         cell = record.cells.get(key[1])
-        return record.floor >= version or (cell is not None and cell.version >= version)
+        if cell is not None and (cell.version == promise.version or cell.care_of == promise.care_of):
+            return True
+        here = record.floor if cell is None else max(record.floor, cell.version)
+        return self._is_newer(key[0], here, promise.version)
 
-    def _has(self, machine: "Machine", home: bytes, bid: int, version: Version, alone: bool) -> bool:
+    def _is_newer(self, home: bytes, one: Version, than: Version) -> bool:
+        """Is it of a later time, and said later indeed? By a wrong clock it may not be. Of operators any is later."""
+        said_at = self._said_at.get((home, one.time), math.inf)
+        return one > than and said_at >= self._said_at.get((home, than.time), -math.inf)
+
+    def _has(self, machine: "Machine", key: tuple[bytes, int], promise: Promise, alone: bool) -> bool:
         """The same, and it is in the kernel there, unless it was replaced or the customer is not served.
 
         A mere reflector counts if the site that asks hears no home agent and is `alone`.
         """
-        if not self._knows(machine, (home, bid), version):
+        if not self._knows(machine, key, promise):
             return False
         assert machine.agent is not None
         if not machine.serves:
             return alone
+        home, bid = key
         cell = machine.agent.cache.records[home].cells.get(bid)
-        if cell is None or cell.version != version or not machine.agent.table.customers[home].active:
+        if cell is None or cell.version != promise.version or not machine.agent.table.customers[home].active:
             return True
         entry = machine.plane.read().get(home)
         return entry is not None and any(path.care_of == cell.care_of for path in entry.paths)

@@ -13,7 +13,8 @@ from tests.simulation.world import World
 class Outcome:
     """How a run ended.
 
-    `broken`: how a rule was broken, empty if none was, and `rule`: which; `events`: what the world did in all.
+    `broken`: how a rule was broken, empty if none was, and `rule`: which; `events`: what the world did in all;
+    `faults`: those that found something to do it to.
     """
 
     seed: int
@@ -34,8 +35,8 @@ def play(seed: int, only: Collection[int] | None = None, tell: Callable[[str], N
         broken = rule = ""
     except Violation as violation:
         broken, rule = str(violation), violation.rule
-    faults = sum(deed.is_fault for deed in chosen.deeds)
-    return Outcome(seed, broken, rule, world.schedule.done, world.schedule.now, faults, world.updates())
+    done, now, faults = world.schedule.done, world.schedule.now, world.faults_done
+    return Outcome(seed, broken, rule, done, now, faults, world.updates())
 
 
 def with_only(whole: Scenario, only: Collection[int] | None) -> Scenario:

@@ -70,6 +70,7 @@ OF_MACHINES = ("cut", "part", "reset", "kill", "power", "wipe", "freeze", "clock
 # has another BID than before, and others are left that can say so at once: what they leave behind are tombstones.
 MANNERS = {"usual": 6, "plain": 1, "foreign": 1, "foreign plain": 0.5, "roaming": 2}
 LONG_S = 60  # the lifetime that some ask for: longer than any lock-out may last
+WRONG_FOR_LONG_S = (20.0, 45.0)  # some clocks are, at one site: longer than a router may be locked out
 SKEWS_S = (1.0, -1.0, 6.0, -6.0, 86400.0, 86400.0, -86400.0)
 
 
@@ -152,14 +153,18 @@ def _faults(draw: random.Random, sites: int, hubs: int, routers: int, trouble_s:
     kinds = list(FAULTS)
     weights = [FAULTS[kind][0] for kind in kinds]
     found = []
-    for _ in range(draw.randint(52, 70)):
+    for _ in range(draw.randint(62, 76)):
         kind = draw.choices(kinds, weights)[0]
         _, least_s, most_s = FAULTS[kind]
         for_s = least_s + (most_s - least_s) * draw.random() ** 2
+        if kind == "clock" and draw.random() < 0.3:
+            for_s = draw.uniform(*WRONG_FOR_LONG_S)
         at = draw.uniform(WARM_UP_S, trouble_s)
         whose = routers if kind in OF_ROUTERS else sites + hubs if kind in OF_MACHINES else sites
         who = draw.randrange(whose)
         other = draw.randrange(routers if kind == "refuse" else sites + hubs if kind in OF_MACHINES else sites)
+        if kind == "cut":  # from somebody else
+            other = (who + 1 + draw.randrange(whose - 1)) % whose
         amount = draw.choice(SKEWS_S) if kind in ("clock", "watch", "tide") else draw.random()
         found.append(Deed(at, kind, who, other, for_s, amount))
     return found

@@ -43,6 +43,7 @@ class World:
         self.internet.machines = self.machines
         self.wires = self._wires()
         self.faults = Faults(self)
+        self.faults_done = 0  # those that found something to do it to
         self.lines_rest = False
 
     # -- who is there
@@ -196,6 +197,7 @@ class World:
     def _do(self, deed: Deed) -> None:
         """Lines do nothing while there were more Binding Updates than are wanted by then."""
         wanted = UPDATES_WANTED * min(1.0, deed.at / self.scenario.trouble_s)
+        self.faults_done += deed.is_fault and self.faults.finds(deed)
         if deed.is_fault or (self.updates() < wanted and not self.lines_rest):
             self.faults.do(deed)
 
