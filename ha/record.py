@@ -144,11 +144,15 @@ def merge(ours: Record, theirs: Record) -> Record:
     )
 
 
-def holds(ours: Record, theirs: Record) -> bool:
-    """Does `ours`, into which `theirs` was merged, have what `theirs` said last? Something newer may stand above it."""
-    newest = theirs.newest()
+def holds(ours: Record, theirs: Record, now: float) -> bool:
+    """Is what `theirs` said last in force in `ours`, into which it was merged?
+
+    Something newer may stand above it: in its place, or of the other kind, plain or with a BID.
+    """
+    newest, live = theirs.newest(), ours.live(now)
     last = [bid for bid, cell in theirs.cells.items() if cell.version == newest]
-    return all(bid in ours.cells and ours.cells[bid].version == newest for bid in last)
+    here = [(live if theirs.cells[bid].care_of else ours.cells).get(bid) for bid in last]
+    return all(cell is not None and cell.version == newest for cell in here)
 
 
 def same(ours: Record, theirs: Record) -> bool:

@@ -262,3 +262,23 @@ def test_nobody_vouches_for_what_a_reflector_took_out_of_a_change(others_are_hea
     [(name, ack)] = mesh.acks
     assert (name, ack.ack.status) == ("site3", Status.ACCEPTED)
     assert mesh.sites["site3"].counters.get("acknowledged_degraded", "timeout") == 1
+
+
+def test_who_forwards_lines_of_tomorrow_does_not_vouch_for_a_plain_binding_of_today() -> None:
+    """Symptom: both kinds stood in the record, but what is in force is the kind that was written later."""
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    mesh.gone("site3", NOW)
+    mesh.feed("site1", ClockRead(EPOCH + DAY_S), NOW)
+    mesh.feed("site1", Router().update(NOW + DAY_S, both_lines()), NOW)
+    mesh.settle(NOW)
+    mesh.say_hello(NOW + 1)
+    mesh.tick(NOW + 1)
+    mesh.settle(NOW + 1)
+    mesh.acks.clear()
+    mesh.feed("site2", Router(sequence=7).update(NOW + 1, ()), NOW + 1)
+    mesh.settle(NOW + 1)
+    assert 0 in mesh.sites["site1"].agent.cache.records[HOME].cells
+    mesh.tick(NOW + 4)
+    assert [(name, ack.ack.status) for name, ack in mesh.acks] == [("site2", Status.ACCEPTED)]
+    assert mesh.sites["site2"].counters.get("acknowledged_degraded", "timeout") == 1

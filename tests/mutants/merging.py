@@ -74,6 +74,7 @@ _RECORD = (
     ("records with other cells are the same", "(other := theirs.cells[bid]).version == cell.version and", "(other := theirs.cells[bid]) and", RECORD),
     ("records with more cells are the same", "        and ours.cells.keys() == theirs.cells.keys()\n", "        and ours.cells.keys() <= theirs.cells.keys()\n", RECORD),
     ("what another line said takes the word for this one", "[bid for bid, cell in theirs.cells.items() if cell.version == newest]", "list(theirs.cells)", CLOCKS),
+    ("what is not in force is here", "(live if theirs.cells[bid].care_of else ours.cells)", "ours.cells", CLOCKS),
     ("records with other parts of a later release are the same", "        and ours.more == theirs.more\n", "", RECORD),
 )  # fmt: skip
 

@@ -50,7 +50,7 @@ MUTATIONS = (
     Mutation(
         "what is not here after the merge is vouched for, in simulation",
         "ha/exchange.py",
-        "kept = merged and all(holds(state.cache.records[record.home_address], record) for record in believed)",
+        "kept = merged and all(holds(state.cache.records[record.home_address], record, now) for record in believed)",
         "kept = merged",
         SIMULATION,
     ),
