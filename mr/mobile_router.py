@@ -49,7 +49,7 @@ from mr.events import (
 )
 from mr.registration import BindingUpdateList
 from mr.settings import Settings
-from mr.stamp import Stamp
+from mr.stamp import Stamp, Stamps
 from mr.state import State
 from mr.uplink import Uplink
 from mr.view import RouterView, state_name, view_of
@@ -88,7 +88,7 @@ class MobileRouter:
         # RFC 6275 11.7.1: nothing is known of earlier updates, so the sequence starts at random.
         priorities = {line.bid: line.priority for line in settings.lines}
         updates = BindingUpdateList(draw, settings.lifetime_s, int(draw() * 65536), priorities=priorities)
-        self._state = State(settings, uplinks, updates, Stamp(0.0))
+        self._state = State(settings, uplinks, updates, Stamps(Stamp(0.0)))
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Change state by `event` and say what to do. If it raises, nothing has changed."""
@@ -109,10 +109,10 @@ class MobileRouter:
         match event:
             case Started(clock_offset_s, last_timestamp):
                 state.started = True
-                state.stamp = Stamp(clock_offset_s, last_timestamp)
+                state.stamps = Stamps(Stamp(clock_offset_s, last_timestamp))
                 return []
             case ClockObserved(offset_s):
-                state.stamp = state.stamp.clock_observed(offset_s)
+                state.stamps = state.stamps.clock_observed(offset_s)
                 return [Note("info", "wall clock stepped", (("offset_s", offset_s),))]
             case UplinkChanged():
                 return self._uplink_changed(state, event)
@@ -147,6 +147,8 @@ class MobileRouter:
             return [Count("unknown_uplinks")]
         after = replace(before, carrier=event.carrier, care_of=event.care_of, gateway=event.gateway)
         state.uplinks[event.bid] = after
+        if before.care_of is not None and before.care_of != after.care_of:
+            state.stamps = state.stamps.forgotten(before.care_of)
         if before.usable == after.usable and before.care_of == after.care_of:
             return []
         fields = (("bid", after.bid), ("line", after.name), ("fault", after.fault))
@@ -163,9 +165,9 @@ class MobileRouter:
         if status == Status.ID_MISMATCH:
             identification = event.message.first(MessageIdentification)
             assert identification is not None  # judged
-            state.stamp = state.stamp.corrected(identification.timestamp, now)
+            state.stamps = state.stamps.corrected_by(identification.timestamp, verdict.care_of, now)
         else:
-            state.stamp = state.stamp.accepted(verdict.timestamp)
+            state.stamps = state.stamps.accepted(verdict.timestamp, verdict.sent_at)
         assert outstanding is not None  # judged
         effects: list[Effect] = [
             Count("binding_acks_received", str(int(status))),
@@ -183,7 +185,7 @@ class MobileRouter:
         return effects
 
     def _revocation_received(self, state: State, event: RevocationReceived, now: float) -> list[Effect]:
-        clock = state.stamp.clock(now)
+        clock = state.stamps.common.clock(now)
         fault = revocation.fault(event, state.settings, self._association, clock, state.revoked_stamp)
         uplink = next((one for one in state.uplinks.values() if one.care_of == event.destination), None)
         if fault or uplink is None:
@@ -308,9 +310,9 @@ class MobileRouter:
         assert updates.outstanding is not None
         uplink = state.source(updates.outstanding.attempts)
         assert uplink.care_of is not None
-        state.stamp = state.stamp.advanced(now)
+        state.stamps = state.stamps.advanced(uplink.care_of, now)
         intent: Intent = updates.outstanding.intent
-        transmission = updates.transmit(state.stamp.last, uplink.care_of, now)
+        transmission = updates.transmit(state.stamps.of(uplink.care_of).last, uplink.care_of, now)
         message = binding_update.message(
             state.settings, intent, transmission.sequence, transmission.timestamp, uplink.care_of
         )
@@ -338,12 +340,13 @@ class MobileRouter:
         state.tests.keep(lines if state.stop_by is None else ())
         settings = state.settings
         for test in state.tests.due(now):
-            state.stamp = state.stamp.advanced(now)
-            message = state.tests.transmit(test, settings, state.stamp.last, now)
+            state.stamps = state.stamps.advanced(test.line.care_of, now)
+            timestamp = state.stamps.of(test.line.care_of).last
+            message = state.tests.transmit(test, settings, timestamp, now)
             uplink = state.uplinks[test.line.bid]
             effects += [
                 SendHeartbeat(message, test.line.care_of, settings.home_agent, settings.home_address, uplink.interface),
-                StoreTimestamp(state.stamp.last),
+                StoreTimestamp(timestamp),
                 Count("heartbeats_sent"),
             ]
 

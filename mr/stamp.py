@@ -5,50 +5,98 @@ accepted before. We stamp max(last + 1, now + offset). `now` is monotonic, so th
 time: it is measured at start and after every step of the wall clock, and replaced by the home agent's own clock when
 that says 144.
 
-The one way back: an authentic 144 shows that the home agent's clock is behind our last stamp, which it therefore
-never accepted (a machine that once booted with a clock in the future). Stamps then restart above the last one it did
-acknowledge, instead of being refused until its clock has caught up. And if it acknowledged one that lies beyond its
-own window, that was another site, whose clock was wrong: then they restart from the present clock too.
+One anycast address is many home agents, and each line leads to one of them. Once a home agent has accepted what our
+clock says, a 144 says no more than that the site behind this line has another one: until something is accepted again,
+this line alone goes by it, and the others still reach whoever knows the time. Before that the mistake is ours, on all
+lines. What is accepted shows which clock is good, and all lines go by that one. A 144 that tells the time of the other
+lines takes back what was refused from all of them: they had led to a site with a wrong clock, and have left it.
+
+The one way back: an authentic 144 shows a home agent's clock. What we used before it or within its window it may have
+accepted, or another site of the same time: nothing said later goes below that. What lies beyond its window it never
+accepted (a machine that once booted with a clock in the future), and it does not hold the stamps up, even if a site
+whose clock was wrong acknowledged it.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from mip6.ntp import to_timestamp, to_unix
 
 FRACTION = 1 << 32
 WINDOW = 7 * FRACTION  # RFC 4285 6: a home agent accepts no timestamp further ahead
+SAME_S = 3.5  # half of it
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The state of the stamp: clock offset, last stamp used, last stamp the home agent acknowledged."""
+    """A clock, as an offset to the monotonic one, and the last stamp made from it."""
 
     offset_s: float
     last: int = 0
-    acknowledged: int = 0
-
-    def advanced(self, now: float) -> "Stamp":
-        """The stamp after one more use; `.last` is the timestamp to send."""
-        return replace(self, last=max(self.last + 1, to_timestamp(now + self.offset_s)))
 
     def clock(self, now: float) -> int:
-        """The clock that stamps are made from, as the home agent corrected it."""
+        """What it says."""
         return to_timestamp(now + self.offset_s)
 
-    def accepted(self, timestamp: int) -> "Stamp":
-        """After an authentic acknowledgement of `timestamp`."""
-        return replace(self, acknowledged=max(self.acknowledged, timestamp))
+    def is_like(self, other: "Stamp") -> bool:
+        """Do home agents take a stamp of either clock for one of the other?"""
+        return abs(self.offset_s - other.offset_s) <= SAME_S
 
-    def clock_observed(self, offset_s: float) -> "Stamp":
-        """After the wall clock was found to be `offset_s` ahead of the monotonic clock."""
-        return replace(self, offset_s=offset_s)
 
-    def corrected(self, home_agent_timestamp: int, now: float) -> "Stamp":
-        """After an authentic 144, whose high 32 bits are the home agent's seconds (RFC 4285 6)."""
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """The stamps of all lines.
+
+    `common`: of the lines that no 144 has corrected since something was last accepted; `corrected`: of the others, by
+    care-of address. `acknowledged`: the last that a home agent acknowledged. `is_proven`: one did since the wall clock
+    was last looked at.
+    """
+
+    common: Stamp
+    corrected: Mapping[bytes, Stamp] = field(default_factory=dict)
+    acknowledged: int = 0
+    is_proven: bool = False
+
+    def of(self, care_of: bytes) -> Stamp:
+        """The stamp of the line with this care-of address."""
+        return self.corrected.get(care_of, self.common)
+
+    def advanced(self, care_of: bytes, now: float) -> "Stamps":
+        """After one more use over this line; `.of(care_of).last` is the timestamp to send."""
+        stamp = self.of(care_of)
+        clock = stamp.clock(now)
+        stamp = replace(stamp, last=max(clock, stamp.last + 1, self._used(clock) + 1))
+        if care_of in self.corrected:
+            return replace(self, corrected={**self.corrected, care_of: stamp})
+        return replace(self, common=stamp)
+
+    def accepted(self, timestamp: int, sent_at: float) -> "Stamps":
+        """After an authentic acknowledgement of `timestamp`: the clock that it was made from is good for all lines."""
+        good = min((self.common, *self.corrected.values()), key=lambda stamp: abs(stamp.clock(sent_at) - timestamp))
+        last = max(good.last, self._used(timestamp), timestamp)
+        return Stamps(replace(good, last=last), acknowledged=timestamp, is_proven=True)
+
+    def corrected_by(self, home_agent_timestamp: int, care_of: bytes, now: float) -> "Stamps":
+        """After an authentic 144 over this line. Its high 32 bits are the home agent's seconds (RFC 4285 6)."""
         middle = home_agent_timestamp // FRACTION * FRACTION + FRACTION // 2
-        acknowledged = self.acknowledged if self.acknowledged <= middle + WINDOW else 0
-        return Stamp(
-            offset_s=to_unix(middle) - now,
-            last=self.last if self.last < middle else max(acknowledged, middle - 1),
-            acknowledged=acknowledged,
-        )
+        told = Stamp(to_unix(middle) - now, self._used(middle))
+        if not told.is_like(self.common):
+            common = self.common if self.is_proven else told
+            return replace(self, common=common, corrected={**self.corrected, care_of: told})
+        refused = self.of(care_of)
+        kept = {one: stamp for one, stamp in self.corrected.items() if not stamp.is_like(refused)}
+        return replace(self, common=told, corrected=kept)
+
+    def clock_observed(self, offset_s: float) -> "Stamps":
+        """After the wall clock was found to be `offset_s` ahead of the monotonic clock."""
+        return replace(self, common=replace(self.common, offset_s=offset_s), is_proven=False)
+
+    def forgotten(self, care_of: bytes) -> "Stamps":
+        """After a line has lost this care-of address: with another, it may lead elsewhere."""
+        kept = {one: stamp for one, stamp in self.corrected.items() if one != care_of}
+        return replace(self, corrected=kept)
+
+    def _used(self, clock: int) -> int:
+        """The greatest stamp used that a home agent with this clock can have accepted; 0 if there is none."""
+        stamps = (self.acknowledged, self.common.last, *(stamp.last for stamp in self.corrected.values()))
+        return max((stamp for stamp in stamps if stamp <= clock + WINDOW), default=0)

@@ -11,7 +11,7 @@ from mr.binding_update import Line
 from mr.care_of_proof import CareOfTests
 from mr.registration import BindingUpdateList
 from mr.settings import Settings
-from mr.stamp import Stamp
+from mr.stamp import Stamps
 from mr.uplink import Uplink
 
 
@@ -27,7 +27,7 @@ class State:
     settings: Settings
     uplinks: dict[int, Uplink]
     updates: BindingUpdateList
-    stamp: Stamp
+    stamps: Stamps
     name: str = "starting"
     since: float | None = None
     started: bool = False

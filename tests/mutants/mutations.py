@@ -179,8 +179,8 @@ SINGLE = (
     Mutation(
         "the router's stamps go back",
         "mr/stamp.py",
-        "max(self.last + 1, to_timestamp(now + self.offset_s))",
-        "to_timestamp(now + self.offset_s)",
+        "last=max(clock, stamp.last + 1, self._used(clock) + 1)",
+        "last=clock",
         ROUTER,
     ),
     Mutation(
@@ -350,13 +350,12 @@ SINGLE = (
         "        if pending is None:\n",
         SIMULATION,
     ),
-    Mutation(
-        "no correction goes below what a wrong clock accepted",
-        "mr/stamp.py",
-        "self.acknowledged if self.acknowledged <= middle + WINDOW else 0",
-        "self.acknowledged",
-        SIMULATION,
-    ),
+    Mutation("stamps go on from what no home agent of this time accepts", "mr/stamp.py", " if stamp <= clock + WINDOW),", "),", ROUTER),
+    Mutation("one site's wrong clock is that of all lines", "mr/stamp.py", "self.common if self.is_proven else told", "told", ROUTER),
+    Mutation("a line that hears of the right time keeps it to itself", "mr/stamp.py", "if not stamp.is_like(refused)}", "if one != care_of}", ROUTER),
+    Mutation("a line keeps what a wrong clock told it", "mr/stamp.py", "Stamps(replace(good, last=last), ack", "Stamps(replace(good, last=last), self.corrected, ack", ROUTER),
+    Mutation("the clock of the line that hears is taken for good", "mr/stamp.py", "key=lambda stamp: abs(stamp.clock(sent_at) - timestamp)", "key=lambda stamp: stamp is self.common", ROUTER),
+    Mutation("lines undercut each other's stamps", "mr/stamp.py", "stamp.last + 1, self._used(clock) + 1)", "stamp.last + 1)", ROUTER),
     Mutation(
         "who slept tells what its bridge said before",
         "ha/serving.py",
