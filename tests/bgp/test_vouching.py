@@ -1,6 +1,8 @@
 """What a supervisor vouches for to the other sites' speakers, which let go of their brake on its word."""
 
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,13 @@ from tests.bgp.test_config import TEXT
 
 SESSION = {"neighbour": "2001:db8:1:a::1", "state": "established", "since_s": 1.0}
 HEARD = {"state": "announced", "settled": True, "sessions": [SESSION]}
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A short path: those of Unix sockets have 107 octets at most."""
+    with tempfile.TemporaryDirectory(prefix="xsp-bgp-") as directory:
+        yield Path(directory)
 
 
 def supervisor(place: Path) -> Supervisor:
@@ -38,9 +47,9 @@ def supervisor(place: Path) -> Supervisor:
     ],
 )
 def test_a_site_vouches_only_for_what_a_neighbour_hears_now(
-    tmp_path: Path, answer: dict[str, Any] | None, age_s: float, heard: bool
+    place: Path, answer: dict[str, Any] | None, age_s: float, heard: bool
 ) -> None:
     """A site that vouched for what nobody hears would let the last one that serves withdraw."""
-    one = supervisor(tmp_path)
+    one = supervisor(place)
     one._bridge, one._answered_at = answer, time.monotonic() - age_s
     assert one._is_heard() is heard
