@@ -36,8 +36,12 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
         _merge(state, record, promise, news, orders, now)
     # What a record says last may stand below what is held here: the clock of its site is behind and it knew nothing of
     # that, or ours is ahead, and what we wrote by it, a revocation for one, is newer for us alone. Whose clock is wrong
-    # we may not know; that the change is not here, nor in what we pass on, we do.
-    kept = merged and all(holds(state.cache.records[record.home_address], record, now) for record in believed)
+    # we may not know; that the change is not here, nor in what we pass on, we do. It may also stand below what others
+    # hold, and be here only until they say so: if we know the time, we know that.
+    kept = merged and all(
+        holds(state.cache.records[record.home_address], record, now) and not state.is_outdated(record, now)
+        for record in believed
+    )
     whole = index if kept and len(news) == len(records) else 0
     effects += state.replication.pass_on(news, site, whole, now, state.undo)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)

@@ -86,8 +86,20 @@ class State:
 
     def believed_at(self, record: Record) -> float:
         """From when on, in monotonic seconds, no clock need have been wrong for a record that is so new."""
-        newest = ntp.to_unix(max(record.newest().time, record.message_id)) - self.clock_offset_s
-        return newest - self.policy.replay_window_s - self.policy.clock_skew_s
+        return self._written_at(record) - self.policy.replay_window_s - self.policy.clock_skew_s
+
+    def is_outdated(self, change: Record, now: float) -> bool:
+        """Was a change that is told now written by a clock that is behind?
+
+        Then it stands below all that any site has heard of the router, and yields to it, whoever has merged it. Only
+        who has the time of most sites can tell: for the one that is ahead all others are behind.
+        """
+        taken_until = self._written_at(change) + self.policy.replay_window_s + self.policy.clock_skew_s
+        return taken_until < now and readiness.clock_is_confirmed(self.serving.seen, now)
+
+    def _written_at(self, record: Record) -> float:
+        """When the newest of a record was said, in monotonic seconds, if whoever heard it had our time."""
+        return ntp.to_unix(max(record.newest().time, record.message_id)) - self.clock_offset_s
 
     def knows(self, home_address: bytes) -> bool:
         """Is this the home of a customer of ours, or of somebody of whom there is a record?"""

@@ -282,3 +282,38 @@ def test_who_forwards_lines_of_tomorrow_does_not_vouch_for_a_plain_binding_of_to
     mesh.tick(NOW + 4)
     assert [(name, ack.ack.status) for name, ack in mesh.acks] == [("site2", Status.ACCEPTED)]
     assert mesh.sites["site2"].counters.get("acknowledged_degraded", "timeout") == 1
+
+
+@pytest.mark.parametrize(("behind_s", "degraded"), [(DAY_S, 1), (10.0, 1), (WINDOW_S, 0)])
+def test_nobody_vouches_for_what_is_here_only_until_another_site_tells_what_it_holds(
+    behind_s: float, degraded: int
+) -> None:
+    """Symptom: a site with yesterday's clock accepted a router, one that knew nothing of it had that and said so, and a
+    moment later heard from the third what the router had said before, which was newer: one site had what two vouched
+    for.
+    """
+    mesh = Mesh()
+    mesh.feed("site1", ClockRead(EPOCH - behind_s), NOW)
+    mesh.join_all(NOW)
+    mesh.say_hello(NOW)
+    mesh.feed("site2", Router().update(NOW - 1, both_lines()), NOW)  # is on its way
+    moved = (both_lines()[0], BindingIdentifier(2, care_of=CARE_OF_3))
+    mesh.feed("site1", Router(sequence=7).update(NOW - behind_s, moved), NOW)
+    mesh.step(("site1", "site3"), NOW)
+    mesh.step(("site3*", "site1"), NOW)
+    mesh.settle(NOW)
+    mesh.tick(NOW + 3)
+    assert ("site1", Status.ACCEPTED) in [(name, ack.ack.status) for name, ack in mesh.acks]
+    assert mesh.sites["site1"].counters.get("acknowledged_degraded", "timeout") == degraded
+
+
+def test_who_does_not_know_whether_it_is_ahead_vouches_for_what_it_has() -> None:
+    """Of two sites that differ: to the one that is ahead every word of the other is of yesterday."""
+    mesh, router = Mesh(), Router()
+    mesh.join_all(NOW)
+    mesh.gone("site3", NOW)
+    mesh.feed("site2", ClockRead(EPOCH + DAY_S), NOW)
+    mesh.say_hello(NOW + 9)
+    mesh.feed("site1", router.update(NOW + 9, both_lines()), NOW + 9)
+    mesh.settle(NOW + 9)
+    assert [(name, ack.ack.status) for name, ack in mesh.acks] == [("site1", Status.ACCEPTED)]

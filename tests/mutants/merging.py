@@ -111,6 +111,7 @@ _REVOKE = (
 
 _EXCHANGE = (
     ("who holds something newer vouches", "    elif kept:\n", "    elif merged:\n", CLOCKS),
+    ("what others will put aside is vouched for", "record, now) and not state.is_outdated(record, now)\n", "record, now)\n", CLOCKS),
     ("what a reflector took out of a change is vouched for", "whole = index if kept and len", "whole = index if len", CLOCKS),
 )  # fmt: skip
 
@@ -121,8 +122,10 @@ _READINESS = (
 )  # fmt: skip
 
 _STATE = (
-    ("what another site rightly accepted is quarantined", "return newest - self.policy.replay_window_s - self.policy.clock_skew_s", "return newest - self.policy.replay_window_s", CLOCKS),
-    ("what no site may have accepted is merged", "return newest - self.policy.replay_window_s - self.policy.clock_skew_s", "return newest - self.policy.replay_window_s - 2 * self.policy.clock_skew_s", CLOCKS),
+    ("what another site rightly accepted is quarantined", "return self._written_at(record) - self.policy.replay_window_s - self.policy.clock_skew_s", "return self._written_at(record) - self.policy.replay_window_s", CLOCKS),
+    ("what no site may have accepted is merged", "return self._written_at(record) - self.policy.replay_window_s - self.policy.clock_skew_s", "return self._written_at(record) - self.policy.replay_window_s - 2 * self.policy.clock_skew_s", CLOCKS),
+    ("who is ahead vouches for nothing", "return taken_until < now and readiness.clock_is_confirmed(self.serving.seen, now)", "return taken_until < now", CLOCKS),
+    ("what a router with a slow clock said in time is outdated", "taken_until = self._written_at(change) + self.policy.replay_window_s +", "taken_until = self._written_at(change) +", CLOCKS),
     ("a Mesg-ID of tomorrow is merged", "max(record.newest().time, record.message_id)) - self.clock_offset_s", "record.newest().time) - self.clock_offset_s", CLOCKS),
     ("what peers say is forgotten when a late frame may still bring the binding", "return self.policy.lifetime_max_s + self.policy.clock_skew_s + self.policy.replay_window_s", "return self.policy.lifetime_max_s", RACES),
 )  # fmt: skip
