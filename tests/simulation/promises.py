@@ -83,7 +83,9 @@ class Promises:
             promise.deaths += 1
             if promise.deaths > 1 or promise.until <= self._schedule.now or self._is_of_tomorrow(promise):
                 del self._promises[key]
-            elif not any(self._knows(other, key, promise) for other in self._world.machines):
+            elif not any(
+                self._knows(one, key, promise) or self._outranked(one, key, promise) for one in self._world.machines
+            ):
                 raise Violation(
                     "lost", f"{promise.router.name} BID {key[1]} was acknowledged, {machine.name} died, it is lost"
                 )
@@ -93,6 +95,18 @@ class Promises:
         an older one too, for nobody can tell (`ha.state.State.believed`).
         """
         return ntp.to_unix(promise.version.time) - UNIX - self._schedule.now > BELIEVED_AHEAD_S
+
+    def _outranked(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:
+        """Was it made when the sites had a time long past, and stands an older word of the right time above it here?
+
+        A site that was away meanwhile brings that back, and nobody can tell: the router's next word ends it.
+        """
+        said_at = self._said_at[key[0], promise.version.time]
+        record = machine.agent.cache.records.get(key[0]) if machine.agent is not None else None
+        if record is None or UNIX + said_at - ntp.to_unix(promise.version.time) <= BELIEVED_AHEAD_S:
+            return False
+        cell = record.cells.get(key[1])
+        return max(record.floor, cell.version if cell is not None else record.floor) > promise.version
 
     def heard(self, machine: "Machine") -> None:
         """A home agent handled an event: does it reach another that forwards?"""
