@@ -114,7 +114,8 @@ class Watch:
             self.lockout.taken(router)
             self.promises.taken(machine, router, event.update, self._settled[machine.name].get(router.home))
         else:
-            self.lockout.not_taken(machine, router, self.promises.sent_at(router, event.update), done)
+            sent_at = self.promises.sent_at(router, event.update)
+            self.lockout.not_taken(machine, router, event.source, sent_at, done)
         self._accepted[machine.name] = accepted
 
     def _check_versions(self, machine: "Machine") -> None:

@@ -6,8 +6,9 @@ replay window and the skew bound ahead of the site's clock, so it gives way afte
 gives way as soon as the clock is confirmed by those whom the site has heard in the last 3 s (`CONFIRMED_S`; a clock is
 read once a second). Both together are `LOCKED_S`. Most of those and itself must be right, for of two that differ nobody
 knows who is; how wrong the others are, and for how long, does not matter. The time runs from when the router heard of
-the first such refusal. What it heard before that home agent was well tells it nothing, and it may ask again half a
-minute later only (RFC 6275 11.8).
+the first such refusal on the line by which it asks: each leads somewhere else, and has to be told the time once. What
+it heard before that home agent was well tells it nothing, and it may ask again half a minute later only (RFC 6275
+11.8).
 
 What is no matter of clocks (other refusals) and what was accepted end the count; a copy that comes late does not begin
 one.
@@ -36,15 +37,17 @@ OF_CLOCKS = (Status.ID_MISMATCH, Status.SEQUENCE_NUMBER_OUT_OF_WINDOW)
 
 
 class Lockout:
-    """Since when each router is refused. World's seconds."""
+    """Since when each router is refused on which line (home and care-of address). World's seconds."""
 
     def __init__(self, world: "World") -> None:
         self._world, self._schedule = world, world.schedule
-        self._refused_since: dict[bytes, float] = {}
+        self._refused_since: dict[tuple[bytes, bytes], float] = {}
         self._taken_at: dict[bytes, float] = {}
         self._clear_since: dict[str, float] = {}
         self._pleased_at: dict[bytes, float] = {}
-        self._answered_at: dict[bytes, float] = {}  # when a home agent at which nobody may be locked out last refused
+        self._answered_at: dict[
+            tuple[bytes, bytes], float
+        ] = {}  # when a home agent at which nobody may be locked out last refused
 
     def look(self) -> None:
         """Now and then: at which home agents may nobody be locked out?"""
@@ -57,9 +60,13 @@ class Lockout:
     def taken(self, router: "Router") -> None:
         """A Binding Update of this router was accepted."""
         self._taken_at[router.home] = self._schedule.now
-        self._refused_since.pop(router.home, None)
+        self._forget(router.home)
 
-    def told(self, router: "Router", ack: BindingAck) -> None:
+    def _forget(self, home: bytes) -> None:
+        for line in [line for line in self._refused_since if line[0] == home]:
+            del self._refused_since[line]
+
+    def told(self, router: "Router", care_of: bytes, ack: BindingAck) -> None:
         """A router hears why: only then can it do better. An answer may be lost, and it asks ever more rarely.
 
         A refusal that comes about when something good did is of an update that it no longer thinks of.
@@ -67,24 +74,26 @@ class Lockout:
         now, home = self._schedule.now, router.home
         if ack.status not in OF_CLOCKS:
             self._pleased_at[home] = now
-            self._refused_since.pop(home, None)
-        elif now - self._answered_at.get(home, -1.0) < SOON_S < now - self._pleased_at.get(home, -1.0):
-            self._refused_since.setdefault(home, now)
+            self._forget(home)
+        elif now - self._answered_at.get((home, care_of), -1.0) < SOON_S < now - self._pleased_at.get(home, -1.0):
+            self._refused_since.setdefault((home, care_of), now)
 
-    def not_taken(self, machine: "Machine", router: "Router", sent_at: float, done: Sequence[Effect]) -> None:
+    def not_taken(
+        self, machine: "Machine", router: "Router", care_of: bytes, sent_at: float, done: Sequence[Effect]
+    ) -> None:
         """One that left the router at `sent_at` was not: an answer says why, or there is none."""
-        now, home = self._schedule.now, router.home
+        now, home, line = self._schedule.now, router.home, (router.home, care_of)
         clear_since = self._clear_since.get(machine.name)
         if clear_since is None or not machine.is_well() or sent_at <= self._taken_at.get(home, -1.0):
             return
         answers = [effect.ack.status for effect in done if isinstance(effect, SendBindingAck)]
         if any(status not in OF_CLOCKS for status in answers):
-            self._refused_since.pop(home, None)
+            self._forget(home)
             return
-        self._answered_at[home] = now
-        if self._refused_since.get(home, now) < clear_since:
-            del self._refused_since[home]
-        since = self._refused_since.get(home, now) if answers else self._refused_since.setdefault(home, now)
+        self._answered_at[line] = now
+        if self._refused_since.get(line, now) < clear_since:
+            del self._refused_since[line]
+        since = self._refused_since.get(line, now) if answers else self._refused_since.setdefault(line, now)
         late_s = now - since
         assert machine.agent is not None
         record = machine.agent.cache.records.get(home)

@@ -196,6 +196,8 @@ class Machine:
             agent.reconciled(wanted, self.plane.reconcile(wanted))
             self.feed(DataPlaneChecked(self.egress))
             self._schedule.after(SELF_TEST_S, self._self_tested, life)
+        else:
+            self.feed(TimeReached())  # though it hears nobody, it has its deadlines
         self._schedule.after(self._random.random() * LOOK_EVERY_S, self._look, life)
         for stream in (*self.streams, *self.heard):
             stream.dial()

@@ -233,7 +233,7 @@ class Router:
         message = header.decode(body, source, home or destination)
         match message:
             case BindingAck():
-                self.world.watch.lockout.told(self, message)
+                self.world.watch.lockout.told(self, destination, message)
                 if self.is_foreign:
                     message, body = self._foreign.vouched(message, source, destination)
                 self.feed(BindingAckReceived(message, body, source, destination, home, 1))
