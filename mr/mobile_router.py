@@ -185,7 +185,7 @@ class MobileRouter:
         return effects
 
     def _revocation_received(self, state: State, event: RevocationReceived, now: float) -> list[Effect]:
-        clock = state.stamps.common.clock(now)
+        clock = state.stamps.of(event.destination).clock(now)
         fault = revocation.fault(event, state.settings, self._association, clock, state.revoked_stamp)
         uplink = next((one for one in state.uplinks.values() if one.care_of == event.destination), None)
         if fault or uplink is None:

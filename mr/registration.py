@@ -32,7 +32,7 @@ FALLBACK_RETRY_S = 600.0  # then a home agent that did not know several care-of 
 REFUSED_RETRY_S = 60.0  # a refusal is lifted by a human; asking more often helps nobody
 REFRESH_FRACTION = 0.45  # of the granted lifetime; RFC 6275 11.7.1 says no more than "well before"
 REFRESH_JITTER = 0.1  # of the granted lifetime: routers that started together must not stay together
-MAX_CORRECTIONS = 3  # answers 135 or 144 to one BU that are acted on at once
+MAX_CORRECTIONS = 3  # answers 135 or 144 to one BU that are acted on at once, if its lines are not more
 MAX_TRANSMISSIONS_KEPT = 8  # a minute of back-off: an older answer is lost
 
 
@@ -239,11 +239,15 @@ class BindingUpdateList:
         return self._lines_deregistered(intent, ack)
 
     def _correct(self, ack: BindingAck, now: float) -> list[Effect]:
-        """135: adopt the number (RFC 6275 11.7.3). 144: the caller has corrected the clock. Say the same again."""
+        """135: adopt the number (RFC 6275 11.7.3). 144: the caller has corrected the clock. Say the same again.
+
+        At once as often as there are lines by which it was said: each may have to be told the time.
+        """
         assert self.outstanding is not None
         if ack.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
             self.sequence = ack.sequence
-        if self.outstanding.corrections < MAX_CORRECTIONS:
+        lines = {transmission.care_of for transmission in self.outstanding.transmissions}
+        if self.outstanding.corrections < max(MAX_CORRECTIONS, len(lines) + 1):
             corrections = self.outstanding.corrections + 1
             self.outstanding = replace(self.outstanding, send_at=now, corrections=corrections)
         return [Note("info", "home agent corrected us", (("status", int(ack.status)), ("sequence", ack.sequence)))]

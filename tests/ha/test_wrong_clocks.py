@@ -32,6 +32,23 @@ def test_a_record_from_the_future_is_quarantined() -> None:
     assert mesh.sites["site2"].agent.cache.records == {}
 
 
+@pytest.mark.parametrize("behind_s", [20.0, DAY_S])
+def test_nobody_vouches_for_a_deletion_of_all_that_newer_bindings_stand_above(behind_s: float) -> None:
+    """Of two sites one is behind: what it took away the other forwards on, and said that it had it."""
+    mesh = Mesh()
+    mesh.feed("site1", ClockRead(EPOCH - behind_s), NOW)
+    mesh.join_all(NOW)
+    mesh.gone("site3", NOW)
+    mesh.feed("site1", Router().update(NOW - behind_s, both_lines()), NOW)
+    mesh.feed("site2", Router(sequence=5).update(NOW + 10, both_lines()), NOW + 10)
+    mesh.settle(NOW + 10)
+    mesh.acks.clear()
+    mesh.feed("site1", Router(sequence=9).update(NOW + 14 - behind_s, (), lifetime_s=0), NOW + 14)
+    mesh.settle(NOW + 14)
+    assert len(mesh.sites["site2"].plane.read()[HOME].paths) == 2
+    assert mesh.acks == []
+
+
 @pytest.mark.parametrize("message_id", [ntp.to_timestamp(EPOCH + NOW + DAY_S), 2**64 - 1])
 def test_a_record_of_which_a_message_id_alone_is_of_tomorrow_is_quarantined(message_id: int) -> None:
     """It locked the router out at every site; with the highest, the next revocation fitted no frame and no snapshot."""

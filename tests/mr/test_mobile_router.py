@@ -261,23 +261,6 @@ def test_status_144_corrects_our_clock_in_either_direction(error_s: float) -> No
     assert bench.router.view(bench.now).state == "degraded"
 
 
-@pytest.mark.parametrize("wrong_s", [86400.0, -86400.0])
-def test_a_wrong_clock_behind_one_line_does_not_keep_the_others_from_who_knows_the_time(wrong_s: float) -> None:
-    """Two lines led to a right and a wrong site: each set the clock by which the other was asked, for as long as that
-    clock was wrong, and the router was registered nowhere."""
-    bench = Bench().registered()
-    for _ in range(3):
-        refresh = sent(bench.advance(166))[-1]
-        assert refresh.care_of == CARE_OF[1]
-        stamp = timestamp_of(received_update(refresh))
-        assert abs(stamp - bench.ntp()) < 2 << 32
-        wrong = (bench.ntp() + int(wrong_s * 2**32)) >> 32 << 32 | stamp & 0xFFFFFFFF
-        (again,) = sent(bench.feed(Answer(Status.ID_MISMATCH, timestamp=wrong).to(refresh)))
-        assert again.care_of == CARE_OF[2]
-        assert 0 < timestamp_of(received_update(again)) - stamp < 2 << 32
-        assert not sent(bench.feed(GOOD.to(again)))
-
-
 @pytest.mark.parametrize("status", [Status.NOT_HOME_AGENT_FOR_THIS_MOBILE_NODE, Status.MCOA_NON_MCOA_BINDING_EXISTS])
 def test_a_home_agent_that_lost_our_state_gets_it_again_with_overwrite(status: Status) -> None:
     bench = Bench().registered()

@@ -7,7 +7,7 @@ import pytest
 from mip6 import header
 from mip6.auth import SecurityAssociation, encode_signed, verify
 from mip6.messages import BindingError, BindingRevocation
-from mip6.numbers import BindingRevocationType, RevocationStatus
+from mip6.numbers import BindingRevocationType, RevocationStatus, Status
 from mip6.options import BindingIdentifier, MessageIdentification, Option
 from mip6.packet import destination_options
 from mr.binding_update import signed_packet
@@ -27,10 +27,12 @@ from tests.mr.cast import (
     HOME_AGENT,
     OVERWRITE,
     STRANGER,
+    Answer,
     Bench,
     bids,
     received_update,
     sent,
+    timestamp_of,
     uplinks,
 )
 
@@ -70,6 +72,20 @@ def test_all_bindings_revoked_are_gone_acknowledged_and_not_asked_for_again_for_
     assert view.state == "refused" and not view.healthy and any("129" in reason for reason in view.reasons)
     assert sent(bench.advance(59)) == []
     assert sent(bench.advance(2)) != []
+
+
+def test_a_revocation_by_a_site_with_another_time_is_judged_by_the_line_that_it_told_that_time() -> None:
+    """It was outside the window of the clock of the other lines, and dropped."""
+    bench = Bench().registered()
+    refresh = sent(bench.advance(166))[-1]
+    stamp, other = timestamp_of(received_update(refresh)), 20 << 32
+    again = bench.feed(
+        Answer(Status.ID_MISMATCH, timestamp=(bench.ntp() - other) >> 32 << 32 | stamp & 0xFFFFFFFF).to(refresh)
+    )
+    assert [one.care_of for one in sent(again)] == [CARE_OF[2]]
+    told = bench.ntp() - other >> 32 << 32 | timestamp_of(received_update(sent(again)[0])) & 0xFFFFFFFF
+    bench.feed(Answer(Status.ID_MISMATCH, timestamp=told).to(sent(again)[0]))
+    assert answered(bench.feed(indication(bench, stamp=bench.ntp() - other))).code == RevocationStatus.SUCCESS
 
 
 def test_one_binding_revoked_leaves_the_other_carrying() -> None:

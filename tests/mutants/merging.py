@@ -30,6 +30,7 @@ WISH = ("tests/ha/test_wish_file.py",)
 DISK = ("tests/runtime/test_durable.py",)
 
 _RECORD = (
+    ("a deletion of all is vouched for whatever stands above it", "return not any(cell.version > newest for cell in live.values())", "return True", CLOCKS),
     ("the lower floor wins", "floor = max(ours.floor, theirs.floor)", "floor = min(ours.floor, theirs.floor)", RECORD),
     ("our floor stays, in races", "floor = max(ours.floor, theirs.floor)", "floor = ours.floor", RACES),
     ("a cell at the floor lives", "        if cell.version > floor:\n", "        if cell.version >= floor:\n", RECORD),
