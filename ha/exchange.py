@@ -42,8 +42,8 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
         holds(state.cache.records[record.home_address], record, now) and not state.is_outdated(record, now)
         for record in believed
     )
-    whole = index if kept and len(news) == len(records) else 0
-    effects += state.replication.pass_on(news, site, whole, now, state.undo)
+    whole = kept and len(news) == len(records)
+    effects += state.replication.pass_on(news, site, index, now, state.undo, whole=whole)
     state.replication.merged(site, event.incarnation, event.frame, state.undo)
     forwarded = kept and all(state.forwards_all(record.home_address, now) for record in believed)
     if forwarded and orders:

@@ -190,10 +190,13 @@ class Replication:
         expected = self._expected(serving)
         return effects + self.awaiting.sent(self._index, answer, expected, serving, now, undo)
 
-    def pass_on(self, records: Sequence[Record], site: str, index: int, now: float, undo: Undo) -> list[Effect]:
+    def pass_on(
+        self, records: Sequence[Record], site: str, index: int, now: float, undo: Undo, *, whole: bool
+    ) -> list[Effect]:
         """These records of a peer's were new to us: send them to the others.
 
-        `index`: its change, all of which they are, so that who has them may be told to it; 0: something else.
+        `index`: its change that they are of; 0: a full set or a repair. `whole`: they are all of that change, so that
+        who has them may be told to it.
         """
         if not records or not self._reflects:
             return []
@@ -206,7 +209,7 @@ class Replication:
             return []
         batches = list(frames.batches(records))
         effects = [effect for batch in batches for effect in self._send(batch, site, now, undo)]
-        if index and effects and len(batches) == 1:  # else nobody can say of one of ours that it is all of theirs
+        if whole and effects and len(batches) == 1:  # else nobody can say of one of ours that it is all of theirs
             self.awaiting.passed_on(self._index, Origin(site, index, now), undo)
         return effects
 

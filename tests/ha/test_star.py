@@ -195,6 +195,25 @@ def test_a_reflector_that_starts_passes_on_no_full_sets() -> None:
     assert not any(queue for (sender, _), queue in mesh.streams.items() if sender == "hub")
 
 
+@pytest.mark.parametrize("age_s", [3.0, 10.0])
+def test_the_proof_of_a_line_is_passed_on_at_once_while_a_client_has_not_told_all(age_s: float) -> None:
+    """What was said more than 9 s ago nobody vouches for; it was taken for a full set, and waited for the digests."""
+    mesh = Mesh(topologies=ONE, idle=["hub"])
+    for name in ("site1", "site2"):
+        mesh.join(name, "hub", NOW)
+        mesh.join("hub", name, NOW)
+    mesh.settle(NOW)
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    [proved] = mesh.sites["site1"].agent.snapshot(NOW)
+    cells = {bid: structs.replace(cell, verified=False) for bid, cell in proved.cells.items()}
+    hub, now = mesh.sites["hub"], NOW + age_s
+    hub.feed(RecordsReceived("site1", 1, StateSyncReply(1, (structs.replace(proved, cells=cells),), False)), NOW)
+    mesh.say_hello(now)
+    hub.feed(PeerIdentified("site3", 1), now)
+    effects = hub.feed(RecordsReceived("site1", 1, StateSyncReply(2, (proved,), False)), now)
+    assert [one.site for one in effects if isinstance(one, SendRecords)] == ["site2"]
+
+
 def test_a_site_is_not_told_by_two_reflectors_that_it_has_its_own_change() -> None:
     """Status 0 left, and no other site had the binding: hub2 gave the change back to its author, who had it."""
     mesh = joined(Mesh(topologies=TWO, idle=["hub1", "hub2"]))

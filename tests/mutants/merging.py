@@ -113,7 +113,7 @@ _REVOKE = (
 _EXCHANGE = (
     ("who holds something newer vouches", "    elif kept:\n", "    elif merged:\n", CLOCKS),
     ("what others will put aside is vouched for", "record, now) and not state.is_outdated(record, now)\n", "record, now)\n", CLOCKS),
-    ("what a reflector took out of a change is vouched for", "whole = index if kept and len", "whole = index if len", CLOCKS),
+    ("what a reflector took out of a change is vouched for", "whole = kept and len", "whole = bool(index) and len", CLOCKS),
 )  # fmt: skip
 
 _READINESS = (

@@ -1,6 +1,6 @@
 """The mutations of what a site takes from others: streams and their pace, bounds of frames, texts of any depth. Data.
 
-And of three rules of the replication that lie beside them: whom to ask for what, and whose word is enough.
+And of rules of the replication that lie beside them: whom to ask for what, what to pass on, and whose word is enough.
 """
 
 # ruff: noqa: E501  (what is replaced must stand as it stands)
@@ -29,6 +29,7 @@ MUTATIONS = (
     Mutation("a question for everything is a frame like others", "ha/stream.py", "            return REQUEST_UNITS\n", "            return 1\n", STREAM),
     Mutation("with local, others are waited for", "ha/awaiting.py", 'if answer is not None and (self._acknowledge == "local" or not missing):', "if answer is not None and not missing:", REPLICATION),
     Mutation("who started anew is asked for what he had numbered before", "ha/replication.py", "            peer = replace(peer, incarnation=incarnation, merged=0)\n        undo.put(self.peers, site, replace(peer, asked=True))\n", "            peer = replace(peer, incarnation=incarnation)\n        undo.put(self.peers, site, replace(peer, asked=True))\n", REPLICATION),
+    Mutation("what nobody vouches for waits for the digests", "ha/exchange.py", "pass_on(news, site, index, now", "pass_on(news, site, index if whole else 0, now", STAR),
     Mutation("a reflector vouches for a deletion", "ha/exchange.py", "serves=forwarded and state.serving.reconciled", "serves=forwarded", STAR),
     Mutation("records of a frame are made before they are counted", "ha/frames.py", "    records: Annotated[tuple[WireRecord, ...], Meta(max_length=RECORDS_MAX)]\n", "    records: tuple[WireRecord, ...]\n", FRAMES),
     Mutation("a flood of records in a frame is let in", "ha/frames.py", "    records: Annotated[tuple[WireRecord, ...], Meta(max_length=RECORDS_MAX)]\n", "    records: tuple[WireRecord, ...]\n", STREAM),
