@@ -27,7 +27,8 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     # The last frame of a full set only repeats the index of a change that came, or comes, on its own.
     site, index = event.site, 0 if event.frame.complete else event.frame.index
     records = [frames.from_wire(wire, now, state.longest_s()) for wire in event.frame.records]
-    believed, effects = _believed(state, site, records, now)
+    written_at = [state.written_at(record) for record in records]
+    believed, effects = _believed(state, site, records, written_at, now)
     merged = bool(index) and len(believed) == len(records)
     promise = (site, index) if merged else None
     news: list[Record] = []
@@ -38,9 +39,10 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     # that, or ours is ahead, and what we wrote by it, a revocation for one, is newer for us alone. Whose clock is wrong
     # we may not know; that the change is not here, nor in what we pass on, we do. It may also stand below what others
     # hold, and be here only until they say so: if we know the time, we know that.
-    kept = merged and all(
-        holds(state.cache.records[record.home_address], record, now) and not state.is_outdated(record, now)
-        for record in believed
+    kept = (
+        merged
+        and not state.is_outdated(min(written_at, default=now), now)
+        and all(holds(state.cache.records[record.home_address], record, now) for record in believed)
     )
     whole = kept and len(news) == len(records)
     effects += state.replication.pass_on(news, site, index, now, state.undo, whole=whole)
@@ -55,11 +57,13 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     return effects + orders
 
 
-def _believed(state: State, site: str, records: Sequence[Record], now: float) -> tuple[Sequence[Record], list[Effect]]:
-    """Those that are not quarantined; the others are counted, and complained of."""
+def _believed(
+    state: State, site: str, records: Sequence[Record], written_at: Sequence[float], now: float
+) -> tuple[Sequence[Record], list[Effect]]:
+    """Those that are not quarantined, by when each was written; the others are counted, and complained of."""
     believed, doubted, room = [], dict.fromkeys(DOUBTS, 0), state.room()
-    for record in records:
-        if state.believed_at(record) > now:
+    for record, at in zip(records, written_at, strict=True):
+        if state.is_from_the_future(at, now):
             doubted["future"] += 1
         elif state.knows(record.home_address):
             believed.append(record)

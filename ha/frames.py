@@ -105,8 +105,8 @@ class StateSyncReply(msgspec.Struct, frozen=True, tag=True):
 class StateSyncAck(msgspec.Struct, frozen=True, tag=True):
     """Your change `index` is merged and installed, at `site` if a reflector passes this on, else here.
 
-    `serves`: that site forwards; one that is no home agent, or whose customer table does not allow all of it, or whose
-    clock most of its peers contradict, has only merged it.
+    `serves`: that site forwards; one that is no home agent, or whose customer table does not allow all of it, has only
+    merged it.
     `also`: more changes of which the same is true.
     """
 

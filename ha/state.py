@@ -80,26 +80,26 @@ class State:
         clock now that is wrong, and behind: what others know too is not given up for that, so they are asked.
         """
         record = self.cache.records.get(home_address)
-        if record is None or self.believed_at(record) <= now:
+        if record is None or not self.is_from_the_future(self.written_at(record), now):
             return record
         return None if readiness.clock_is_confirmed(self.serving.seen, now) else record
 
-    def believed_at(self, record: Record) -> float:
-        """From when on, in monotonic seconds, no clock need have been wrong for a record that is so new."""
-        return self._written_at(record) - self.policy.replay_window_s - self.policy.clock_skew_s
+    def written_at(self, record: Record) -> float:
+        """When the newest of a record was said, in monotonic seconds, if whoever heard it had our time."""
+        return ntp.to_unix(max(record.newest().time, record.message_id)) - self.clock_offset_s
 
-    def is_outdated(self, change: Record, now: float) -> bool:
+    def is_from_the_future(self, written_at: float, now: float) -> bool:
+        """Must a clock have been ahead, so that something was written then? Or ours is behind."""
+        return written_at - self.policy.replay_window_s - self.policy.clock_skew_s > now
+
+    def is_outdated(self, written_at: float, now: float) -> bool:
         """Was a change that is told now written by a clock that is behind?
 
         Then it stands below all that any site has heard of the router, and yields to it, whoever has merged it. Only
         who has the time of most sites can tell: for the one that is ahead all others are behind.
         """
-        taken_until = self._written_at(change) + self.policy.replay_window_s + self.policy.clock_skew_s
+        taken_until = written_at + self.policy.replay_window_s + self.policy.clock_skew_s
         return taken_until < now and readiness.clock_is_confirmed(self.serving.seen, now)
-
-    def _written_at(self, record: Record) -> float:
-        """When the newest of a record was said, in monotonic seconds, if whoever heard it had our time."""
-        return ntp.to_unix(max(record.newest().time, record.message_id)) - self.clock_offset_s
 
     def knows(self, home_address: bytes) -> bool:
         """Is this the home of a customer of ours, or of somebody of whom there is a record?"""

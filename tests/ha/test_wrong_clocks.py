@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ha import snapshot
+from ha.effects import AcknowledgeRecords
 from ha.events import ClockRead, RecordsReceived, RevokeAsked
 from ha.frames import StateSyncReply
 from ha.record import same
@@ -322,6 +323,20 @@ def test_nobody_vouches_for_what_is_here_only_until_another_site_tells_what_it_h
     mesh.tick(NOW + 3)
     assert ("site1", Status.ACCEPTED) in [(name, ack.ack.status) for name, ack in mesh.acks]
     assert mesh.sites["site1"].counters.get("acknowledged_degraded", "timeout") == degraded
+
+
+def test_a_frame_is_not_vouched_for_if_one_of_its_records_is_of_yesterday() -> None:
+    mesh = Mesh()
+    mesh.join_all(NOW)
+    mesh.feed("site1", Router().update(NOW, both_lines()), NOW)
+    mesh.settle(NOW)
+    mesh.say_hello(NOW + 60)
+    [old] = mesh.sites["site1"].agent.snapshot(NOW)
+    new = msgspec.structs.replace(old, home_address=bytes(16), message_id=ntp.to_timestamp(EPOCH + NOW + 60))
+    for index, records, acknowledged in ((7, (new,), 1), (8, (old,), 0), (9, (new, old), 0)):
+        told = RecordsReceived("site1", 1, StateSyncReply(index, records, False))
+        effects = mesh.sites["site2"].feed(told, NOW + 60)
+        assert sum(isinstance(one, AcknowledgeRecords) for one in effects) == acknowledged
 
 
 def test_who_does_not_know_whether_it_is_ahead_vouches_for_what_it_has() -> None:

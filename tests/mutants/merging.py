@@ -112,7 +112,8 @@ _REVOKE = (
 
 _EXCHANGE = (
     ("who holds something newer vouches", "    elif kept:\n", "    elif merged:\n", CLOCKS),
-    ("what others will put aside is vouched for", "record, now) and not state.is_outdated(record, now)\n", "record, now)\n", CLOCKS),
+    ("what others will put aside is vouched for", "        and not state.is_outdated(min(written_at, default=now), now)\n", "", CLOCKS),
+    ("a word of today vouches for what came with it", "is_outdated(min(written_at", "is_outdated(max(written_at", CLOCKS),
     ("what a reflector took out of a change is vouched for", "whole = kept and len", "whole = bool(index) and len", CLOCKS),
 )  # fmt: skip
 
@@ -123,10 +124,10 @@ _READINESS = (
 )  # fmt: skip
 
 _STATE = (
-    ("what another site rightly accepted is quarantined", "return self._written_at(record) - self.policy.replay_window_s - self.policy.clock_skew_s", "return self._written_at(record) - self.policy.replay_window_s", CLOCKS),
-    ("what no site may have accepted is merged", "return self._written_at(record) - self.policy.replay_window_s - self.policy.clock_skew_s", "return self._written_at(record) - self.policy.replay_window_s - 2 * self.policy.clock_skew_s", CLOCKS),
+    ("what another site rightly accepted is quarantined", "return written_at - self.policy.replay_window_s - self.policy.clock_skew_s > now", "return written_at - self.policy.replay_window_s > now", CLOCKS),
+    ("what no site may have accepted is merged", "return written_at - self.policy.replay_window_s - self.policy.clock_skew_s > now", "return written_at - self.policy.replay_window_s - 2 * self.policy.clock_skew_s > now", CLOCKS),
     ("who is ahead vouches for nothing", "return taken_until < now and readiness.clock_is_confirmed(self.serving.seen, now)", "return taken_until < now", CLOCKS),
-    ("what a router with a slow clock said in time is outdated", "taken_until = self._written_at(change) + self.policy.replay_window_s +", "taken_until = self._written_at(change) +", CLOCKS),
+    ("what a router with a slow clock said in time is outdated", "taken_until = written_at + self.policy.replay_window_s +", "taken_until = written_at +", CLOCKS),
     ("a Mesg-ID of tomorrow is merged", "max(record.newest().time, record.message_id)) - self.clock_offset_s", "record.newest().time) - self.clock_offset_s", CLOCKS),
     ("what peers say is forgotten when a late frame may still bring the binding", "return self.policy.lifetime_max_s + self.policy.clock_skew_s + self.policy.replay_window_s", "return self.policy.lifetime_max_s", RACES),
 )  # fmt: skip

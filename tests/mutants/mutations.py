@@ -153,7 +153,7 @@ SINGLE = (
     Mutation(
         "records from the future are merged",
         "ha/exchange.py",
-        "        if state.believed_at(record) > now:\n",
+        "        if state.is_from_the_future(at, now):\n",
         "        if False:\n",
     ),
     Mutation(

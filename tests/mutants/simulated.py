@@ -50,8 +50,8 @@ MUTATIONS = (
     Mutation(
         "what is not here after the merge is vouched for, in simulation",
         "ha/exchange.py",
-        "        holds(state.cache.records[record.home_address], record, now) and not state.is_outdated(record, now)\n",
-        "        not state.is_outdated(record, now)\n",
+        "        and all(holds(state.cache.records[record.home_address], record, now) for record in believed)\n",
+        "",
         SIMULATION,
     ),
     Mutation(
