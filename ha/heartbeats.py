@@ -118,10 +118,6 @@ def _verify(state: State, record: Record, bids: list[int], now: float) -> list[E
         }
         return replace(one, cells=cells)
 
-    known = state.cache.amend(record.home_address, verified, state.undo)
-    effects = [] if known is None else state.changed(known, None, now)
-    entry = state.entry(state.cache.records[record.home_address], now)
-    if entry != state.cache.wants(record.home_address):
-        effects.append(state.cache.begin(record.home_address, entry, None, (), state.undo))
-    effects.append(Note("info", "care-of address verified", forwarding.describe(record.home_address, entry)))
-    return effects
+    effects = state.amend(record.home_address, verified, now)
+    fields = forwarding.describe(record.home_address, state.cache.wants(record.home_address))
+    return [*effects, Note("info", "care-of address verified", fields)]

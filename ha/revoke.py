@@ -51,12 +51,8 @@ def revoke(
         return [Note("warning", "nothing to revoke", {"home_address": address_text(home_address)})]
     version = Version(max(record.newest().time, record.message_id, state.clock(now)) + 1, state.policy.site)
     kept_until = now + state.longest_s()
-    known = state.cache.amend(home_address, lambda one: _without(one, chosen, version, kept_until), state.undo)
+    effects = state.amend(home_address, lambda one: _without(one, chosen, version, kept_until), now)
     state.counters.add("revocations")
-    entry = state.entry(state.cache.records[home_address], now)
-    effects: list[Effect] = [] if known is None else state.changed(known, None, now)
-    if entry != state.cache.wants(home_address):
-        effects.append(state.cache.begin(home_address, entry, None, (), state.undo))
     told = Revocation(
         home_address=home_address,
         sequence=(version.time >> 20) & 0xFFFF,

@@ -5,6 +5,7 @@ through `undo`.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dataplane.entry import ForwardingEntry
@@ -71,6 +72,15 @@ class State:
     def changed(self, record: Record, answer: SendBindingAck | None, now: float) -> list[Effect]:
         """A record of our own making is installed: tell the other sites; the answer leaves when its time has come."""
         return self.replication.changed(record, answer, self.serving.forwarding, now, self.undo)
+
+    def amend(self, home_address: bytes, change: Callable[[Record], Record], now: float) -> list[Effect]:
+        """Change a record of our own accord: tell the other sites, and the kernel if it is to forward otherwise."""
+        known = self.cache.amend(home_address, change, self.undo)
+        effects = [] if known is None else self.changed(known, None, now)
+        entry = self.entry(self.cache.records[home_address], now)
+        if entry != self.cache.wants(home_address):
+            effects.append(self.cache.begin(home_address, entry, None, (), self.undo))
+        return effects
 
     def believed(self, home_address: bytes, now: float) -> Record | None:
         """What this site holds of a router, unless it was written by a clock that was ahead: this site's own, then.
