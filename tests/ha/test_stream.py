@@ -109,9 +109,7 @@ NO_UTF_8 = b"\0\0\0\x0b\x82\xa4type\xa2\xff\xff\xa1a\x01"
 WRONG_LATER = {
     "with a frame too large": Wrong(good, "peers_cut_off{bad_frame}", octets=TOO_LARGE),
     "with garbage": Wrong(good, "peers_cut_off{bad_frame}", octets=b"\0\0\0\4abcd"),
-    "with text that is none": Wrong(
-        good, "peers_cut_off{bad_frame}", octets=b"\0\0\0\x0b\x82\xa4type\xa2\xff\xff\xa1a\x01"
-    ),
+    "with text that is none": Wrong(good, "peers_cut_off{bad_frame}", octets=NO_UTF_8),
     "with an acknowledgement": Wrong(good, "peers_cut_off{bad_frame}", (identify("site2"), StateSyncAck(1))),
     "with HELLO among changes": Wrong(good, "peers_cut_off{bad_frame}", (identify("site2"), HELLO)),
     "with records in one frame beyond number": Wrong(
