@@ -151,7 +151,7 @@ def holds(ours: Record, theirs: Record, now: float) -> bool:
     """
     newest, live = theirs.newest(), ours.live(now)
     if theirs.floor == newest:  # it takes all away
-        return not any(cell.version > newest for cell in live.values())
+        return not live  # what stood at its floor or below is dead
     last = [bid for bid, cell in theirs.cells.items() if cell.version == newest]
     here = [(live if theirs.cells[bid].care_of else ours.cells).get(bid) for bid in last]
     return all(cell is not None and cell.version == newest for cell in here)

@@ -85,3 +85,20 @@ def test_a_line_that_is_proved_meanwhile_stays_proved() -> None:
     office.site.feed(ForwardingReported({HOME: (last.generation, "ENOMEM")}), NOW + 1.1)
     assert office.carrying() == {1, 2}
     assert set(office.site.agent.cache.records[HOME].live(NOW + 1.1)) == {1, 2}
+
+
+def test_an_address_that_is_proved_meanwhile_proves_not_the_one_that_the_line_falls_back_to() -> None:
+    """It is the same line, but the router has not shown that it hears where that was before."""
+    office = Office()
+    moved = (BindingIdentifier(2, care_of=CARE_OF_3),)
+    office.site.hold_reports = True
+    office.site.feed(office.router.update(NOW + 1, moved), NOW + 1)
+    given = office.cookie(CARE_OF_3, NOW + 1)
+    office.site.feed(heartbeat(CARE_OF_3, care_of_proof.cookie_option(given), now=NOW + 1), NOW + 1)
+    assert office.site.agent.cache.records[HOME].cells[2].verified
+    last = office.site.held[-1]
+    office.site.hold_reports = False
+    office.site.feed(ForwardingReported({HOME: (last.generation, "ENOMEM")}), NOW + 1.1)
+    fallen_back = office.site.agent.cache.records[HOME].cells[2]
+    assert (fallen_back.care_of, fallen_back.verified) == (CARE_OF_2, False)
+    assert office.carrying() == {1}
