@@ -147,6 +147,31 @@ def test_who_asked_for_what_changed_nothing_is_not_named_for_what_comes_later() 
     assert serving.history[-1].by == "alice"
 
 
+def test_what_comes_to_a_site_that_is_drained_is_not_the_operators() -> None:
+    serving = able(0.0)
+    wanted(serving, 0.1, BOTH, BOTH)
+    serving.operator_asked(Wish(Mode.DRAIN, 1.0, "alice", "new disk"), Undo())
+    wanted(serving, 1.0, BOTH, BOTH)
+    serving.seen.update(dict.fromkeys(BOTH))
+    wanted(serving, 1.1, BOTH, ())
+    assert len(serving.history[-1].reasons) > 1
+    assert [one.by for one in serving.history[-2:]] == ["alice", OURSELVES]
+
+
+def test_who_took_back_a_drain_that_was_no_reason_is_not_named_for_what_comes_later() -> None:
+    serving = able(0.0)
+    wanted(serving, 0.1, BOTH, BOTH)
+    serving.self_tested("no packet came back", Undo())
+    wanted(serving, 1.0, BOTH, BOTH)
+    serving.operator_asked(Wish(Mode.DRAIN, 2.0, "alice", "new disk"), Undo())
+    serving.data_plane(False, True, Undo())
+    wanted(serving, 3.0, BOTH, BOTH)
+    serving.operator_asked(Wish(Mode.SERVE, 4.0, "bob", "disk is in"), Undo())
+    serving.data_plane(True, True, Undo())
+    wanted(serving, 5.0, BOTH, BOTH)
+    assert serving.history[-1].by == OURSELVES
+
+
 def test_who_drained_and_who_put_back_is_in_the_history_with_both_reasons() -> None:
     """An undrain stood there as "ready", by nobody, whatever reason had been given."""
     serving = able(0.0)
