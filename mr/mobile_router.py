@@ -115,7 +115,7 @@ class MobileRouter:
                 state.stamps = state.stamps.clock_observed(offset_s)
                 return [Note("info", "wall clock stepped", (("offset_s", offset_s),))]
             case UplinkChanged():
-                return self._uplink_changed(state, event)
+                return self._uplink_changed(state, event, now)
             case BindingAckReceived():
                 return self._ack_received(state, event, now)
             case HeartbeatReceived():
@@ -141,14 +141,14 @@ class MobileRouter:
             case _:
                 assert_never(event)
 
-    def _uplink_changed(self, state: State, event: UplinkChanged) -> list[Effect]:
+    def _uplink_changed(self, state: State, event: UplinkChanged, now: float) -> list[Effect]:
         before = state.uplinks.get(event.bid)
         if before is None:
             return [Count("unknown_uplinks")]
         after = replace(before, carrier=event.carrier, care_of=event.care_of, gateway=event.gateway)
         state.uplinks[event.bid] = after
         if before.care_of is not None and before.care_of != after.care_of:
-            state.stamps = state.stamps.forgotten(before.care_of)
+            state.stamps = state.stamps.forgotten(before.care_of, now)
         if before.usable == after.usable and before.care_of == after.care_of:
             return []
         fields = (("bid", after.bid), ("line", after.name), ("fault", after.fault))

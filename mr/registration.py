@@ -247,7 +247,7 @@ class BindingUpdateList:
         if ack.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
             self.sequence = ack.sequence
         lines = {transmission.care_of for transmission in self.outstanding.transmissions}
-        if self.outstanding.corrections < max(MAX_CORRECTIONS, len(lines) + 1):
+        if self.outstanding.corrections < max(MAX_CORRECTIONS, len(lines)):
             corrections = self.outstanding.corrections + 1
             self.outstanding = replace(self.outstanding, send_at=now, corrections=corrections)
         return [Note("info", "home agent corrected us", (("status", int(ack.status)), ("sequence", ack.sequence)))]

@@ -24,18 +24,18 @@ from mip6.ntp import to_timestamp, to_unix
 
 FRACTION = 1 << 32
 WINDOW = 7 * FRACTION  # RFC 4285 6: a home agent accepts no timestamp further ahead
-SAME_S = 3.5  # half of it
+SAME_S = 3.5  # half of the window: what either of two such clocks makes is well inside that of the other
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A clock, as an offset to the monotonic one, and the last stamp made from it."""
+    """A clock, as an offset to the monotonic one, and the last stamp made from it (an NTP timestamp; 0: none)."""
 
     offset_s: float
     last: int = 0
 
     def clock(self, now: float) -> int:
-        """What it says."""
+        """What it says at `now` (monotonic seconds), as an NTP timestamp."""
         return to_timestamp(now + self.offset_s)
 
     def is_like(self, other: "Stamp") -> bool:
@@ -71,7 +71,10 @@ class Stamps:
         return replace(self, common=stamp)
 
     def accepted(self, timestamp: int, sent_at: float) -> "Stamps":
-        """After an authentic acknowledgement of `timestamp`: the clock that it was made from is good for all lines."""
+        """After an authentic acknowledgement of `timestamp`, which was sent at `sent_at` (monotonic seconds).
+
+        The clock that it was made from is good for all lines.
+        """
         good = min((self.common, *self.corrected.values()), key=lambda stamp: abs(stamp.clock(sent_at) - timestamp))
         last = max(good.last, self._used(timestamp), timestamp)
         return Stamps(replace(good, last=last), acknowledged=timestamp, is_proven=True)
@@ -91,10 +94,11 @@ class Stamps:
         """After the wall clock was found to be `offset_s` ahead of the monotonic clock."""
         return replace(self, common=replace(self.common, offset_s=offset_s), is_proven=False)
 
-    def forgotten(self, care_of: bytes) -> "Stamps":
-        """After a line has lost this care-of address: with another, it may lead elsewhere."""
+    def forgotten(self, care_of: bytes, now: float) -> "Stamps":
+        """After a line has lost this care-of address: with another, it may lead elsewhere. What it said stays said."""
         kept = {one: stamp for one, stamp in self.corrected.items() if one != care_of}
-        return replace(self, corrected=kept)
+        last = max(self.common.last, self._used(self.common.clock(now)))
+        return replace(self, common=replace(self.common, last=last), corrected=kept)
 
     def _used(self, clock: int) -> int:
         """The greatest stamp used that a home agent with this clock can have accepted; 0 if there is none."""

@@ -173,9 +173,19 @@ def test_an_address_that_is_gone_takes_its_correction_along() -> None:
     router = Router()
     router.is_pleased(NOW, router.says(NOW))
     router.is_told(NOW - DAY_S, NOW)
-    router.stamps = router.stamps.forgotten(ONE)
+    router.stamps = router.stamps.forgotten(ONE, NOW)
     assert not router.stamps.corrected
     assert is_near(router.says(NOW), NOW)
+
+
+def test_what_was_said_from_an_address_that_is_gone_is_not_undercut() -> None:
+    """A line that was a few seconds ahead lost its address: what the router said next lost against its last word."""
+    router = Router()
+    router.is_pleased(NOW, router.says(NOW))
+    router.is_told(NOW + 5, NOW)
+    before = router.says(NOW)
+    router.stamps = router.stamps.forgotten(ONE, NOW + 1)
+    assert before < router.says(NOW + 1) < before + SECOND
 
 
 def test_all_lines_come_back_from_a_wrong_clock_as_soon_as_one_hears_of_the_right_time() -> None:

@@ -356,6 +356,7 @@ SINGLE = (
     Mutation("a line keeps what a wrong clock told it", "mr/stamp.py", "Stamps(replace(good, last=last), ack", "Stamps(replace(good, last=last), self.corrected, ack", ROUTER),
     Mutation("the clock of the line that hears is taken for good", "mr/stamp.py", "key=lambda stamp: abs(stamp.clock(sent_at) - timestamp)", "key=lambda stamp: stamp is self.common", ROUTER),
     Mutation("lines undercut each other's stamps", "mr/stamp.py", "stamp.last + 1, self._used(clock) + 1)", "stamp.last + 1)", ROUTER),
+    Mutation("what was said from an address that is gone is undercut", "mr/stamp.py", "last = max(self.common.last, self._used(self.common.clock(now)))", "last = self.common.last", ROUTER),
     Mutation(
         "who slept tells what its bridge said before",
         "ha/serving.py",

@@ -45,9 +45,8 @@ class Lockout:
         self._taken_at: dict[bytes, float] = {}
         self._clear_since: dict[str, float] = {}
         self._pleased_at: dict[bytes, float] = {}
-        self._answered_at: dict[
-            tuple[bytes, bytes], float
-        ] = {}  # when a home agent at which nobody may be locked out last refused
+        # when a home agent at which nobody may be locked out last refused
+        self._answered_at: dict[tuple[bytes, bytes], float] = {}
 
     def look(self) -> None:
         """Now and then: at which home agents may nobody be locked out?"""

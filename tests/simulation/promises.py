@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ha.effects import SendBindingAck
-from ha.record import PLAIN_BID, Record, Version
+from ha.record import PLAIN_BID, Binding, Record, Version
 from mip6 import ntp
 from mip6.messages import BindingAck, BindingUpdate
 from mip6.numbers import BindingUpdateFlag
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 ALONE_S = 0.8  # between a change and its acknowledgement: three round trips of the longest wires
 ANSWER_S = 12.0  # ... or, in a process that stands still, two such stops; less than any lifetime
+NEAR_S = 1.0  # two words that are so near in time are a retransmission, or of two lines
 OVERWRITE = int(BindingUpdateFlag.OVERWRITE)
 
 
@@ -231,10 +232,15 @@ class Promises:
         if record is None:
             return False
         cell = record.cells.get(key[1])
-        if cell is not None and (cell.version == promise.version or cell.care_of == promise.care_of):
+        if cell is not None and (cell.version == promise.version or self._is_as_good(machine, cell, promise)):
             return True
         here = record.floor if cell is None else max(record.floor, cell.version)
         return self._is_newer(key[0], here, promise.version)
+
+    def _is_as_good(self, machine: "Machine", cell: Binding, promise: Promise) -> bool:
+        """The same binding for as long, by another word? An older one ends sooner: then a refresh did not come here."""
+        lasts_s = cell.expires_at - machine.now()
+        return cell.care_of == promise.care_of and lasts_s > promise.until - self._schedule.now - NEAR_S
 
     def _is_newer(self, home: bytes, one: Version, than: Version) -> bool:
         """Is it of a later time, and said later indeed? By a wrong clock it may not be. Of operators any is later."""
