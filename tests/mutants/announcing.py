@@ -157,6 +157,13 @@ MUTATIONS = (
         "        now = now",
         TABLES,
     ),
+    Mutation(
+        "a lease that ended before ExaBGP has said all ended long before",
+        "bgp/speaker.py",
+        "        self._inherited_until = max(self._inherited_until, ended_at)",
+        "        pass",
+        TABLES,
+    ),
     _constant("word of another site counts at once", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.0", LIVES),
     _constant("word counts half as late", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.3", LIVES),
     _constant("a supervisor vouches too long", "bgp/fellows.py", "VOUCH_S", "0.3", "1.0", LIVES),
