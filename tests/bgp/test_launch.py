@@ -95,6 +95,17 @@ def test_a_closed_directory_is_found_before_the_start(place: Path) -> None:
     assert "cannot write" in caught.value.what
 
 
+def test_only_a_child_that_lives_is_one() -> None:
+    """A bridge says what its process id is; whoever else has that number is not killed for it."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert launch.is_child(child.pid, os.getpid())
+        assert not launch.is_child(child.pid, os.getppid())
+        child.kill()
+    assert not launch.is_child(child.pid, os.getpid())
+    assert not launch.is_child(0, os.getpid())
+    assert not launch.is_child(os.getpid(), os.getpid())
+
+
 def test_no_environment_variable_of_ours_reaches_exabgp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
     monkeypatch.setenv("exabgp_api_cli", "true")
