@@ -13,8 +13,12 @@ announces who does not.
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from bgp.sessions import ESTABLISHED
+from bgp.states import State
 
 PORT = 6275  # UDP; the home agents' own conversation has the same number in TCP
 SAY_S = 0.2
@@ -62,6 +66,17 @@ def decode(octets: bytes, key: bytes) -> Said | None:
         )
     except (ValueError, TypeError, KeyError, OverflowError):
         return None
+
+
+def is_heard(answer: Mapping[str, Any] | None, age_s: float) -> bool:
+    """Whether a neighbour hears our announcement, so that we may say we announce.
+
+    Args: answer: the bridge's last one, None if it missed one since; so many seconds old.
+    """
+    if answer is None or age_s >= VOUCH_S:
+        return False
+    up = any(row["state"] == ESTABLISHED for row in answer.get("sessions", []))
+    return bool(up and answer.get("state") == State.ANNOUNCED and answer.get("settled"))
 
 
 class Fellows:

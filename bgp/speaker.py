@@ -229,6 +229,7 @@ class Speaker:
             effects.append(Note("info", "routes changed", {"before": before, "after": after, "reason": event.reason}))
 
     def _end_lease(self, reason: str, ended_at: float, effects: list[Effect]) -> None:
+        self._inherited_until = max(self._inherited_until, ended_at)  # of a holder who came before ExaBGP had said all
         if TABLE[self.state][Cue.LEASE_ENDED] is State.LINGERING and self.state is not State.LINGERING:
             self._ended_at, self._linger_until = ended_at, ended_at + self._linger_s
         self._enter(Cue.LEASE_ENDED, reason, ended_at, effects)

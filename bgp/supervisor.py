@@ -14,17 +14,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bgp import bfd, blocks, client, config, launch, memory, reload, report
+from bgp import bfd, blocks, client, config, fellows, launch, memory, reload, report
 from bgp.backoff import Backoff
 from bgp.bfd import BfdDaemons
 from bgp.blocks import Change
 from bgp.config import Config
 from bgp.errors import BgpError, Unanswered
-from bgp.fellows import VOUCH_S
 from bgp.megaphones import OtherSites
 from bgp.memory import Memory
 from bgp.report import History
-from bgp.sessions import ESTABLISHED
 from bgp.speaker import MRAI_FACTOR
 from bgp.watch import DEAF_BRIDGE, LOOK_S, Watch
 from runtime import control, log, notify, status
@@ -122,11 +120,7 @@ class Supervisor:
         return Exit.DONE
 
     def _is_heard(self) -> bool:
-        """What our neighbours really hear: a bridge that does not answer announces nothing we could vouch for."""
-        fresh = time.monotonic() - self._answered_at < VOUCH_S
-        bridge = self._bridge if self._bridge is not None and fresh else {}
-        up = any(row["state"] == ESTABLISHED for row in bridge.get("sessions", []))
-        return bool(up and bridge.get("state") == "announced" and bridge.get("settled"))
+        return fellows.is_heard(self._bridge, time.monotonic() - self._answered_at)
 
     # -- one run of ExaBGP
 

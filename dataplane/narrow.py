@@ -16,7 +16,7 @@ FORGOTTEN_AFTER_S = 3600.0  # without a further error; what comes back is news a
 
 
 class NarrowLine(NamedTuple):
-    """The way from `entry` to `exit` carries packets of `mtu` octets, as a router said; too few for a tunnel.
+    """The way from `entry` to `exit` carries packets of `mtu` octets, as a router said; the tunnel needs `needs`.
 
     `inside`: where the packet inside was to go.
     """
@@ -24,12 +24,18 @@ class NarrowLine(NamedTuple):
     entry: bytes
     exit: bytes
     mtu: int
+    needs: int
     inside: bytes
 
 
 def is_narrow(error: TunnelError) -> bool:
     """Whether an error says that a line carries less than a tunnel needs, as `tunnel_errors.answer` reckons."""
-    return error.type == TOO_BIG and error.mtu < LEAST_MTU + error.overhead
+    return error.type == TOO_BIG and error.mtu < _needs(error)
+
+
+def _needs(error: TunnelError) -> int:
+    """What a line must carry for 1280 octets to fit inside this tunnel, which may add more than a header."""
+    return LEAST_MTU + error.overhead
 
 
 class NarrowLines:
@@ -47,7 +53,7 @@ class NarrowLines:
             self._heard = {way: one for way, one in self._heard.items() if now < one[1] + FORGOTTEN_AFTER_S}
             if len(self._heard) >= REMEMBERED_MAX:
                 return None
-        line = NarrowLine(*way, error.mtu, error.inner_destination)
+        line = NarrowLine(*way, error.mtu, _needs(error), error.inner_destination)
         self._heard[way] = (line, now)
         return line if is_news else None
 

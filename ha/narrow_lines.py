@@ -5,13 +5,12 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from dataplane.narrow import NarrowLine
-from dataplane.tunnel_errors import LEAST_LINE_MTU
 from runtime import log
 
 
 def tell(line: NarrowLine) -> None:
     """Log what a router on the way said: an operator must act, for packets of some sizes vanish there."""
-    log.get().error("line too narrow for a tunnel", needs=LEAST_LINE_MTU, **_row(line))
+    log.get().error("line too narrow for a tunnel", needs=line.needs, **_row(line))
 
 
 def rows(lines: Iterable[NarrowLine]) -> list[dict[str, Any]]:

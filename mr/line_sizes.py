@@ -39,16 +39,16 @@ class LineSizes:
     def reasons(self, beyond: Iterable[NarrowLine]) -> list[str]:
         """A sentence for each line that is too narrow, or whose way is `beyond` the interface."""
         return [
-            *(f"{name}: {_words(mtu)}" for name, mtu in self._narrow.items()),
-            *(f"the way from {IPv6Address(line.entry)}: {_words(line.mtu)}" for line in beyond),
+            *(f"{name}: {_words(mtu, LEAST_LINE_MTU)}" for name, mtu in self._narrow.items()),
+            *(f"the way from {IPv6Address(line.entry)}: {_words(line.mtu, line.needs)}" for line in beyond),
         ]
 
 
 def tell(line: NarrowLine) -> None:
     """Log what a router on the way said."""
     ends = {"care_of": str(IPv6Address(line.entry)), "home_agent": str(IPv6Address(line.exit))}
-    log.get().error("line too narrow for a tunnel", mtu=line.mtu, needs=LEAST_LINE_MTU, **ends)
+    log.get().error("line too narrow for a tunnel", mtu=line.mtu, needs=line.needs, **ends)
 
 
-def _words(mtu: int) -> str:
-    return f"carries packets of {mtu} octets at most, a tunnel needs {LEAST_LINE_MTU}"
+def _words(mtu: int, needs: int) -> str:
+    return f"carries packets of {mtu} octets at most, a tunnel needs {needs}"

@@ -3,16 +3,19 @@
 import hashlib
 import hmac
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bgp import fellows
-from bgp.fellows import Fellows, Said, decode, encode
+from bgp.fellows import VOUCH_S, Fellows, Said, decode, encode
 
 KEY = fellows.derive(b"a secret of all sites")
 SAID = Said("site2", 7, 1_800_000_000.0, True)
+SESSION = {"neighbour": "2001:db8:1:a::1", "state": "established", "since_s": 1.0}
+HEARD = {"state": "announced", "settled": True, "sessions": [SESSION]}
 
 
 def test_what_is_said_is_heard_and_a_key_serves_one_purpose() -> None:
@@ -73,3 +76,25 @@ def test_strangers_repetitions_and_other_times_are_not_believed() -> None:
     assert others.take(replace(SAID, number=6), SAID.at, 10.1) == "repeated"
     assert others.said_s_ago(10.0) == 0.0
     assert others.table(10.5) == [{"site": "site2", "heard_s_ago": 0.5, "announces": True}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "age_s", "heard"),
+    [
+        (HEARD, 0.0, True),
+        (HEARD, VOUCH_S + 0.1, False),  # the bridge is deaf, or we were stopped
+        (None, 0.0, False),
+        ({}, 0.0, False),  # garbage
+        ({**HEARD, "state": "lingering"}, 0.0, False),
+        ({**HEARD, "state": "depreferenced"}, 0.0, False),
+        ({**HEARD, "settled": False}, 0.0, False),  # ExaBGP has not confirmed it
+        ({**HEARD, "sessions": []}, 0.0, False),
+        ({**HEARD, "sessions": [{**SESSION, "state": "down"}]}, 0.0, False),
+        ({**HEARD, "sessions": [{**SESSION, "state": "down"}, SESSION]}, 0.0, True),
+    ],
+)
+def test_a_site_vouches_only_for_what_a_neighbour_hears_now(
+    answer: dict[str, Any] | None, age_s: float, heard: bool
+) -> None:
+    """A site that vouched for what nobody hears would let the last one that serves withdraw."""
+    assert fellows.is_heard(answer, age_s) is heard

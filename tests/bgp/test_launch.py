@@ -61,9 +61,8 @@ def test_exabgp_missing_or_of_another_major_version_is_two_sentences(tmp_path: P
     assert remedy == "install exabgp 5 beside xsp-bgp."
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_an_unknown_user_is_a_missing_prerequisite() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("another user's rights are not ours to take")
     with pytest.raises(BgpError) as caught:
         launch.unprivileged("no-such-user", ["true"])
     assert caught.value.code == 4
@@ -88,13 +87,23 @@ def test_the_lease_socket_points_into_the_bridges_directory(place: Path) -> None
         assert parsed.bridge_socket.parent.owner() == "nobody"
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="a directory of our own is never closed to us")
 def test_a_closed_directory_is_found_before_the_start(place: Path) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("a directory of our own is never closed to us")
     place.chmod(0o700)
     with pytest.raises(BgpError) as caught:
         launch.prepare(settings(place))
     assert "cannot write" in caught.value.what
+
+
+def test_only_a_child_that_lives_is_one() -> None:
+    """A bridge says what its process id is; whoever else has that number is not killed for it."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert launch.is_child(child.pid, os.getpid())
+        assert not launch.is_child(child.pid, os.getppid())
+        child.kill()
+    assert not launch.is_child(child.pid, os.getpid())
+    assert not launch.is_child(0, os.getpid())
+    assert not launch.is_child(os.getpid(), os.getpid())
 
 
 def test_no_environment_variable_of_ours_reaches_exabgp(monkeypatch: pytest.MonkeyPatch) -> None:

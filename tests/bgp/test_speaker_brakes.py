@@ -8,6 +8,8 @@ from bgp.events import (
     AskNeighbours,
     AskRoutes,
     CommandAnswered,
+    Event,
+    HolderLost,
     LeaseRenewed,
     NeighbourChanged,
     OthersHeard,
@@ -223,6 +225,21 @@ def test_a_renewal_from_before_exabgp_has_said_all_counts_as_any_other() -> None
     effects = speaker.handle(TimeReached(), 0.25 + LEASE_S)
     assert [one.route for one in effects if isinstance(one, Announce)] == [ROUTES[0].depreferenced()]
     assert speaker.next_deadline() == 0.25 + LEASE_S + 5.0
+
+
+@pytest.mark.parametrize(("event", "ended_at"), [(TimeReached(), 0.15 + LEASE_S), (HolderLost(), 0.4)])
+def test_a_lease_that_was_renewed_and_ended_before_exabgp_has_said_all_ended_then(
+    event: Event, ended_at: float
+) -> None:
+    """It counted as ended 0.2 s after the start: the linger was shorter, and older word of other sites was believed."""
+    speaker = Speaker((FIRST,), (Terms(ISP, 64501),), 0.0)
+    speaker.handle(TimeReached(), 0.0)
+    speaker.handle(CommandAnswered(True, rib={ISP: (str(FIRST),)}), 0.1)
+    speaker.handle(LeaseRenewed(Wanted.ANNOUNCE, "ready", 5000, ROUTES[:1]), 0.15)
+    speaker.handle(event, 0.4)
+    speaker.handle(CommandAnswered(True, sessions=(Session(ISP, "established", 7.0, 64500),)), 0.6)
+    assert speaker.state is State.LINGERING
+    assert speaker.next_deadline() == ended_at + 5.0
 
 
 def test_an_answer_that_says_nothing_of_the_routes_does_not_say_that_none_was_sent() -> None:

@@ -43,7 +43,7 @@ def test_what_is_narrow_is_what_cannot_be_told(overhead: int) -> None:
 
 def test_a_line_is_news_once_and_again_when_it_was_forgotten() -> None:
     lines = NarrowLines()
-    found = NarrowLine(HA, CARE_OF[1], 1300, INSIDE)
+    found = NarrowLine(HA, CARE_OF[1], 1300, 1320, INSIDE)
     assert lines.hear(error(1300), 0.0) == found
     assert lines.hear(error(1290), 10.0) is None
     assert lines.present(10.0) == [found._replace(mtu=1290)]
@@ -100,7 +100,7 @@ def test_a_line_on_which_packets_of_1280_octets_vanish_is_told(net: Net, line_mt
     if line_mtu == 1320:
         assert heard == [] and relay.narrow_lines() == []
         return
-    assert heard == [NarrowLine(HA, CARE_OF[1], 1300, address(OFFICE))] == relay.narrow_lines()
+    assert heard == [NarrowLine(HA, CARE_OF[1], 1300, 1320, address(OFFICE))] == relay.narrow_lines()
     assert relay.counters()["tunnel_errors{line_too_narrow}"] >= 1
     assert relay.counters()["tunnel_errors{not_to_be_told}"] == 0
 
@@ -116,5 +116,11 @@ def test_a_routers_own_interface_may_be_the_narrow_one(net: Net) -> None:
     net.run("mr", "ip", "link", "set", "line1", "mtu", "1500")
     net.inside("mr", sizes.look)
     assert sizes.reasons(()) == []
-    [beyond] = sizes.reasons([NarrowLine(CARE_OF[2], HA, 1280, INSIDE)])
-    assert "2001:db8:2:c::20" in beyond and "1280" in beyond
+
+
+def test_a_line_that_is_told_as_too_narrow_carries_less_than_it_is_said_to_need() -> None:
+    """Behind an encapsulation limit option 1325 octets were too few, "a tunnel needs 1320"."""
+    line = NarrowLines().hear(error(1325)._replace(overhead=48), 0.0)
+    assert line is not None and line.mtu < line.needs == 1328
+    [beyond] = LineSizes(()).reasons([line])
+    assert beyond == "the way from 2001:db8:f000::1: carries packets of 1325 octets at most, a tunnel needs 1328"

@@ -21,7 +21,6 @@ def _constant(name: str, file: str, constant: str, right: str, wrong: str, tests
 TOLD = ("tests/bgp/test_sessions.py", "tests/bgp/test_memory.py")
 
 SIMULATION = ("tests/simulation",)
-VOUCHING = ("tests/bgp/test_vouching.py",)
 BACKOFF = ("tests/bgp/test_backoff.py",)
 
 MUTATIONS = (
@@ -125,17 +124,17 @@ MUTATIONS = (
     ),
     Mutation(
         "a site vouches for whatever it does",
-        "bgp/supervisor.py",
-        "return bool(up and bridge.get(\"state\") == \"announced\" and bridge.get(\"settled\"))",
+        "bgp/fellows.py",
+        "return bool(up and answer.get(\"state\") == State.ANNOUNCED and answer.get(\"settled\"))",
         "return True",
-        VOUCHING,
+        ("tests/bgp/test_fellows.py",),
     ),
     Mutation(
         "a site vouches for what its bridge said long ago",
-        "bgp/supervisor.py",
-        "fresh = time.monotonic() - self._answered_at < VOUCH_S",
-        "fresh = True",
-        VOUCHING,
+        "bgp/fellows.py",
+        "if answer is None or age_s >= VOUCH_S:",
+        "if answer is None:",
+        ("tests/bgp/test_fellows.py",),
     ),
     Mutation(
         "what ends again and again is started without a delay",
@@ -156,6 +155,13 @@ MUTATIONS = (
         "bgp/speaker.py",
         "        now = max(now, self.changed_at)",
         "        now = now",
+        TABLES,
+    ),
+    Mutation(
+        "a lease that ended before ExaBGP has said all ended long before",
+        "bgp/speaker.py",
+        "        self._inherited_until = max(self._inherited_until, ended_at)",
+        "        pass",
         TABLES,
     ),
     _constant("word of another site counts at once", "bgp/speaker.py", "AFTERMATH_S", "0.6", "0.0", LIVES),
