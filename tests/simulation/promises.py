@@ -98,16 +98,28 @@ class Promises:
         return ntp.to_unix(promise.version.time) - UNIX - self._schedule.now > BELIEVED_AHEAD_S
 
     def _outranked(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:
-        """Was it made when the sites had a time long past, and stands an older word of the right time above it here?
+        """Does an older word stand above it here, because all sites had a wrong time when one of the two was said?
 
-        A site that was away meanwhile brings that back, and nobody can tell: the router's next word ends it.
+        It was made in a time long past, or that word is of a time far ahead, which all sites have had once more since.
+        A site that was away meanwhile brings that word back, and nobody can tell: the router's next one ends it.
         """
-        said_at = self._said_at[key[0], promise.version.time]
         record = machine.agent.cache.records.get(key[0]) if machine.agent is not None else None
-        if record is None or UNIX + said_at - ntp.to_unix(promise.version.time) <= BELIEVED_AHEAD_S:
+        if record is None:
             return False
         cell = record.cells.get(key[1])
-        return max(record.floor, cell.version if cell is not None else record.floor) > promise.version
+        above = record.floor if cell is None else max(record.floor, cell.version)
+        made_at = self._said_at[key[0], promise.version.time]
+        is_of_the_past = self._ahead_s(key[0], promise.version) < -BELIEVED_AHEAD_S
+        ahead_s = self._ahead_s(key[0], above)
+        is_believed_again = ahead_s > BELIEVED_AHEAD_S and any(
+            at > made_at and tide_s > ahead_s - BELIEVED_AHEAD_S for at, tide_s in self._world.faults.tides
+        )
+        return above > promise.version and (is_of_the_past or is_believed_again)
+
+    def _ahead_s(self, home: bytes, version: Version) -> float:
+        """How far ahead of the world's the time was in which this was said; of an operator's word nothing is known."""
+        said_at = self._said_at.get((home, version.time), math.nan)
+        return ntp.to_unix(version.time) - UNIX - said_at
 
     def heard(self, machine: "Machine") -> None:
         """A home agent handled an event: does it reach another that forwards?"""
