@@ -42,7 +42,7 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     kept = (
         merged
         and not state.is_outdated(min(written_at, default=now), now)
-        and all(holds(state.cache.records[record.home_address], record, now) for record in believed)
+        and all(_is_kept(state, *one, now) for one in zip(believed, written_at, strict=True))
     )
     whole = kept and len(news) == len(records)
     effects += state.replication.pass_on(news, site, index, now, state.undo, whole=whole)
@@ -55,6 +55,16 @@ def received(state: State, event: RecordsReceived, now: float) -> list[Effect]:
     if event.frame.repaired:
         effects += state.replication.repaired(site, now, state.undo)
     return effects + orders
+
+
+def _is_kept(state: State, change: Record, written_at: float, now: float) -> bool:
+    """Is what a change says last in force here, and likely to stay?
+
+    A record may also know a time that is for that change's the future: bindings of it have expired, the number and the
+    Mesg-ID have not. A site gives all of such a record up when its clock is set, the change as well.
+    """
+    ours = state.cache.records[change.home_address]
+    return holds(ours, change, now) and not state.is_from_the_future(state.written_at(ours), written_at)
 
 
 def _believed(

@@ -112,6 +112,7 @@ _REVOKE = (
 
 _EXCHANGE = (
     ("who holds something newer vouches", "    elif kept:\n", "    elif merged:\n", CLOCKS),
+    ("what stands beside a time to come is vouched for", " and not state.is_from_the_future(state.written_at(ours), written_at)", "", CLOCKS),
     ("what others will put aside is vouched for", "        and not state.is_outdated(min(written_at, default=now), now)\n", "", CLOCKS),
     ("a word of today vouches for what came with it", "is_outdated(min(written_at", "is_outdated(max(written_at", CLOCKS),
     ("what a reflector took out of a change is vouched for", "whole = kept and len", "whole = bool(index) and len", CLOCKS),

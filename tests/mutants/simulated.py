@@ -50,8 +50,8 @@ MUTATIONS = (
     Mutation(
         "what is not here after the merge is vouched for, in simulation",
         "ha/exchange.py",
-        "        and all(holds(state.cache.records[record.home_address], record, now) for record in believed)\n",
-        "",
+        "    return holds(ours, change, now) and not",
+        "    return not",
         SIMULATION,
     ),
     Mutation(
