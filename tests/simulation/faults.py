@@ -26,7 +26,6 @@ class Faults:
         self._world = world
         self._schedule = world.schedule
         self._held: Counter[tuple[str, int]] = Counter()
-        self.tides: list[tuple[float, float]] = []  # when all clocks went wrong, and how far ahead they were then
 
     def do(self, deed: Deed) -> None:
         """Do it, and see to its end."""
@@ -148,7 +147,6 @@ class Faults:
 
     def _tide(self, deed: Deed) -> None:
         """What all home agents take the time from is wrong."""
-        self.tides.append((self._schedule.now, deed.amount))
         self._set_clocks(self._world.machines, deed)
 
     def _set_clocks(self, machines: "list[Machine]", deed: Deed) -> None:

@@ -84,12 +84,16 @@ class Promises:
             promise.deaths += 1
             if promise.deaths > 1 or promise.until <= self._schedule.now or self._is_of_tomorrow(promise):
                 del self._promises[key]
-            elif not any(
-                self._knows(one, key, promise) or self._outranked(one, key, promise) for one in self._world.machines
-            ):
+            elif not self._is_alive(key, promise):
                 raise Violation(
                     "lost", f"{promise.router.name} BID {key[1]} was acknowledged, {machine.name} died, it is lost"
                 )
+
+    def _is_alive(self, key: tuple[bytes, int], promise: Promise) -> bool:
+        """Does a site that lives know it, or do most of them know an older word that they must take for a newer one?"""
+        living = [one for one in self._world.machines if one.agent is not None]
+        outranked = sum(self._outranked(one, key, promise) for one in living)
+        return 2 * outranked > len(living) or any(self._knows(one, key, promise) for one in living)
 
     def _is_of_tomorrow(self, promise: Promise) -> bool:
         """Was it made when all sites had a wrong time? Once they are right, any word of the right time takes its place,
@@ -98,23 +102,19 @@ class Promises:
         return ntp.to_unix(promise.version.time) - UNIX - self._schedule.now > BELIEVED_AHEAD_S
 
     def _outranked(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:
-        """Does an older word stand above it here, because all sites had a wrong time when one of the two was said?
+        """Does an older word stand above it here that was of the future when it was made, by all sites' clocks?
 
-        It was made in a time long past, or that word is of a time far ahead, which all sites have had once more since.
-        A site that was away meanwhile brings that word back, and nobody can tell: the router's next one ends it.
+        They were ahead when that was said, or behind when this was. A site that was away, or that starts with what it
+        knew then, brings it back, and as soon as it is of the future no more nobody can tell. The router's next word
+        ends it.
         """
         record = machine.agent.cache.records.get(key[0]) if machine.agent is not None else None
         if record is None:
             return False
         cell = record.cells.get(key[1])
         above = record.floor if cell is None else max(record.floor, cell.version)
-        made_at = self._said_at[key[0], promise.version.time]
-        is_of_the_past = self._ahead_s(key[0], promise.version) < -BELIEVED_AHEAD_S
-        ahead_s = self._ahead_s(key[0], above)
-        is_believed_again = ahead_s > BELIEVED_AHEAD_S and any(
-            at > made_at and tide_s > ahead_s - BELIEVED_AHEAD_S for at, tide_s in self._world.faults.tides
-        )
-        return above > promise.version and (is_of_the_past or is_believed_again)
+        ahead_s = self._ahead_s(key[0], above) - self._ahead_s(key[0], promise.version)
+        return above > promise.version and ahead_s > BELIEVED_AHEAD_S
 
     def _ahead_s(self, home: bytes, version: Version) -> float:
         """How far ahead of the world's the time was in which this was said; of an operator's word nothing is known."""
