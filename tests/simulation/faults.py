@@ -147,6 +147,7 @@ class Faults:
 
     def _tide(self, deed: Deed) -> None:
         """What all home agents take the time from is wrong."""
+        self._world.watch.promises.tide(deed.for_s)
         self._set_clocks(self._world.machines, deed)
 
     def _set_clocks(self, machines: "list[Machine]", deed: Deed) -> None:
@@ -239,12 +240,17 @@ class Faults:
     def _watch(self, deed: Deed) -> None:
         """A router's clock."""
         self._hold("watch", deed.who)
-        self._world.routers[deed.who].skew_s = deed.amount
+        self._set_watch(deed.who, deed.amount)
         self._schedule.after(deed.for_s, self._watch_right, deed.who)
 
     def _watch_right(self, number: int) -> None:
         if self._free("watch", number):
-            self._world.routers[number].skew_s = 0.0
+            self._set_watch(number, 0.0)
+
+    def _set_watch(self, number: int, skew_s: float) -> None:
+        router = self._world.routers[number]
+        router.skew_s = skew_s
+        self._world.watch.lockout.is_set(router)
 
     def _crash(self, deed: Deed) -> None:
         router = self._world.routers[deed.who]

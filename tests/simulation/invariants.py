@@ -112,7 +112,11 @@ class Watch:
         accepted = machine.counters.get("binding_updates_accepted")
         if accepted > self._accepted[machine.name]:
             self.lockout.taken(router)
-            self.promises.taken(machine, router, event.update, self._settled[machine.name].get(router.home))
+            before = self._settled[machine.name].get(router.home)
+            self.promises.taken(machine, router, event.update, before)
+            if before is not None and is_of_tomorrow(machine, before):
+                # It gave way, and does though the clock be right again when the kernel has what takes its place.
+                del self._settled[machine.name][router.home]
         else:
             sent_at = self.promises.sent_at(router, event.update)
             self.lockout.not_taken(machine, router, event.source, sent_at, done)

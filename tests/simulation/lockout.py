@@ -10,8 +10,8 @@ the first such refusal on the line by which it asks: each leads somewhere else, 
 it heard before that home agent was well tells it nothing, and it may ask again half a minute later only (RFC 6275
 11.8).
 
-What is no matter of clocks (other refusals) and what was accepted end the count; a copy that comes late does not begin
-one.
+What is no matter of clocks (other refusals), what was accepted, and a step of the router's own clock end the count; a
+copy that comes late does not begin one.
 """
 
 from collections.abc import Sequence
@@ -64,6 +64,10 @@ class Lockout:
     def _forget(self, home: bytes) -> None:
         for line in [line for line in self._refused_since if line[0] == home]:
             del self._refused_since[line]
+
+    def is_set(self, router: "Router") -> None:
+        """A router's own clock was set: what it is refused for from now on is another matter."""
+        self._forget(router.home)
 
     def told(self, router: "Router", care_of: bytes, ack: BindingAck) -> None:
         """A router hears why: only then can it do better. An answer may be lost, and it asks ever more rarely.

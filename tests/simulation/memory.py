@@ -39,6 +39,7 @@ class Memory:
         self._world, self._schedule = world, world.schedule
         self._named: dict[tuple[bytes, int], float] = {}
         self._told: dict[str, deque[float]] = {machine: deque() for machine in world.names()}
+        self._over: dict[str, dict[tuple[bytes, int | None], float]] = {machine: {} for machine in world.names()}
         self._counted_at = 0.0
 
     def told(self, machine: "Machine") -> None:
@@ -75,15 +76,19 @@ class Memory:
                     raise Violation("memory", f"{who}, which nobody has named for long")
 
     def _check_times(self, machine: "Machine") -> None:
+        """What is over goes when it is next looked for; it may have come a moment ago, from one who stood still."""
         assert machine.agent is not None
-        over = machine.now() - EXPIRED_S
+        now, known, over = machine.now(), self._over[machine.name], dict[tuple[bytes, int | None], float]()
         for home, record in machine.agent.cache.records.items():
-            who = f"{machine.name} keeps"
-            for bid, cell in record.cells.items():
-                if cell.expires_at < over:
-                    raise Violation("memory", f"{who} BID {bid} of {self._world.name(home)}, whose time is over")
-            if not record.cells and record.kept_until < over:
-                raise Violation("memory", f"{who} a record of {self._world.name(home)}, whose time is over")
+            times: dict[int | None, float] = {bid: cell.expires_at for bid, cell in record.cells.items()}
+            for bid, until in (times or {None: record.kept_until}).items():
+                if until < now:
+                    over[home, bid] = since = known.get((home, bid), self._schedule.now)
+                    if self._schedule.now - since > EXPIRED_S:
+                        what = "a record" if bid is None else f"BID {bid}"
+                        who = f"{machine.name} keeps {what} of {self._world.name(home)}"
+                        raise Violation("memory", f"{who}, whose time is over")
+        self._over[machine.name] = over
 
     def _count(self, machine: "Machine") -> None:
         told = self._told[machine.name]

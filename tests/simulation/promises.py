@@ -6,7 +6,8 @@
 * Status 0 is true: what it confirms stands in this site's kernel.
 * `any` and `all`, not counted as degraded: another site has it too, in its kernel; and when any one site dies, a site
   that lives has it. (Unless a site died between Binding Update and acknowledgement: that was the one death.) Or
-  something newer: of a higher version, and said later. By a wrong clock a word may stand above a later one.
+  something newer: of a higher version, and said later. By a wrong clock a word may stand above a later one. (Unless the
+  clocks of all sites are wrong, or were when one of the two was said.)
 """
 
 import math
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ALONE_S = 0.8  # between a change and its acknowledgement: three round trips of the longest wires
+CLOCK_READ_S = 1.0  # a clock is read so often
 ANSWER_S = 12.0  # ... or, in a process that stands still, two such stops; less than any lifetime
 NEAR_S = 1.0  # two words that are so near in time are a retransmission, or of two lines
 OVERWRITE = int(BindingUpdateFlag.OVERWRITE)
@@ -67,7 +69,7 @@ class Promises:
         self._said_at: dict[tuple[bytes, int], float] = {}  # home, time of a version -> when that was said
         self._promises: dict[tuple[bytes, int], Promise] = {}
         self._degraded: dict[str, int] = {}
-        self._last_death = -1.0
+        self._last_death = self._tide_until = -1.0
         self._alone_at: dict[str, float] = {}  # when a site last heard, or reached, no other home agent
         self.acknowledged_in_all = self.promised = 0
 
@@ -84,42 +86,25 @@ class Promises:
             promise.deaths += 1
             if promise.deaths > 1 or promise.until <= self._schedule.now or self._is_of_tomorrow(promise):
                 del self._promises[key]
-            elif not self._is_alive(key, promise):
+            elif not any(self._knows(one, key, promise) for one in self._world.machines):
                 raise Violation(
                     "lost", f"{promise.router.name} BID {key[1]} was acknowledged, {machine.name} died, it is lost"
                 )
 
-    def _is_alive(self, key: tuple[bytes, int], promise: Promise) -> bool:
-        """Does a site that lives know it, or do most of them know an older word that they must take for a newer one?"""
-        living = [one for one in self._world.machines if one.agent is not None]
-        outranked = sum(self._outranked(one, key, promise) for one in living)
-        return 2 * outranked > len(living) or any(self._knows(one, key, promise) for one in living)
-
     def _is_of_tomorrow(self, promise: Promise) -> bool:
-        """Was it made when all sites had a wrong time? Once they are right, any word of the right time takes its place,
-        an older one too, for nobody can tell (`ha.state.State.believed`).
+        """Was it made when most sites had a wrong time? Once they are right, any word of the right time takes its
+        place, an older one too, for nobody can tell (`ha.state.State.believed`).
         """
         return ntp.to_unix(promise.version.time) - UNIX - self._schedule.now > BELIEVED_AHEAD_S
 
-    def _outranked(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:
-        """Does an older word stand above it here that was of the future when it was made, by all sites' clocks?
+    def tide(self, for_s: float) -> None:
+        """The clocks of all sites go wrong for so long.
 
-        They were ahead when that was said, or behind when this was. A site that was away, or that starts with what it
-        knew then, brings it back, and as soon as it is of the future no more nobody can tell. The router's next word
-        ends it.
+        Then nobody can tell which of two words is the newer: what was said in the right time is of the future, or what
+        was said in the wrong one comes back and stands above it. The router's next word in the right time ends that.
         """
-        record = machine.agent.cache.records.get(key[0]) if machine.agent is not None else None
-        if record is None:
-            return False
-        cell = record.cells.get(key[1])
-        above = record.floor if cell is None else max(record.floor, cell.version)
-        ahead_s = self._ahead_s(key[0], above) - self._ahead_s(key[0], promise.version)
-        return above > promise.version and ahead_s > BELIEVED_AHEAD_S
-
-    def _ahead_s(self, home: bytes, version: Version) -> float:
-        """How far ahead of the world's the time was in which this was said; of an operator's word nothing is known."""
-        said_at = self._said_at.get((home, version.time), math.nan)
-        return ntp.to_unix(version.time) - UNIX - said_at
+        self._promises.clear()
+        self._tide_until = max(self._tide_until, self._schedule.now + for_s + CLOCK_READ_S)
 
     def heard(self, machine: "Machine") -> None:
         """A home agent handled an event: does it reach another that forwards?"""
@@ -236,7 +221,8 @@ class Promises:
             raise Violation(
                 "alone", f"{who} is acknowledged and no other site has it, and it is not counted as degraded"
             )
-        self._promises[home, bid] = promise
+        if self._schedule.now > self._tide_until:
+            self._promises[home, bid] = promise
 
     def _knows(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:
         """Has a living process there this binding, by whichever word of its router, or something newer?"""
