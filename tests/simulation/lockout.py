@@ -1,4 +1,4 @@
-"""No router is locked out by a bad clock: rule `locked out`.
+"""No router is locked out by a bad clock: rule `locked out`. No right clock passes for a wrong one: rule `clock`.
 
 A router that speaks to a home agent which knows the time, works and hears others may be refused for what a wrong clock
 left behind (status 144, 135, or silence), but not for long. By design a record counts as long as it is no more than the
@@ -12,13 +12,16 @@ it heard before that home agent was well tells it nothing, and it may ask again 
 
 What is no matter of clocks (other refusals), what was accepted, and a step of the router's own clock end the count; a
 copy that comes late does not begin one.
+
+A home agent that knows the time, and hears as many of which that is true as there are wrong ones anywhere, does not
+stand back for its clock.
 """
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ha.effects import Effect, SendBindingAck
-from ha.readiness import PEER_LOST_S
+from ha.readiness import CLOCK_WITNESSES, PEER_LOST_S
 from mip6.messages import BindingAck
 from mip6.numbers import Status
 from tests.simulation.records import BELIEVED_AHEAD_S, is_of_tomorrow
@@ -44,6 +47,7 @@ class Lockout:
         self._refused_since: dict[tuple[bytes, bytes], float] = {}
         self._taken_at: dict[bytes, float] = {}
         self._clear_since: dict[str, float] = {}
+        self._right_since: dict[str, float] = {}
         self._pleased_at: dict[bytes, float] = {}
         # when a home agent at which nobody may be locked out last refused
         self._answered_at: dict[tuple[bytes, bytes], float] = {}
@@ -55,6 +59,17 @@ class Lockout:
                 self._clear_since.setdefault(machine.name, self._schedule.now)
             else:
                 self._clear_since.pop(machine.name, None)
+            self._look_at_clock(machine)
+
+    def _look_at_clock(self, machine: "Machine") -> None:
+        wrong = sum(not one.knows_the_time() for one in self._world.machines if one.agent is not None)
+        right = sum(one.knows_the_time() for one in machine.heard_now())
+        if not machine.is_well() or right < max(wrong, CLOCK_WITNESSES):
+            self._right_since.pop(machine.name, None)
+        elif self._schedule.now - self._right_since.setdefault(machine.name, self._schedule.now) > CONFIRMED_S:
+            assert machine.agent is not None
+            if any("clock" in reason for reason in machine.agent.serving.decision.reasons):
+                raise Violation("clock", f"{machine.name} knows the time, as most do, and stands back for its clock")
 
     def taken(self, router: "Router") -> None:
         """A Binding Update of this router was accepted."""

@@ -117,8 +117,12 @@ class Machine:
 
     def is_told_the_time(self) -> bool:
         """Do most of the home agents that are heard here, and this one, know the time?"""
-        heard = {stream.dialer for stream in self._greeting()}
+        heard = self.heard_now()
         return 2 * sum(one.knows_the_time() for one in (self, *heard)) > 1 + len(heard)
+
+    def heard_now(self) -> "set[Machine]":
+        """The home agents that greet this one now."""
+        return {stream.dialer for stream in self._greeting()}
 
     def _greeting(self) -> "list[Stream]":
         """The streams in which others greet this one now."""
