@@ -5,12 +5,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.bench.failover_rows import ROWS, SETTINGS
+
+MET = {True: "yes", False: "NO", None: "-"}
+
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """The table, each row beside what the healthcheck did in the same run."""
     baseline = {row["event"]: row for row in rows if row["setting"] == "healthcheck"}
     if rows and len(baseline) == len(rows):
-        rows = [row | {"setting": "healthcheck alone", "loss_allowed": "-"} for row in rows]
+        rows = [row | {"setting": "healthcheck alone", "loss_allowed": "-", "met": None} for row in rows]
     heads = f"{'shift ms':>19} {'bound':>6} {'lost':>13} {'allowed':>9}  met"
     heads += f"  {'healthcheck ms':>19} {'lost':>13}  to ours"
     for setting in dict.fromkeys(row["setting"] for row in rows if row["setting"] != "healthcheck"):
@@ -27,7 +31,7 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
 def _line(row: dict[str, Any], beside: dict[str, Any] | None) -> str:
     bound = f"{row['target']:g}" if row["unit"] == "ms" and row["target"] is not None else "-"
     words = f"{row['event']:<36}{_shift(row):>19} {bound:>6} {_lost(row):>13} {row['loss_allowed']:>9}"
-    words += f"  {'yes' if row['met'] else 'NO ':<3}"
+    words += f"  {MET[row['met']]:<3}"
     return words + (f"  {_shift(beside):>19} {_lost(beside):>13}  {comparison(row, beside)}" if beside else "")
 
 
@@ -55,8 +59,10 @@ def _lost(row: dict[str, Any]) -> str:
 
 
 def markdown(kept: Path) -> None:
-    """The rows of a file of results, as the README has them."""
+    """The rows of a file of results, as the README has them: by setting, whenever each was measured."""
     rows = [row for line in kept.read_text().splitlines() if (row := json.loads(line))["name"] == "failover"]
+    settings, events = [setting.name for setting in SETTINGS], [row.name for row in ROWS]
+    rows.sort(key=lambda row: (settings.index(row["setting"]), events.index(row["event"])))
     baseline = {row["event"]: row for row in rows if row["setting"] == "healthcheck"}
     print(
         "| setting, event | runs | shift, ms (bound) | lost probes (allowed) | met | healthcheck: shift, lost; ratio |"
