@@ -24,7 +24,7 @@ from ha.effects import Effect, SendBindingAck
 from ha.readiness import CLOCK_WITNESSES, PEER_LOST_S
 from mip6.messages import BindingAck
 from mip6.numbers import Status
-from tests.simulation.records import BELIEVED_AHEAD_S, is_of_tomorrow
+from tests.simulation.records import BELIEVED_AHEAD_S, CLOCK_READ_S, is_of_tomorrow
 from tests.simulation.violation import Violation
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from tests.simulation.router import Router
     from tests.simulation.world import World
 
-CLOCK_READ_S = 1.0
 CONFIRMED_S = PEER_LOST_S + CLOCK_READ_S
 LOCKED_S = BELIEVED_AHEAD_S + CONFIRMED_S
 SOON_S = 0.5  # an answer is under way for so long at most

@@ -21,7 +21,7 @@ from mip6 import ntp
 from mip6.messages import BindingAck, BindingUpdate
 from mip6.numbers import BindingUpdateFlag
 from mip6.options import BindingIdentifier, MessageIdentification
-from tests.simulation.records import BELIEVED_AHEAD_S, REPLAY_WINDOW_S, is_of_tomorrow
+from tests.simulation.records import BELIEVED_AHEAD_S, CLOCK_READ_S, REPLAY_WINDOW_S, is_of_tomorrow
 from tests.simulation.schedule import UNIX
 from tests.simulation.violation import Violation
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 ALONE_S = 0.8  # between a change and its acknowledgement: three round trips of the longest wires
-CLOCK_READ_S = 1.0  # a clock is read so often
 ANSWER_S = 12.0  # ... or, in a process that stands still, two such stops; less than any lifetime
 NEAR_S = 1.0  # two words that are so near in time are a retransmission, or of two lines
 OVERWRITE = int(BindingUpdateFlag.OVERWRITE)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 REPLAY_WINDOW_S = 7.0  # RFC 4285 6
 BELIEVED_AHEAD_S = REPLAY_WINDOW_S + 2.0  # the skew bound on top
+CLOCK_READ_S = 1.0  # a home agent reads its clock so often
 SOON_S = 8.0  # news may come so late: twice what TCP waits, and an expiry that is looked for every 100 ms
 
 
