@@ -1,6 +1,7 @@
 """The xsp command as an operator uses it: real processes, a real database."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,13 @@ class Office:
         self.programs.mkdir()
         (self.programs / "xsp-bgp").write_text("#!/bin/sh\n")
         (self.programs / "xsp-bgp").chmod(0o755)
+
+    def copied(self, directory: Path) -> "Office":
+        """The same registry, with its keys, in another folder."""
+        copy = Office(directory)
+        for file in self.directory.glob(self.registry.name + "*"):
+            shutil.copy(file, directory)
+        return copy
 
     def run(self, *words: str, database: str | None = None) -> subprocess.CompletedProcess[str]:
         url = database or f"sqlite:///{self.registry}"

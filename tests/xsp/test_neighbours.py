@@ -21,18 +21,26 @@ FIRST, SECOND, ROUTER = "2001:db8:1:a::1", "2001:db8:1:a::2", "2001:db8:1:a::3"
 PASSWORD = "0123456789abcdef"  # ExaBGP would read this as base64 if it were not told
 
 
-@pytest.fixture
-def site(office: Office, tmp_path: Path) -> Office:
-    """A site with an ISP, a second ISP with everything, and a router of our own."""
-    add_site(office, 1, "--mrai", "5")
-    add_site(office, 2)
-    (tmp_path / "password").write_text(PASSWORD + "\n")
+@pytest.fixture(scope="module")
+def connected(founded: Office, tmp_path_factory: pytest.TempPathFactory) -> Office:
+    """A site with an ISP, a second ISP with everything, and a router of our own; to be copied."""
+    made = founded.copied(tmp_path_factory.mktemp("connected"))
+    add_site(made, 1, "--mrai", "5")
+    add_site(made, 2)
+    password = made.directory / "password"
+    password.write_text(PASSWORD + "\n")
     more = ["--community", "64500:1", "--community", "64500:1:2", "--prepend", "2", "--med", "7", "--mrai", "30"]
-    more += ["--password-file", str(tmp_path / "password"), "--gtsm", "--no-bfd"]
-    added = office.json("neighbour", "add", "site1", SECOND, "--as", "64502", *more)
+    more += ["--password-file", str(password), "--gtsm", "--no-bfd"]
+    added = made.json("neighbour", "add", "site1", SECOND, "--as", "64502", *more)
     assert (added["md5"], added["communities"], added["med"]) == (True, ["64500:1", "64500:1:2"], 7)
-    office.json("neighbour", "add", "site1", ROUTER, "--as", "64500", "--kind", "own-router")
-    return office
+    made.json("neighbour", "add", "site1", ROUTER, "--as", "64500", "--kind", "own-router")
+    return made
+
+
+@pytest.fixture
+def site(connected: Office, tmp_path: Path) -> Office:
+    """The site and its three neighbours."""
+    return connected.copied(tmp_path)
 
 
 def test_neighbours_are_listed_shown_and_deleted_and_the_last_one_stays(site: Office) -> None:
