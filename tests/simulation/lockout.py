@@ -14,7 +14,7 @@ What is no matter of clocks (other refusals), what was accepted, and a step of t
 copy that comes late does not begin one.
 
 A home agent that knows the time, and hears as many of which that is true as there are wrong ones anywhere, does not
-stand back for its clock.
+stand back for its clock. One that was wrong in the last `CONFIRMED_S` may be thought so still.
 """
 
 from collections.abc import Sequence
@@ -47,12 +47,15 @@ class Lockout:
         self._taken_at: dict[bytes, float] = {}
         self._clear_since: dict[str, float] = {}
         self._right_since: dict[str, float] = {}
+        self._wrong_at: dict[str, float] = {}
         self._pleased_at: dict[bytes, float] = {}
         # when a home agent at which nobody may be locked out last refused
         self._answered_at: dict[tuple[bytes, bytes], float] = {}
 
     def look(self) -> None:
-        """Now and then: at which home agents may nobody be locked out?"""
+        """Now and then: whose clock is wrong, and at which home agents may nobody be locked out?"""
+        wrong = [one for one in self._world.machines if one.agent is not None and not one.knows_the_time()]
+        self._wrong_at |= dict.fromkeys((one.name for one in wrong), self._schedule.now)
         for machine in self._world.machines:
             if machine.is_well() and machine.hears_somebody() and machine.is_told_the_time():
                 self._clear_since.setdefault(machine.name, self._schedule.now)
@@ -61,9 +64,10 @@ class Lockout:
             self._look_at_clock(machine)
 
     def _look_at_clock(self, machine: "Machine") -> None:
-        wrong = sum(not one.knows_the_time() for one in self._world.machines if one.agent is not None)
-        right = sum(one.knows_the_time() for one in machine.heard_now())
-        if not machine.is_well() or right < max(wrong, CLOCK_WITNESSES):
+        since = self._schedule.now - CONFIRMED_S
+        wrong = {name for name, wrong_at in self._wrong_at.items() if wrong_at >= since}
+        right = {one.name for one in machine.heard_now()} - wrong
+        if not machine.is_well() or len(right) < max(len(wrong), CLOCK_WITNESSES):
             self._right_since.pop(machine.name, None)
         elif self._schedule.now - self._right_since.setdefault(machine.name, self._schedule.now) > CONFIRMED_S:
             assert machine.agent is not None
