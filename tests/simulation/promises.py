@@ -7,7 +7,8 @@
 * `any` and `all`, not counted as degraded: another site has it too, in its kernel; and when any one site dies, a site
   that lives has it. (Unless a site died between Binding Update and acknowledgement: that was the one death.) Or
   something newer: of a higher version, and said later. By a wrong clock a word may stand above a later one. (Unless the
-  clocks of all sites are wrong, or were when one of the two was said.)
+  clocks of all sites are wrong, or were when one of the two was said; nor is it a promise when a site whose clock is
+  wrong hears none but wrong ones in the majority: once they are right, any word of the right time stands above it.)
 """
 
 import math
@@ -220,7 +221,8 @@ class Promises:
             raise Violation(
                 "alone", f"{who} is acknowledged and no other site has it, and it is not counted as degraded"
             )
-        if self._schedule.now > self._tide_until:
+        is_astray = not machine.knows_the_time() and not machine.is_told_the_time()
+        if self._schedule.now > self._tide_until and not is_astray:
             self._promises[home, bid] = promise
 
     def _knows(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:

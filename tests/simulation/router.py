@@ -163,6 +163,7 @@ class Router:
         taken = {one.bid for one in self.lines}
         following = (*range(line.bid + 1, self.bids[-1] + 1), *self.bids)
         line.bid = next(bid for bid in following if bid not in taken)
+        self.world.watch.lockout.is_moved(self)
 
     def renumber_line(self, place: int) -> None:
         """The ISP gives another address."""

@@ -6,7 +6,8 @@ speaks again meanwhile hides nothing.
 
 `SPREAD_S`: a difference is found by sums that are shown every `DIGEST_EVERY_S`, and the first may come while an older
 question is open; one second for opening streams, full sets and the way. What was sent before both were well may have
-been refused, for a clock was wrong, and counts as under way for `AWAITED_MAX_S` more. What a site heard while its own
+been refused, for a clock was wrong, and counts as under way for `AWAITED_MAX_S` more, also as part of a record that has
+changed since. What a site heard while its own
 clock was ahead no other can believe until the clocks have caught up with it, and then `SPREAD_S` again. A reflector
 that starts is not asked until it has told all (`HOLD_BACK_S` and more), so it is judged from then on.
 """
@@ -39,6 +40,7 @@ class Spread:
         self._held: dict[tuple[str, bytes], deque[Held]] = {}
         self._well_since: dict[str, float] = {}
         self._told_since: dict[tuple[str, str], float] = {}
+        self._had: dict[tuple[str, str, bytes], Record] = {}  # what the one had when both became calm
         self._found: dict[tuple[str, str, bytes], Record] = {}  # what the other is known to hold, or newer
         self.judged = 0
 
@@ -58,7 +60,12 @@ class Spread:
                 self._well_since.pop(machine.name, None)
         for one in self._world.machines:
             for other in self._world.machines:
-                if one is not other and (calm_s := self._calm_s(one, other)) >= SPREAD_S:
+                if one is other:
+                    continue
+                calm_s = self._calm_s(one, other)
+                if calm_s < LOOK_S:
+                    self._note_had(one, other)
+                elif calm_s >= SPREAD_S:
                     self._compare(one, other, calm_s)
 
     def _note(self, machine: "Machine") -> None:
@@ -71,6 +78,14 @@ class Spread:
                 held.append((now, record))
             while len(held) > 1 and held[1][0] <= now - SPREAD_S:
                 held.popleft()
+
+    def _note_had(self, one: "Machine", other: "Machine") -> None:
+        for router in self._world.routers:
+            record = one.agent.cache.committed(router.home) if one.agent is not None else None
+            if record is None:
+                self._had.pop((one.name, other.name, router.home), None)
+            else:
+                self._had[one.name, other.name, router.home] = record
 
     def _calm_s(self, one: "Machine", other: "Machine") -> float:
         """For how long both have been well, and all streams between them open; 0: they are not, or have none."""
@@ -96,9 +111,10 @@ class Spread:
             held = self._held.get((one.name, router.home))
             if not held or held[0][0] > now - SPREAD_S:
                 continue
-            if held[0][0] < now - calm_s + LOOK_S and calm_s < SPREAD_S + AWAITED_MAX_S:
-                continue
             record, key = held[0][1], (one.name, other.name, router.home)
+            had = self._had.get(key)
+            if had is not None and calm_s < SPREAD_S + AWAITED_MAX_S and lacks(other, had, one.now()):
+                continue
             if self._found.get(key) is record or _was_of_tomorrow(record, now):
                 continue
             self.judged += 1
