@@ -250,7 +250,7 @@ class Faults:
     def _set_watch(self, number: int, skew_s: float) -> None:
         router = self._world.routers[number]
         router.skew_s = skew_s
-        self._world.watch.lockout.is_set(router)
+        self._world.watch.lockout.is_untold(router)
 
     def _crash(self, deed: Deed) -> None:
         router = self._world.routers[deed.who]

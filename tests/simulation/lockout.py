@@ -10,8 +10,8 @@ the first such refusal on the line by which it asks: each leads somewhere else, 
 it heard before that home agent was well tells it nothing, and it may ask again half a minute later only (RFC 6275
 11.8).
 
-What is no matter of clocks (other refusals), what was accepted, a step of the router's own clock and a line under
-another BID end the count; a copy that comes late does not begin one.
+What is no matter of clocks (other refusals), what was accepted, and a router that has to be told the time anew (it
+starts, its clock is set, a line comes under another BID) end the count; a copy that comes late does not begin one.
 
 A home agent that knows the time, and hears as many of which that is true as there are wrong ones anywhere, does not
 stand back for its clock. One that was wrong in the last `CONFIRMED_S` may be thought so still.
@@ -83,12 +83,8 @@ class Lockout:
         for line in [line for line in self._refused_since if line[0] == home]:
             del self._refused_since[line]
 
-    def is_set(self, router: "Router") -> None:
-        """A router's own clock was set: what it is refused for from now on is another matter."""
-        self._forget(router.home)
-
-    def is_moved(self, router: "Router") -> None:
-        """A line has another BID: the address that this BID had last is asked the time once more."""
+    def is_untold(self, router: "Router") -> None:
+        """What it was told of the time is gone or of no use: it starts, its clock was set, a line has another BID."""
         self._forget(router.home)
 
     def told(self, router: "Router", care_of: bytes, ack: BindingAck) -> None:

@@ -108,6 +108,7 @@ class Router:
         for line in self.lines:
             self._report(line)
         self._observed_s = self._offset_s()
+        self.world.watch.lockout.is_untold(self)
         self.feed(Started(self._observed_s, self.disk))
         self._schedule.after(CLOCK_CHECK_S, self._check_clock, self._lives)
 
@@ -163,7 +164,7 @@ class Router:
         taken = {one.bid for one in self.lines}
         following = (*range(line.bid + 1, self.bids[-1] + 1), *self.bids)
         line.bid = next(bid for bid in following if bid not in taken)
-        self.world.watch.lockout.is_moved(self)
+        self.world.watch.lockout.is_untold(self)
 
     def renumber_line(self, place: int) -> None:
         """The ISP gives another address."""
