@@ -214,15 +214,15 @@ class Promises:
         promise = Promise(self._world.router(home), taken.version, care_of, until)
         others = [one for one in self._world.machines if one is not machine]
         alone = self._schedule.now - self._alone_at.get(machine.name, -1.0) < ALONE_S
-        if self._last_death >= taken.sent_at:
+        is_astray = not machine.knows_the_time() and not machine.is_told_the_time()
+        if self._last_death >= taken.sent_at or is_astray:
             return
         if not any(self._has(one, (home, bid), promise, alone) for one in others):
             who = f"{machine.name}: {self._world.name(home)} BID {bid}"
             raise Violation(
                 "alone", f"{who} is acknowledged and no other site has it, and it is not counted as degraded"
             )
-        is_astray = not machine.knows_the_time() and not machine.is_told_the_time()
-        if self._schedule.now > self._tide_until and not is_astray:
+        if self._schedule.now > self._tide_until:
             self._promises[home, bid] = promise
 
     def _knows(self, machine: "Machine", key: tuple[bytes, int], promise: Promise) -> bool:
