@@ -7,8 +7,8 @@
 * `any` and `all`, not counted as degraded: another site has it too, in its kernel; and when any one site dies, a site
   that lives has it. (Unless a site died between Binding Update and acknowledgement: that was the one death.) Or
   something newer: of a higher version, and said later. By a wrong clock a word may stand above a later one. (Unless the
-  clocks of all sites are wrong, or were when one of the two was said; nor is it a promise when a site whose clock is
-  wrong hears none but wrong ones in the majority: once they are right, any word of the right time stands above it.)
+  clocks of all sites are wrong, or were when one of the two was said; or the site that acknowledges goes by a wrong one
+  and does not hear that most are right: any word of the right time stands above what it accepts, an older one too.)
 """
 
 import math
@@ -214,8 +214,7 @@ class Promises:
         promise = Promise(self._world.router(home), taken.version, care_of, until)
         others = [one for one in self._world.machines if one is not machine]
         alone = self._schedule.now - self._alone_at.get(machine.name, -1.0) < ALONE_S
-        is_astray = not machine.knows_the_time() and not machine.is_told_the_time()
-        if self._last_death >= taken.sent_at or is_astray:
+        if self._last_death >= taken.sent_at or not (machine.knows_the_time() or machine.is_told_the_time()):
             return
         if not any(self._has(one, (home, bid), promise, alone) for one in others):
             who = f"{machine.name}: {self._world.name(home)} BID {bid}"

@@ -1,11 +1,10 @@
 """Plays a seed, or some of its deeds, and finds the fewest deeds that still break the same rule."""
 
-import gc
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
+from runtime import collector
 from tests.simulation.scenario import Scenario, scenario
 from tests.simulation.violation import Violation
 from tests.simulation.world import World
@@ -33,25 +32,13 @@ def play(seed: int, only: Collection[int] | None = None, tell: Callable[[str], N
     chosen = with_only(scenario(seed), only)
     world = World(chosen, tell)
     try:
-        with _no_search_for_cycles():
+        with collector.nothing_kept():  # it would look through all that is new for a fifth of the run's time
             world.run()
         broken = rule = ""
     except Violation as violation:
         broken, rule = str(violation), violation.rule
     done, now, faults = world.schedule.done, world.schedule.now, world.faults_done
     return Outcome(seed, broken, rule, done, now, faults, world.updates())
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Python looks for cycles among what was made lately: a fifth of a run's time, and a world has few."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def with_only(whole: Scenario, only: Collection[int] | None) -> Scenario:

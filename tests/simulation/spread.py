@@ -6,10 +6,10 @@ speaks again meanwhile hides nothing.
 
 `SPREAD_S`: a difference is found by sums that are shown every `DIGEST_EVERY_S`, and the first may come while an older
 question is open; one second for opening streams, full sets and the way. What was sent before both were well may have
-been refused, for a clock was wrong, and counts as under way for `AWAITED_MAX_S` more, also as part of a record that has
-changed since. What a site heard while its own
-clock was ahead no other can believe until the clocks have caught up with it, and then `SPREAD_S` again. A reflector
-that starts is not asked until it has told all (`HOLD_BACK_S` and more), so it is judged from then on.
+been refused, for a clock was wrong, and counts as under way for `AWAITED_MAX_S` more, though the record may have
+changed in other parts since. What a site heard while its own clock was ahead no other can believe until the clocks have
+caught up with it, and then `SPREAD_S` again. A reflector that starts is not asked until it has told all (`HOLD_BACK_S`
+and more), so it is judged from then on.
 """
 
 from collections import deque
@@ -112,13 +112,13 @@ class Spread:
             if not held or held[0][0] > now - SPREAD_S:
                 continue
             record, key = held[0][1], (one.name, other.name, router.home)
-            had = self._had.get(key)
-            if had is not None and calm_s < SPREAD_S + AWAITED_MAX_S and lacks(other, had, one.now()):
-                continue
             if self._found.get(key) is record or _was_of_tomorrow(record, now):
                 continue
+            what, had = lacks(other, record, one.now()), self._had.get(key)
+            if what and calm_s < SPREAD_S + AWAITED_MAX_S and had is not None and lacks(other, had, one.now()) == what:
+                continue
             self.judged += 1
-            if what := lacks(other, record, one.now()):
+            if what:
                 who = f"{other.name} lacks {what} of {router.name}"
                 raise Violation("apart", f"{who}, which {one.name} has held for {now - held[0][0]:.1f} s")
             self._found[key] = record
