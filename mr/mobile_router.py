@@ -147,7 +147,7 @@ class MobileRouter:
             return [Count("unknown_uplinks")]
         after = replace(before, carrier=event.carrier, care_of=event.care_of, gateway=event.gateway)
         state.uplinks[event.bid] = after
-        if before.care_of is not None and before.care_of != after.care_of:
+        if before.care_of is not None and all(one.care_of != before.care_of for one in state.uplinks.values()):
             state.stamps = state.stamps.forgotten(before.care_of, now)
         if before.usable == after.usable and before.care_of == after.care_of:
             return []
@@ -308,7 +308,7 @@ class MobileRouter:
     def _transmit(self, state: State, now: float, effects: list[Effect]) -> None:
         updates = state.updates
         assert updates.outstanding is not None
-        uplink = state.source(updates.outstanding.attempts)
+        uplink = state.source(updates.outstanding.sent)
         assert uplink.care_of is not None
         state.stamps = state.stamps.advanced(uplink.care_of, now)
         intent: Intent = updates.outstanding.intent

@@ -37,12 +37,18 @@ class Transmission:
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """The one BU that waits for its acknowledgement."""
+    """The one BU that waits for its acknowledgement.
+
+    `sent`: how often it went out; `attempts`: how often of these after a silence, the first time included;
+    `corrections`: how often since then at once, because an answer corrected us. `is_corrected`: the next time is such.
+    """
 
     intent: Intent
     send_at: float
+    sent: int = 0
     attempts: int = 0
     corrections: int = 0
+    is_corrected: bool = False
     transmissions: tuple[Transmission, ...] = ()
 
 
@@ -65,7 +71,7 @@ class Refusal:
 
 
 def timeout_s(attempts: int, quick: bool, first: bool) -> float:
-    """How long to wait for the answer to the `attempts`-th sending."""
+    """How long to wait for the answer to the `attempts`-th sending, or to a corrected one behind it."""
     if quick and attempts <= QUICK_ATTEMPTS:
         return QUICK_TIMEOUT_S
     doublings = attempts - 1 - (QUICK_ATTEMPTS if quick else 0)

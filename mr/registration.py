@@ -32,7 +32,7 @@ FALLBACK_RETRY_S = 600.0  # then a home agent that did not know several care-of 
 REFUSED_RETRY_S = 60.0  # a refusal is lifted by a human; asking more often helps nobody
 REFRESH_FRACTION = 0.45  # of the granted lifetime; RFC 6275 11.7.1 says no more than "well before"
 REFRESH_JITTER = 0.1  # of the granted lifetime: routers that started together must not stay together
-MAX_CORRECTIONS = 3  # answers 135 or 144 to one BU that are acted on at once, if its lines are not more
+MAX_CORRECTIONS = 3  # answers 135 or 144 that are acted on at once, one after the other, if the lines are not more
 MAX_TRANSMISSIONS_KEPT = 8  # a minute of back-off: an older answer is lost
 
 
@@ -178,10 +178,14 @@ class BindingUpdateList:
         intent = self.outstanding.intent
         self.sequence = (self.sequence + 1) % 65536
         transmission = Transmission(self.sequence, timestamp, now, care_of)
-        attempts = self.outstanding.attempts + 1
+        is_corrected = self.outstanding.is_corrected
+        attempts = self.outstanding.attempts + (not is_corrected)
         self.outstanding = replace(
             self.outstanding,
+            sent=self.outstanding.sent + 1,
             attempts=attempts,
+            corrections=self.outstanding.corrections if is_corrected else 0,
+            is_corrected=False,
             send_at=now + timeout_s(attempts, intent.quick, self.unknown),
             transmissions=(*self.outstanding.transmissions, transmission)[-MAX_TRANSMISSIONS_KEPT:],
         )
@@ -241,7 +245,9 @@ class BindingUpdateList:
     def _correct(self, ack: BindingAck, now: float) -> list[Effect]:
         """135: adopt the number (RFC 6275 11.7.3). 144: the caller has corrected the clock. Say the same again.
 
-        At once as often as there are lines by which it was said: each may have to be told the time.
+        At once as often as there are lines by which it was said: each may have to be told the time. After a silence
+        that counts anew, for it may have lasted until a clock was set; so sites that contradict each other cost a few
+        updates for each pause.
         """
         assert self.outstanding is not None
         if ack.status == Status.SEQUENCE_NUMBER_OUT_OF_WINDOW:
@@ -249,7 +255,7 @@ class BindingUpdateList:
         lines = {transmission.care_of for transmission in self.outstanding.transmissions}
         if self.outstanding.corrections < max(MAX_CORRECTIONS, len(lines)):
             corrections = self.outstanding.corrections + 1
-            self.outstanding = replace(self.outstanding, send_at=now, corrections=corrections)
+            self.outstanding = replace(self.outstanding, send_at=now, corrections=corrections, is_corrected=True)
         return [Note("info", "home agent corrected us", (("status", int(ack.status)), ("sequence", ack.sequence)))]
 
     def _lines_deregistered(self, intent: Intent, ack: BindingAck) -> list[Effect]:
