@@ -116,9 +116,12 @@ class Machine:
         return bool(self._greeting())
 
     def is_told_the_time(self) -> bool:
-        """Do most of the home agents that are heard here, and this one, know the time?"""
+        """Do most of the home agents that are heard here, and this one, know the time? Also with those told of."""
         heard = self.heard_now()
-        return 2 * sum(one.knows_the_time() for one in (self, *heard)) > 1 + len(heard)
+        told_of = {other for one in heard if one.topology.reflects for other in one.heard_now()} - {self}
+        return all(
+            2 * sum(one.knows_the_time() for one in (self, *some)) > 1 + len(some) for some in (heard, heard | told_of)
+        )
 
     def heard_now(self) -> "set[Machine]":
         """The home agents that greet this one now."""

@@ -39,13 +39,17 @@ OVERWRITE = int(BindingUpdateFlag.OVERWRITE)
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A Binding Update that a home agent accepted, and as which version. `sent_at`: when it left the router."""
+    """A Binding Update that a home agent accepted, and as which version. `sent_at`: when it left the router.
+
+    `of_tomorrow`: the version is above one of the future by the clock of that moment, and goes when the record does.
+    """
 
     sent_at: float
     lifetime_s: int
     bids: tuple[int, ...]
     wipes: bool
     version: Version
+    of_tomorrow: bool
 
 
 @dataclass(slots=True)
@@ -128,7 +132,8 @@ class Promises:
         version = record.sequence.version
         bids = tuple(option.bid for option in update.all(BindingIdentifier))
         wipes = not bids or bool(int(update.flags) & OVERWRITE)
-        taken = Taken(self.sent_at(router, update), update.lifetime_s, bids, wipes, version)
+        of_tomorrow = is_of_tomorrow(machine, version)
+        taken = Taken(self.sent_at(router, update), update.lifetime_s, bids, wipes, version, of_tomorrow)
         self._taken[machine.name, router.home, _key(update)] = taken
         # Who signs nothing tells no time: what is heard later counts as later, though it may have waited on the way.
         said_at = self._schedule.now if router.is_foreign else taken.sent_at
@@ -182,7 +187,8 @@ class Promises:
         if cell is None or cell.version != version:
             newer = record is not None and (record.floor >= version or (cell is not None and cell.version > version))
             is_old = self._schedule.now - taken.sent_at > ANSWER_S
-            if not newer and not is_old and not is_of_tomorrow(machine, version):
+            of_tomorrow = taken.of_tomorrow or is_of_tomorrow(machine, version)
+            if not newer and not is_old and not of_tomorrow:
                 raise Violation("unchanged", f"{who} is acknowledged with status 0 and not in the record")
             return
         installed = {path.care_of for path in entry.paths if path.bid == bid} if entry else set()
