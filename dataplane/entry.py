@@ -85,6 +85,11 @@ class SitePlan:
     clamp_mtu: int = 0
     memory_reserve: int = 0
 
+    @property
+    def serves_ipv4(self) -> bool:
+        """True if customers may have IPv4 networks here."""
+        return any(len(aggregate.network) == 4 for aggregate in self.aggregates)
+
 
 class UplinkPath(NamedTuple):
     """A line of a mobile router that may carry traffic."""

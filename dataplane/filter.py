@@ -7,7 +7,7 @@ stock tunnels send; all else that is tunnelled to the home agent is counted and 
 sends to see it dropped, which is not counted. Signalling is limited for each /48 and in all, before anybody looks at
 it. Who can send with a customer's care-of address as source can pass the check; it is no authentication.
 
-The tables are loaded by `nft` when the daemon starts, and sets when a kind of prefix first occurs; loading again
+The tables are loaded by `nft` when the daemon starts, and again when a kind of prefix first occurs; loading again
 keeps sets, elements and counters and loses no packet. Elements change by netlink.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataplane import accounting, clamping, ruleset
 from dataplane.driver import Driver
 from dataplane.element import Element, Kind, combine, kind_coded
-from dataplane.entry import Prefix, RouterPlan, SelfTestLine, SitePlan
+from dataplane.entry import Prefix, RouterPlan, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.netlink import NEEDS_ROOT
 from dataplane.nfnetlink import SetElements
@@ -47,7 +47,7 @@ class SourceCheck:
         self._leaving: dict[Element, float | None] = {}
         self._kinds: set[Kind] = set()
         self._reassembles = False
-        self._line: SelfTestLine | None = None
+        self._site: tuple[SitePlan, Driver] | None = None
         self._on_script = on_script
 
     @property
@@ -55,9 +55,15 @@ class SourceCheck:
         """The netlink port by which elements change."""
         return self._required().port
 
-    def prepare(self, plan: SitePlan) -> None:
+    def prepare(self, plan: SitePlan, driver: Driver) -> None:
         """Load the table of this site; sets and their elements stay as they are."""
-        _nft(ruleset.home_agent(plan))
+        if self._sets is None:
+            self._sets = SetElements(HOME_AGENT_TABLE)
+        self._site = (plan, driver)
+        try:
+            self._load(kinds(self._sets.names()))
+        except DataPlaneError:
+            self._load(set())  # a set of ours is not as we make it: only those who need it are to be refused
         try:
             _nft(ruleset.reassembly(plan))
             self._reassembles = True
@@ -65,18 +71,17 @@ class SourceCheck:
             self._reassembles = False  # a kernel without tproxy: fragments are dropped and counted instead
         _nft(clamping.of_home_agent(plan))
         self._on_script()
-        if self._sets is None:
-            self._sets = SetElements(HOME_AGENT_TABLE)
-        self._kinds = kinds(self._sets.names())
-        self._line = plan.self_test
-        if self._line is not None and ruleset.HOME_ADDRESSES in self._kinds:
-            _nft(ruleset.self_test(self._line))
-            self._on_script()
+
+    def _load(self, present: set[Kind]) -> None:
+        if self._site is None:
+            raise DataPlaneError("changing the source check", "the site was not prepared")
+        _nft(ruleset.home_agent(*self._site, present))
+        self._kinds = present  # another set: others iterate over the old one meanwhile
 
     def reload(self) -> None:
         """Take the elements from the kernel; they are nobody's until somebody enters or owns them."""
         sets = self._required()
-        self._kinds = kinds(sets.names())
+        self._kinds = self._kinds & kinds(sets.names())  # what bears such a name and was not loaded is not ours
         found: dict[Element, bytes] = {}
         for kind in self._kinds:
             code = kind.code
@@ -114,10 +119,9 @@ class SourceCheck:
 
     def _enter(self, elements: set[Element]) -> None:
         new = _keys(elements.difference(self._owners))
-        for kind in new.keys() - self._kinds:
-            _nft(ruleset.of_kind(kind, self._line))
+        if new.keys() - self._kinds:
+            self._load(self._kinds | new.keys())
             self._on_script()
-            self._kinds = self._kinds | {kind}  # anew: others iterate over the old one meanwhile
         self._required().change(_by_set(new), {})
 
     def leave(self, owner: bytes, elements: Iterable[Element]) -> None:

@@ -1,34 +1,33 @@
 """What a site's data plane stands on, whatever customers there are: as messages, and what of it is out of date. Pure.
 
-rule 0      IPv6 in IPv6 to the home agent   -> table 41000: decapsulate, look the inner packet up in main (seg6)
-rule 0      IPv4 in IPv6 to the home agent   -> table 41001: decapsulate, forward what was inside (seg6)
-rule 100    everything                       -> table local (the kernel's rule 0, moved behind decapsulation; seg6)
 main        aggregate -> unreachable: unallocated and unbound space never loops; a customer's routes are longer
             of IPv4 too, if the site serves any; without, nothing of IPv4 is touched
 main        home agent address -> local: decapsulation asks main alone, and inner packets may be for ourselves
 main        other addresses of ours -> local, such as the anycast address of home agents (RFC 2526)
+local       where IPv6 in IPv6 ends -> decapsulate, look the inner packet up in main (seg6)
+local       where IPv4 in IPv6 ends -> decapsulate, forward what was inside (seg6)
 lo          the home agent address
+
+With seg6 a tunnelled packet comes to the home agent address, where there are sockets too. The nftables rule that
+believed it sends it on to one of two addresses that end tunnels and nothing else (`tunnel_end.py`); without that rule
+nothing is decapsulated. No policy rule is needed: a single one would have the kernel look up the route of every packet
+that this machine forwards, where it otherwise does so once for a batch to one address.
 
 With ip6tnl the tunnel device decapsulates, behind the kernel's own rule for local addresses.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from dataplane import seg6
 from dataplane.driver import Driver
 from dataplane.entry import SitePlan
 from dataplane.message import Message
 from dataplane.numbers import (
-    DECAPSULATION_RULE,
     FIXED_METRIC,
-    HOME_AGENT_DECAPSULATION,
-    HOME_AGENT_DECAPSULATION_OF_IPV4,
+    FORMER_DECAPSULATION_IDS,
     HOME_AGENT_PROTOCOL,
-    IPV4_IN_IPV6,
-    IPV6_IN_IPV6,
-    LOCAL_RULE,
     UNREACHABLE_METRIC,
 )
-from dataplane.plan import DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID
 from dataplane.rtnetlink import (
     LOCAL_TABLE,
     MAIN_TABLE,
@@ -42,10 +41,9 @@ from dataplane.rtnetlink import (
     delete_nexthop,
     delete_route,
     delete_rule,
-    put_decapsulation,
-    put_decapsulation_of_ipv4,
     put_route,
 )
+from dataplane.tunnel_end import tunnel_end
 
 _SYSCTLS = {
     "net/ipv6/conf/all/forwarding": "1",
@@ -58,39 +56,39 @@ _SYSCTLS_OF = {
     Driver.IP6TNL: {"net/ipv6/max_dst_opts_number": "8"},
 }
 _SYSCTLS_OF_IPV4 = {"net/ipv4/ip_forward": "1", "net/ipv4/fib_multipath_hash_policy": "1"}
-ROUTE_KINDS = (RTN_UNREACHABLE, RTN_LOCAL)  # of the fixed routes in table main; a customer's is neither
+ROUTE_KINDS = (RTN_UNREACHABLE, RTN_LOCAL)  # of the fixed routes of all tables; a customer's is neither
 KERNEL_LOCAL_RULE = Rule(0, LOCAL_TABLE, 0)
 
 
 def sysctls(plan: SitePlan, driver: Driver) -> dict[str, str]:
     """The kernel settings that forwarding needs, by path below /proc/sys."""
-    return {**_SYSCTLS, **_SYSCTLS_OF[driver], **(_SYSCTLS_OF_IPV4 if serves_ipv4(plan) else {})}
+    return {**_SYSCTLS, **_SYSCTLS_OF[driver], **(_SYSCTLS_OF_IPV4 if plan.serves_ipv4 else {})}
 
 
-def serves_ipv4(plan: SitePlan) -> bool:
-    """True if customers may have IPv4 networks here."""
-    return any(len(aggregate.network) == 4 for aggregate in plan.aggregates)
+def ends(plan: SitePlan, driver: Driver, lo: int) -> tuple[Route, ...]:
+    """The routes that decapsulate; they are of no use to anybody whom the source check does not send there.
 
-
-def rules(plan: SitePlan, driver: Driver) -> tuple[Rule, ...]:
-    """The policy rules of a site."""
+    Not by way of a nexthop object: a route by way of one the kernel looks up for every packet of a batch. And local
+    ones, for out of a loopback interface it makes of all others that they reject.
+    """
     if driver is Driver.IP6TNL:
         return ()
-    destination = (plan.home_agent_address, 128)
-    tables = {IPV6_IN_IPV6: HOME_AGENT_DECAPSULATION}
-    if serves_ipv4(plan):
-        tables[IPV4_IN_IPV6] = HOME_AGENT_DECAPSULATION_OF_IPV4
-    return (
-        Rule(LOCAL_RULE, LOCAL_TABLE, HOME_AGENT_PROTOCOL),
-        *(
-            Rule(DECAPSULATION_RULE, table, HOME_AGENT_PROTOCOL, destination=destination, ip_protocol=inside)
-            for inside, table in tables.items()
-        ),
+    actions = {6: seg6.decapsulation(MAIN_TABLE)}
+    if plan.serves_ipv4:
+        actions[4] = seg6.decapsulation_of_ipv4()
+    return tuple(
+        Route(
+            (tunnel_end(plan.home_agent_address, version), 128),
+            *(HOME_AGENT_PROTOCOL, LOCAL_TABLE, RTN_LOCAL, FIXED_METRIC),
+            interface=lo,
+            decapsulation=action,
+        )
+        for version, action in actions.items()
     )
 
 
-def routes(plan: SitePlan, driver: Driver, lo: int) -> tuple[Route, ...]:
-    """The routes of a site, but for its egresses; `lo` is the index of the loopback interface."""
+def routes(plan: SitePlan, lo: int) -> tuple[Route, ...]:
+    """The routes of a site, but for its egresses and ends; `lo` is the index of the loopback interface."""
     address = (plan.home_agent_address, 128)
     unreachable = (
         Route(
@@ -98,10 +96,6 @@ def routes(plan: SitePlan, driver: Driver, lo: int) -> tuple[Route, ...]:
         )
         for aggregate in plan.aggregates
     )
-    ends = {HOME_AGENT_DECAPSULATION: DECAPSULATION_ID}
-    if serves_ipv4(plan):
-        ends[HOME_AGENT_DECAPSULATION_OF_IPV4] = DECAPSULATION_OF_IPV4_ID
-    decapsulation = [Route(address, HOME_AGENT_PROTOCOL, table, nexthop_id=id_) for table, id_ in ends.items()]
     return (
         *unreachable,
         Route(address, HOME_AGENT_PROTOCOL, MAIN_TABLE, RTN_LOCAL, FIXED_METRIC, interface=lo),
@@ -109,28 +103,16 @@ def routes(plan: SitePlan, driver: Driver, lo: int) -> tuple[Route, ...]:
             Route((also, 128), HOME_AGENT_PROTOCOL, MAIN_TABLE, RTN_LOCAL, FIXED_METRIC, interface=lo)
             for also in plan.answers_at
         ),
-        *(decapsulation if driver is Driver.SEG6 else ()),
     )
 
 
-def build(plan: SitePlan, driver: Driver, lo: int) -> list[Message]:
-    """The messages that make it so, in an order in which nothing is lost, neither the first time nor again."""
-    address = add_address(plan.home_agent_address, lo)
-    fixed = map(put_route, routes(plan, driver, lo))
-    if driver is Driver.IP6TNL:
-        return [add_rule(KERNEL_LOCAL_RULE), address, *fixed]
-    return [
-        address,
-        put_decapsulation(DECAPSULATION_ID, HOME_AGENT_PROTOCOL, lo),
-        *((put_decapsulation_of_ipv4(DECAPSULATION_OF_IPV4_ID, HOME_AGENT_PROTOCOL, lo),) if serves_ipv4(plan) else ()),
-        *fixed,
-        *map(add_rule, rules(plan, driver)),
-        delete_rule(KERNEL_LOCAL_RULE),  # only now: there is no moment without a rule for local addresses
-    ]
+def build(plan: SitePlan, lo: int) -> list[Message]:
+    """The messages that make it so, but for the ends, in an order in which nothing is lost, not even the first time."""
+    return [add_address(plan.home_agent_address, lo), *map(put_route, routes(plan, lo))]
 
 
 def outdated(
-    plan: SitePlan, driver: Driver, lo: int, found_rules: Iterable[Rule], found_routes: Iterable[Route]
+    plan: SitePlan, driver: Driver, lo: int, found_rules: Collection[Rule], found_routes: Iterable[Route]
 ) -> list[Message]:
     """The messages that remove what an earlier plan left and this one does not name. Egress routes are not looked at.
 
@@ -138,20 +120,30 @@ def outdated(
         plan, driver: what is right.
         lo: index of the loopback interface.
         found_rules: all rules.
-        found_routes: our routes of `ROUTE_KINDS`, and those of the decapsulation table.
+        found_routes: our routes of `ROUTE_KINDS`, and those of the tables for decapsulation that there were once.
     """
-    kept = {(route.prefix, route.table, route.kind) for route in routes(plan, driver, lo)}
-    messages = []
-    for rule in found_rules:
-        if rule.protocol == HOME_AGENT_PROTOCOL and rule not in rules(plan, driver):
-            messages.append(delete_rule(rule))
+    wanted = (*routes(plan, lo), *ends(plan, driver, lo))
+    kept = {(route.prefix, route.table, route.kind) for route in wanted}
+    messages = without_rules(found_rules)
     for route in found_routes:
         if (route.prefix, route.table, route.kind) not in kept:
             messages.append(delete_route(route))
-            if route.kind == RTN_LOCAL:
+            if is_of_an_address(route):
                 messages.append(delete_address(route.prefix[0], lo))
-    if driver is Driver.IP6TNL:
-        messages.append(delete_nexthop(DECAPSULATION_ID))
-    if driver is Driver.IP6TNL or not serves_ipv4(plan):
-        messages.append(delete_nexthop(DECAPSULATION_OF_IPV4_ID))
-    return messages
+    return [*messages, *map(delete_nexthop, FORMER_DECAPSULATION_IDS)]
+
+
+def is_of_an_address(route: Route) -> bool:
+    """Is this route of ours the one for an address that we put on `lo`?"""
+    return route.kind == RTN_LOCAL and route.table == MAIN_TABLE
+
+
+def without_rules(found: Collection[Rule]) -> list[Message]:
+    """The messages that take out the policy rules of ours that there were once.
+
+    The kernel's own for local addresses, which they displaced, is put back first: also where somebody else took it
+    away, but not where he has another one for all packets.
+    """
+    ours = [rule for rule in found if rule.protocol == HOME_AGENT_PROTOCOL]
+    has_local = any(rule == Rule(rule.priority, LOCAL_TABLE, rule.protocol) for rule in found if rule not in ours)
+    return [*(() if has_local else (add_rule(KERNEL_LOCAL_RULE),)), *map(delete_rule, ours)]

@@ -18,22 +18,19 @@ from dataplane.errors import DataPlaneError
 from dataplane.filter import SourceCheck
 from dataplane.message import Message, Refusal
 from dataplane.netlink import NetlinkSocket, first_failure
-from dataplane.numbers import DECAPSULATION_TABLES, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
+from dataplane.numbers import FORMER_DECAPSULATION_TABLES, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Objects, Steps
 from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
     FAMILIES,
     MAIN_TABLE,
-    RTN_LOCAL,
     RTN_UNICAST,
     Route,
     Rule,
-    add_rule,
     delete_address,
     delete_nexthop,
     delete_route,
-    delete_rule,
     nexthop_dump,
     nexthop_named,
     parse_nexthop,
@@ -78,18 +75,22 @@ class LinuxHomeAgent:
     # --- the site ---------------------------------------------------------------------------------------------------
 
     def prepare(self, plan: SitePlan) -> None:
-        """See the port. What is right already is replaced by itself, which loses nothing; the source check is first."""
+        """See the port. What is right already is replaced by itself, which loses nothing.
+
+        The source check is first, but for the routes to which it sends what it believed.
+        """
         self._plan = plan
         driver = self._driver = self._driver or probe(self._wanted)
         for name, value in foundation.sysctls(plan, driver).items():
             set_sysctl(name, value)
-        self._check.prepare(plan)
+        self._netlink.settle([put_route(one) for one in foundation.ends(plan, driver, self._lo)], "ends of tunnels")
+        self._check.prepare(plan, driver)
         if self._watch is None:
             self._watch = KernelWatch((self._netlink.port, self._egresses.port), self._check.port, HOME_AGENT_TABLE)
         self._tunnels = open_tunnels(driver, plan.home_agent_address)
-        self._netlink.settle(foundation.build(plan, driver, self._lo), "preparing the site")
+        self._netlink.settle(foundation.build(plan, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]
-        fixed += [route for table in DECAPSULATION_TABLES for route in self._routes(table)]
+        fixed += [route for table in FORMER_DECAPSULATION_TABLES for route in self._routes(table)]
         old = foundation.outdated(plan, driver, self._lo, self._rules(), fixed)
         self._netlink.settle(old, "removing what an earlier configuration left")
         self._egresses.put(plan.egresses)
@@ -336,15 +337,13 @@ class LinuxHomeAgent:
         self._check.forget(prefixes)
 
     def purge(self) -> None:
-        """See the port: the kernel's local rule goes back first, then everything with our marks, as the dump has it."""
-        rules = [rule for rule in self._rules() if rule.protocol == HOME_AGENT_PROTOCOL]
+        """See the port: everything with our marks, as the dump has it."""
         routes = self._routes()
         nexthops = map(parse_nexthop, self._netlink.dump(*nexthop_dump()))
         ours = [one for one in nexthops if one.id in HOME_AGENT_IDS and one.protocol == HOME_AGENT_PROTOCOL]
-        addresses = [route.prefix[0] for route in routes if route.kind == RTN_LOCAL]
+        addresses = [route.prefix[0] for route in routes if foundation.is_of_an_address(route)]
         messages: list[Message] = [
-            add_rule(foundation.KERNEL_LOCAL_RULE),
-            *map(delete_rule, rules),
+            *foundation.without_rules(self._rules()),
             *map(delete_route, routes),
             *(delete_nexthop(one.id) for one in sorted(ours, key=lambda one: not one.members)),
             *(delete_address(address, self._lo) for address in addresses),

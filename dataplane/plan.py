@@ -29,8 +29,8 @@ from dataplane.rtnetlink import (
 )
 
 SLOT_IDS = 256
-SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first is decapsulation's, the last is for trials
-DECAPSULATION_ID, DECAPSULATION_OF_IPV4_ID, LAST_ID = HOME_AGENT_IDS[0], HOME_AGENT_IDS[1], HOME_AGENT_IDS[-1]
+SLOTS = range(1, len(HOME_AGENT_IDS) // SLOT_IDS - 1)  # the first was decapsulation's, the last is for trials
+LAST_ID = HOME_AGENT_IDS[-1]
 PATHS_MAX = 100  # a new path needs a free place while the old ones still stand
 WEIGHT_MAX = 256  # linux/nexthop.h: eight bits, of the weight less one
 

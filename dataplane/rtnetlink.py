@@ -45,8 +45,10 @@ _RTMSG = struct.Struct("=BBBBBBBBI")
 _THROUGH = struct.Struct("=BBBBBBBBIHHIHHIHH16sHHI")  # with table, metric, destination, nexthop
 _RTM_F_FIB_MATCH, _RTNH_F_DEAD, _RTNH_F_LINKDOWN = 0x2000, 1, 16
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_TABLE, _RTA_NH_ID = 1, 4, 5, 6, 15, 30
+_RTA_ENCAP_TYPE, _RTA_ENCAP = 21, 22
 _RULE = struct.Struct("=BBBBBBBBI")
 _FRA_DST, _FRA_SRC, _FRA_PRIORITY, _FRA_TABLE, _FRA_PROTOCOL, _FRA_IP_PROTO = 1, 2, 6, 15, 21, 22
+_FRA_NARROW = (3, 10, 17, 19, 20, 23, 24)  # interfaces, mark, VRF, users, ports
 _TO_TABLE = 1
 _RTPROT_KERNEL = 2
 _NO_ADDRESS = {IPV4: bytes(4), IPV6: bytes(16)}
@@ -73,7 +75,10 @@ class Nexthop(NamedTuple):
 
 
 class Route(NamedTuple):
-    """A route: through nexthop object `nexthop_id`, or via `gateway` and `interface`, or of a `kind` without either."""
+    """A route: through nexthop object `nexthop_id`, or via `gateway` and `interface`, or of a `kind` without either.
+
+    `decapsulation`: what is done to a packet that takes it (`seg6.py`); not told of a route that the kernel shows.
+    """
 
     prefix: tuple[bytes, int]
     protocol: int
@@ -83,12 +88,13 @@ class Route(NamedTuple):
     nexthop_id: int = 0
     gateway: bytes | None = None
     interface: int = 0
+    decapsulation: bytes = b""
 
 
 class Rule(NamedTuple):
     """A policy rule that looks up `table`; `ip_protocol` 0 is any; `protocol` 0 leaves the rule unmarked.
 
-    Of IPv4 if its addresses are.
+    Of IPv4 if its addresses are. `is_narrow`: it is not for all packets, by something that is not told here.
     """
 
     priority: int
@@ -97,6 +103,7 @@ class Rule(NamedTuple):
     source: tuple[bytes, int] | None = None
     destination: tuple[bytes, int] | None = None
     ip_protocol: int = 0
+    is_narrow: bool = False
 
 
 # --- nexthops ------------------------------------------------------------------------------------------------------
@@ -276,6 +283,9 @@ def _route(route: Route) -> bytes:
         body += attribute(_RTA_GATEWAY, route.gateway)
     if route.interface:
         body += number(_RTA_OIF, route.interface)
+    if route.decapsulation:
+        body += attribute(_RTA_ENCAP_TYPE, struct.pack("=H", seg6.LOCAL_ENCAP_TYPE))
+        body += nested(_RTA_ENCAP, route.decapsulation)
     return body
 
 
@@ -303,7 +313,7 @@ def rule_dump(family: int = IPV6) -> tuple[int, bytes]:
 
 def parse_rule(body: bytes) -> Rule:
     """One rule of a dump."""
-    _, to_length, from_length, _, table, _, _, _, _ = _RULE.unpack_from(body)
+    _, to_length, from_length, tos, table, _, _, _, _ = _RULE.unpack_from(body)
     found = attributes(body, _RULE.size)
     source, destination = found.get(_FRA_SRC), found.get(_FRA_DST)
     return Rule(
@@ -313,6 +323,7 @@ def parse_rule(body: bytes) -> Rule:
         source=None if source is None else (source, from_length),
         destination=None if destination is None else (destination, to_length),
         ip_protocol=integer(found.get(_FRA_IP_PROTO, b"")),
+        is_narrow=tos != 0 or any(kind in found for kind in _FRA_NARROW),
     )
 
 

@@ -21,9 +21,9 @@ import struct
 from dataclasses import dataclass
 
 from dataplane.entry import ForwardingEntry, Path, SelfTestLine
+from dataplane.numbers import DISCARD_ONLY
 
 DEVICE = "xsp-selftest"
-DISCARD_ONLY = bytes.fromhex("0100000000000000")  # 100::/64 (RFC 6666)
 SECRET_OCTETS = 16
 IDENTIFIER = bytes.fromhex("fdfffffffffffffd")  # RFC 2526: 125, reserved
 STRANGER = bytes.fromhex("fdfffffffffffffc")

@@ -2,9 +2,9 @@
 
 Theory of operation. The kernel announces every change with the netlink port of whoever asked for it, 0 for itself (an
 interface that went down). A socket filter lets through only what others did to objects of our protocol number, so
-that our own changes, thousands a second, cost nothing here. Rules carry their protocol deeper and nftables' messages
-only a name, so those of others are looked at one by one; both are rare. When announcements came too fast to be kept
-(ENOBUFS), something may have been missed, which is told as a change too.
+that our own changes, thousands a second, cost nothing here. Of policy rules those for local addresses matter, which
+are everybody's, and nftables' messages bear only a name, so all of both are looked at one by one; they are rare. When
+announcements came too fast to be kept (ENOBUFS), something may have been missed, which is told as a change too.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataplane.errors import DataPlaneError
 from dataplane.message import HEADER, attributes
 from dataplane.numbers import HOME_AGENT_PROTOCOL
-from dataplane.rtnetlink import parse_rule
+from dataplane.rtnetlink import LOCAL_TABLE, parse_rule
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
@@ -73,8 +73,8 @@ class KernelWatch:
             pass
 
     def _route_change(self, kind: int, body: bytes) -> str:
-        if kind in (_NEWRULE, _DELRULE):
-            return "rules" if parse_rule(body).protocol == HOME_AGENT_PROTOCOL else ""
+        if kind in (_NEWRULE, _DELRULE):  # ours there are none: that for local addresses is everybody's
+            return "rules" if parse_rule(body).table == LOCAL_TABLE else ""
         if kind in (_NEWNEXTHOP, _DELNEXTHOP):
             return "nexthops"
         return "overrun" if kind == _LOSS else "routes"

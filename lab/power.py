@@ -38,9 +38,6 @@ def _forget(lab: Lab, site: str) -> None:
     for words in (
         "route flush table all proto 208",
         "address flush dev lo scope global",
-        "rule flush",
-        "rule add pref 0 lookup local",
-        "rule add pref 32766 lookup main",
     ):
         lab.network.run(site, "ip", "-6", *words.split(), check=False)  # what is to go may not be there
     for place in (lab.layout.run_root / site, lab.layout.frr(site)):

@@ -46,8 +46,8 @@ class Break(NamedTuple):
 
 BREAKS = (
     Break("encapsulation", "tunnel's beginning", "ip nexthop flush proto 208"),
-    Break("decapsulation", "does not come back", "ip -6 rule del pref 0"),
-    Break("source check", "spoofed inner source was let through", "nft flush chain ip6 xsp_ha prerouting"),
+    Break("decapsulation", "does not come back", "ip -6 route flush table local proto 208"),
+    Break("source check", "spoofed inner source was let through", "nft insert rule ip6 xsp_ha inside6 goto in128"),
     Break("hop-limit rule", "hop limit is 36 instead of 64", "nft flush chain ip6 xsp_ha postrouting"),
     Break(
         "default route",

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 
 import pytest
 from scapy.layers.inet import IP, UDP
@@ -14,6 +14,7 @@ from dataplane.accounting import volumes
 from dataplane.entry import ForwardingEntry, Path, Prefix, Volume
 from dataplane.linux import LinuxHomeAgent
 from dataplane.router import LinuxRouter
+from dataplane.tunnel_end import tunnel_end
 from tests import tunnels
 from tests.dataplane.stream import limited, send
 from tests.dataplane.test_linux import (
@@ -282,5 +283,20 @@ def test_purge_leaves_nothing_of_ipv4(net: Net) -> None:
 
 def test_a_site_that_no_longer_serves_ipv4_decapsulates_none(net: Net, home_agent: LinuxHomeAgent) -> None:
     net.inside("ha", lambda: home_agent.prepare(SITE))
-    assert "41001" not in net.run("ha", "ip", "-6", "rule")
+    end = IPv6Address(tunnel_end(SITE.home_agent_address, 4))
+    assert str(end) not in net.run("ha", "ip", "-6", "route", "show", "table", "local")
     assert "203.0.113" not in net.run("ha", "ip", "-4", "route", "show", "proto", "208")
+
+
+def test_a_site_without_ipv4_serves_the_rest_of_a_customer_that_has_it(net: Net) -> None:
+    """Its table names all networks of a customer, and such a site may not have been rendered anew yet."""
+
+    def prepared() -> LinuxHomeAgent:
+        plane = tunnels.home_agent()
+        plane.prepare(SITE)
+        return plane
+
+    home_agent = net.inside("ha", prepared)
+    assert net.inside("ha", lambda: home_agent.apply({HOME: BOTH4})) == {HOME: None}
+    listed = net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")
+    assert "@ok4_" not in listed and listed.count("@ok56 ") == 3

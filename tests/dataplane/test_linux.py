@@ -212,6 +212,7 @@ def everything(net: Net, node: str) -> list[str]:
     commands = (
         "ip -6 route show table all type unicast",
         "ip -6 route show table all type unreachable",
+        "ip -6 route show table all type local proto 208",
         "ip -6 rule",
         "ip nexthop",
         "nft -t list tables",  # without it nft reads all elements of all sets first

@@ -19,6 +19,7 @@ from scapy.layers.inet6 import (
 from scapy.layers.l2 import GRE
 from scapy.packet import Packet, Raw
 
+from dataplane.driver import Driver
 from dataplane.element import combine
 from dataplane.entry import ForwardingEntry, Path, Prefix, SelfTestLine
 from dataplane.filter import SourceCheck
@@ -36,6 +37,7 @@ CORRESPONDENT, LOCATOR = "2001:db8:e::99", "2001:db8:a::10"
 OFFICE = "2001:db8:f100::10"
 OTHER_HOME = address("2001:db8:f000::52")
 ECHO_REPLY = 129
+MANY = ("2001:db8:b::/64", "2001:db8:b:4000::/55", "2001:db8:e::98/127", "2001:db8:e::/96")
 
 
 @pytest.fixture
@@ -234,6 +236,27 @@ def test_nothing_out_of_a_tunnel_goes_to_the_operators_own(
     assert "0x20010db8000b" not in net.run("ha", "nft", "list", "set", "ip6", "xsp_ha", "closed6")
 
 
+@pytest.mark.parametrize(
+    "closed",
+    [
+        ("2001:db8:e::/55",),
+        ("2001:db8:e::/48",),
+        ("2001:db8::/29", "fc00::/7"),
+        ("2001::/16",),
+        ("::/0",),
+        ("::/2",),
+        MANY,
+    ],
+)
+def test_closed_networks_of_any_length_are_closed(
+    net: Net, home_agent: LinuxHomeAgent, closed: tuple[str, ...]
+) -> None:
+    apply(net, home_agent, customer())
+    net.inside("ha", lambda: home_agent.prepare(replace(SITE, closed=tuple(map(prefix, closed)))))
+    assert passed(net, [outer(inner(OFFICE, CORRESPONDENT))]) == 0
+    assert counted(net, home_agent, "inner_destination") == 1
+
+
 def test_a_customer_whose_check_the_kernel_refuses_gets_no_tunnel(net: Net, home_agent: LinuxHomeAgent) -> None:
     """The check goes in first: else there is a moment in which a customer is served whose packets are dropped."""
     net.run("ha", "nft", "add", "set", "ip6", "xsp_ha", "ok57", "{ type inet_service; }")  # in the way of ours
@@ -311,7 +334,7 @@ def test_home_addresses_never_stand_without_the_self_tests_shield(net: Net) -> N
 
     def entered(line: SelfTestLine) -> tuple[bool, str]:
         check = SourceCheck(lambda: None)
-        check.prepare(replace(SITE, self_test=line))
+        check.prepare(replace(SITE, self_test=line), Driver.SEG6)
         refused = check.enter(wanted)
         assert check.enter(wanted).keys() == refused.keys()
         return not refused, net.run("ha", "nft", "list", "table", "ip6", "xsp_ha")

@@ -33,7 +33,7 @@ def plane(net: Net) -> LinuxHomeAgent:
     [
         ("ip -6 route flush proto 208", {"routes"}),
         ("ip -6 route del 2001:db8:f100::/56", {"routes"}),
-        ("ip -6 rule del priority 100", {"rules"}),
+        ("ip -6 rule del priority 0", {"rules"}),
         ("ip nexthop flush proto 208", {"nexthops", "routes"}),
         ("nft delete table ip6 xsp_ha", {"filters"}),
         ("nft flush set ip6 xsp_ha ok56", {"filters"}),

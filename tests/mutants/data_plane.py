@@ -8,6 +8,7 @@ from tests.mutants.mutation import Mutation
 CHECK, ROUTER = "tests/dataplane/test_source_check.py::", "tests/dataplane/test_router.py::"
 RELAY, CHANGES = (f"tests/dataplane/test_{name}.py::" for name in ("relay", "changes"))
 CONTRACT = "tests/contract/test_data_plane.py::"
+END = "tests/dataplane/test_tunnel_end.py::"
 SELF_TEST = "tests/topology/test_self_test.py::"
 
 
@@ -63,16 +64,16 @@ MUTATIONS = (
     _mutation(
         "tunnels end at any address",
         "ruleset",
-        "        ip6 daddr != {address} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n",
+        "        ip6 daddr != {{ {address}, {ends} }} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n",
         "",
         CHECK + "test_no_address_but_the_home_agents_ends_a_tunnel",
     ),
     _mutation(
         "pieces that say nothing are put together",
         "ruleset",
-        "        ip6 daddr != {address} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n"
+        "        ip6 daddr != {{ {address}, {ends} }} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n"
         "        exthdr frag exists goto pieces\n",
-        "        ip6 daddr != {address} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n",
+        "        ip6 daddr != {{ {address}, {ends} }} meta l4proto {{ 4, 41 }} counter name elsewhere drop\n",
         CHECK + "test_a_piece_that_does_not_say_of_what_is_dropped_where_nothing_puts_pieces_together",
     ),
     _mutation(
@@ -88,6 +89,55 @@ MUTATIONS = (
         "@nh,512,128 @closed6 counter name inner_destination drop; ",
         "",
         CHECK + "test_nothing_out_of_a_tunnel_goes_to_the_operators_own",
+    ),
+    _mutation(
+        "of the operator's own only what is not global unicast is closed",
+        "ruleset",
+        "            for (at, bits), some in heads.items()\n",
+        "            for (at, bits), some in heads.items() if not at\n",
+        CHECK + "test_nothing_out_of_a_tunnel_goes_to_the_operators_own",
+    ),
+    _mutation(
+        "a closed network wider than global unicast is passed by",
+        "ruleset",
+        "        if not end:\n",
+        "        if False:\n",
+        CHECK + "test_closed_networks_of_any_length_are_closed",
+    ),
+    _mutation(
+        "anybody may send to where tunnels end",
+        "ruleset",
+        "        ip6 daddr {{ {ends} }} counter name elsewhere drop\n        meta",
+        "        meta",
+        END + "test_nobody_else_sends_there",
+    ),
+    _mutation(
+        "what nothing decapsulates leaves the machine",
+        "ruleset",
+        "        ip6 daddr {{ {ends} }} counter name elsewhere drop\n    }}",
+        "    }}",
+        END + "test_what_was_believed_and_is_not_decapsulated_goes_nowhere",
+    ),
+    _mutation(
+        "a network card's sum is wrong behind the source check",
+        "tunnel_end",
+        "(rest % 0xFFFF)",
+        "(rest % 0xFFFE)",
+        END + "test_a_sum_over_the_packet_stays_right",
+    ),
+    _mutation(
+        "the rule for local addresses is taken from who moved it",
+        "foundation",
+        "    has_local = any(",
+        "    has_local = False and any(",
+        END + "test_who_has_a_rule_of_his_own_for_local_addresses_keeps_it",
+    ),
+    _mutation(
+        "an earlier version's policy rules stay",
+        "foundation",
+        "*map(delete_rule, ours)]",
+        "]",
+        END + "test_what_an_earlier_version_left_goes",
     ),
     _mutation(
         "a device at a mobile router ends tunnels from anybody",
@@ -169,8 +219,8 @@ MUTATIONS = (
     _mutation(
         "home addresses stand without the self-test's shield",
         "ruleset",
-        "    return script + self_test(line) if line is not None and kind == HOME_ADDRESSES else script\n",
-        "    return script\n",
+        "    line = plan.self_test if kind == HOME_ADDRESSES else None\n",
+        "    line = None\n",
         CHECK + "test_home_addresses_never_stand_without_the_self_tests_shield",
     ),
     _mutation(

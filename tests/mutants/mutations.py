@@ -320,7 +320,7 @@ SINGLE = (
         "ha/replication.py",
         "if index > since]",
         "if index > since + 3]",
-        SIMULATION,
+        ("tests/ha/test_replication.py::test_a_peer_that_was_away_resumes_where_it_was",),
     ),
     Mutation(
         "an answer without a peer is not counted",

@@ -36,7 +36,7 @@ def test_a_purge_waits_for_the_daemons_end_and_then_takes_exactly_what_is_ours(p
     done = purge()
     assert (done.returncode, "with 2 customer(s)" in done.stdout) == (0, True)  # one is the self-test's
     left = "".join(everything(place.net, "ha"))
-    for mark in ("proto 208", "2001:db8:f0", "xsp_ha", str(0x20000000)[:4]):
+    for mark in ("proto 208", "2001:db8:f0", "100::", "xsp_ha", str(0x20000000)[:4]):
         assert mark not in left
     assert "2001:db8:77::/48" in left and "id 7 dev isp" in left and "table ip6 t\n" in left
     assert "0:\tfrom all lookup local" in left

@@ -118,10 +118,10 @@ def test_a_default_route_whose_line_is_dead_is_missed(site: Office, heard: Lease
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        ("nft flush chain ip6 xsp_ha prerouting", "spoofed inner source was let through"),
+        ("nft insert rule ip6 xsp_ha inside6 goto in128", "spoofed inner source was let through"),
         ("nft flush set ip6 xsp_ha ok128", "does not come back"),
         ("nft flush chain ip6 xsp_ha postrouting", "hop limit is 36 instead of 64"),
-        ("ip -6 rule del pref 0", "does not come back"),
+        ("ip -6 route flush table local proto 208", "does not come back"),
         ("ip sr tunsrc set 2001:db8:f000::99", "tunnel's beginning"),
         ("ip nexthop flush proto 208", "tunnel's beginning"),
         (f"ip link set {DEVICE} down", f"{DEVICE} cannot be used"),
