@@ -102,3 +102,19 @@ def test_an_address_that_is_proved_meanwhile_proves_not_the_one_that_the_line_fa
     fallen_back = office.site.agent.cache.records[HOME].cells[2]
     assert (fallen_back.care_of, fallen_back.verified) == (CARE_OF_2, False)
     assert office.carrying() == {1}
+
+
+def test_a_report_about_an_older_order_says_nothing_about_the_newer_one() -> None:
+    office = Office()
+    office.site.hold_reports = True
+    office.site.feed(office.router.update(NOW + 1, THIRD), NOW + 1)
+    older = office.site.held[-1]
+    moved = (BindingIdentifier(2, care_of=CARE_OF_3),)
+    office.site.feed(office.router.update(NOW + 2, moved), NOW + 2)
+    newer = office.site.held[-1]
+    assert older.generation < newer.generation
+    before = dict(office.site.agent.cache.installed)
+    for error in (None, "ENOMEM"):
+        assert not office.site.feed(ForwardingReported({HOME: (older.generation, error)}), NOW + 2.1)
+        assert office.site.agent.cache.pending[HOME].generation == newer.generation
+        assert office.site.agent.cache.installed == before

@@ -18,6 +18,7 @@ from ha.record import (
     Record,
     Register,
     Version,
+    holds,
     merge,
     same,
 )
@@ -255,3 +256,27 @@ def test_a_record_never_grows_beyond_what_a_frame_may_carry(low: int, first: int
     assert list(whole.cells) == list(range(CELLS_MAX))  # those with the lowest BIDs, and names, stay
     assert list(whole.more) == [f"{name:03}" for name in range(MORE_MAX)]
     frames.decode(frames.encode(frames.StateSyncReply(1, (frames.to_wire(whole, 0.0),), False))[4:])
+
+
+def written(cells: dict[int, int], floor: Version = OLDEST) -> Record:
+    """A record with bindings of site1, by BID and time; what is not said is older."""
+    made = {bid: binding(Version(time, "site1"), bid, tombstone=False) for bid, time in cells.items()}
+    number, network = Register(OLDEST, 1), Register(OLDEST, ROUTER)
+    return Record(HOME, made, floor, number, network, message_id=1, kept_until=300.0)
+
+
+def test_a_deletion_of_all_holds_where_nothing_stands_above_it() -> None:
+    """Its floor is there in any case; what the router said later is not gone."""
+    gone = written({}, floor=Version(3, "site1"))
+    assert holds(merge(written({1: 2, 2: 2}), gone), gone, now=50.0)
+    assert not holds(merge(written({1: 2, 2: 4}), gone), gone, now=50.0)
+
+
+def test_a_binding_holds_where_it_is_in_force() -> None:
+    """A plain one may be there and forwarded by nobody, below newer ones with a BID, or the other way round."""
+    plain, lines = written({PLAIN_BID: 3}, floor=Version(3, "")), written({1: 4, 2: 4})
+    both = merge(plain, lines)
+    assert (holds(both, plain, now=50.0), holds(both, lines, now=50.0)) == (False, True)
+    later = written({PLAIN_BID: 5})
+    both = merge(later, lines)
+    assert (holds(both, later, now=50.0), holds(both, lines, now=50.0)) == (True, False)

@@ -30,7 +30,7 @@ WISH = ("tests/ha/test_wish_file.py",)
 DISK = ("tests/runtime/test_durable.py",)
 
 _RECORD = (
-    ("a deletion of all is vouched for whatever stands above it", "        return not live ", "        return True ", CLOCKS),
+    ("a deletion of all is vouched for whatever stands above it", "        return not live ", "        return True ", RECORD),
     ("the lower floor wins", "floor = max(ours.floor, theirs.floor)", "floor = min(ours.floor, theirs.floor)", RECORD),
     ("our floor stays, in races", "floor = max(ours.floor, theirs.floor)", "floor = ours.floor", RACES),
     ("a cell at the floor lives", "        if cell.version > floor:\n", "        if cell.version >= floor:\n", RECORD),
@@ -75,7 +75,7 @@ _RECORD = (
     ("records with other cells are the same", "(other := theirs.cells[bid]).version == cell.version and", "(other := theirs.cells[bid]) and", RECORD),
     ("records with more cells are the same", "        and ours.cells.keys() == theirs.cells.keys()\n", "        and ours.cells.keys() <= theirs.cells.keys()\n", RECORD),
     ("what another line said takes the word for this one", "[bid for bid, cell in theirs.cells.items() if cell.version == newest]", "list(theirs.cells)", CLOCKS),
-    ("what is not in force is here", "(live if theirs.cells[bid].care_of else ours.cells)", "ours.cells", CLOCKS),
+    ("what is not in force is here", "(live if theirs.cells[bid].care_of else ours.cells)", "ours.cells", RECORD),
     ("records with other parts of a later release are the same", "        and ours.more == theirs.more\n", "", RECORD),
 )  # fmt: skip
 
