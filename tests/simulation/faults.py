@@ -147,7 +147,6 @@ class Faults:
 
     def _tide(self, deed: Deed) -> None:
         """What all home agents take the time from is wrong."""
-        self._world.watch.promises.tide(deed.for_s)
         self._set_clocks(self._world.machines, deed)
 
     def _set_clocks(self, machines: "list[Machine]", deed: Deed) -> None:
@@ -155,6 +154,9 @@ class Faults:
             machine.skew_s = deed.amount
             self._hold("clock", machine.number)
             self._schedule.after(deed.for_s, self._clock_right, machine)
+        alike = [one for one in self._world.machines if one.skew_s == deed.amount]
+        if 2 * len(alike) > len(self._world.machines):
+            self._world.watch.promises.tide(deed.for_s)
 
     def _clock_right(self, machine: "Machine") -> None:
         if self._free("clock", machine.number):

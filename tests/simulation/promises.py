@@ -7,8 +7,9 @@
 * `any` and `all`, not counted as degraded: another site has it too, in its kernel; and when any one site dies, a site
   that lives has it. (Unless a site died between Binding Update and acknowledgement: that was the one death.) Or
   something newer: of a higher version, and said later. By a wrong clock a word may stand above a later one. (Unless the
-  clocks of all sites are wrong, or were when one of the two was said; or the site that acknowledges goes by a wrong one
-  and does not hear that most are right: any word of the right time stands above what it accepts, an older one too.)
+  clocks of most sites are wrong alike, or were when one of the two was said; or the site that acknowledges goes by a
+  wrong one and does not hear that most are right: any word of the right time stands above what it accepts, an older
+  one too.)
 """
 
 import math
@@ -102,7 +103,7 @@ class Promises:
         return ntp.to_unix(promise.version.time) - UNIX - self._schedule.now > BELIEVED_AHEAD_S
 
     def tide(self, for_s: float) -> None:
-        """The clocks of all sites go wrong for so long.
+        """The clocks of all sites, or of most, are wrong alike for so long.
 
         Then nobody can tell which of two words is the newer: what was said in the right time is of the future, or what
         was said in the wrong one comes back and stands above it. The router's next word in the right time ends that.
