@@ -11,10 +11,11 @@ it heard before that home agent was well tells it nothing, and it may ask again 
 11.8).
 
 What is no matter of clocks (other refusals), what was accepted, and a router that has to be told the time anew (it
-starts, its clock is set, a line comes under another BID) end the count; a copy that comes late does not begin one.
+starts, its clock is set, a line comes under another BID) end the count; a copy that comes late does not begin one. It
+begins anew, once, when a router whose time is good is told the number: what it asks next, it asks with both.
 
-A home agent that knows the time, and hears as many of which that is true as there are wrong ones anywhere, does not
-stand back for its clock. One that was wrong in the last `CONFIRMED_S` may be thought so still.
+A home agent that knows the time, and hears (a stream is not enough) as many of which that is true as there are wrong
+ones anywhere, does not stand back for its clock. One that was wrong in the last `CONFIRMED_S` may be thought so still.
 """
 
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ class Lockout:
         self._right_since: dict[str, float] = {}
         self._wrong_at: dict[str, float] = {}
         self._pleased_at: dict[bytes, float] = {}
+        self._told_number: set[bytes] = set()  # who was told the number since something of his was accepted
         # when a home agent at which nobody may be locked out last refused
         self._answered_at: dict[tuple[bytes, bytes], float] = {}
 
@@ -66,7 +68,7 @@ class Lockout:
     def _look_at_clock(self, machine: "Machine") -> None:
         since = self._schedule.now - CONFIRMED_S
         wrong = {name for name, wrong_at in self._wrong_at.items() if wrong_at >= since}
-        right = {one.name for one in machine.heard_now()} - wrong
+        right = ({one.name for one in machine.heard_now()} & machine.fresh()) - wrong
         if not machine.is_well() or len(right) < max(len(wrong), CLOCK_WITNESSES):
             self._right_since.pop(machine.name, None)
         elif self._schedule.now - self._right_since.setdefault(machine.name, self._schedule.now) > CONFIRMED_S:
@@ -77,6 +79,7 @@ class Lockout:
     def taken(self, router: "Router") -> None:
         """A Binding Update of this router was accepted."""
         self._taken_at[router.home] = self._schedule.now
+        self._told_number.discard(router.home)
         self._forget(router.home)
 
     def _forget(self, home: bytes) -> None:
@@ -111,6 +114,9 @@ class Lockout:
         if any(status not in OF_CLOCKS for status in answers):
             self._forget(home)
             return
+        if Status.SEQUENCE_NUMBER_OUT_OF_WINDOW in answers and home not in self._told_number:
+            self._told_number.add(home)
+            self._forget(home)
         self._answered_at[line] = now
         if self._refused_since.get(line, now) < clear_since:
             del self._refused_since[line]

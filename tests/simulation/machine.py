@@ -27,6 +27,7 @@ from ha.events import (
     TimeReached,
 )
 from ha.home_agent import HomeAgent
+from ha.readiness import PEER_LOST_S
 from ha.record import Record
 from ha.site import Policy, Topology
 from mip6 import packet
@@ -122,6 +123,11 @@ class Machine:
         return all(
             2 * sum(one.knows_the_time() for one in (self, *some)) > 1 + len(some) for some in (heard, heard | told_of)
         )
+
+    def fresh(self) -> set[str]:
+        """The home agents of which a greeting is not too old here."""
+        seen = self.agent.serving.seen.items() if self.agent is not None else ()
+        return {name for name, one in seen if one and self.now() - one.heard_at <= PEER_LOST_S}
 
     def heard_now(self) -> "set[Machine]":
         """The home agents that greet this one now."""
