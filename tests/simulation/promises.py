@@ -197,6 +197,8 @@ class Promises:
             if installed:
                 raise Violation("untrue", f"{who} is acknowledged as gone and still forwarded")
         elif cell.expires_at > machine.now() and machine.agent.table.customers[home].active:
+            if record is not None and bid not in record.live(machine.now()):
+                return  # something newer of the other kind, plain or with a BID, is in force
             if installed != {cell.care_of}:
                 raise Violation("untrue", f"{who} is acknowledged with status 0 and not in the kernel")
             if machine.policy.acknowledge != "local" and not is_degraded:
