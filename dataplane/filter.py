@@ -60,10 +60,7 @@ class SourceCheck:
         if self._sets is None:
             self._sets = SetElements(HOME_AGENT_TABLE)
         self._site = (plan, driver)
-        try:
-            self._load(kinds(self._sets.names()))
-        except DataPlaneError:
-            self._load(set())  # a set of ours is not as we make it: only those who need it are to be refused
+        self._load(kinds(self._sets.names()))
         try:
             _nft(ruleset.reassembly(plan))
             self._reassembles = True

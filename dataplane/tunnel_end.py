@@ -13,7 +13,7 @@ _WORDS = struct.Struct("!8H")
 
 
 def tunnel_end(home_agent_address: bytes, version: int) -> bytes:
-    """Where packets of this IP version, tunnelled to the home agent, are decapsulated."""
+    """Where packets of IP `version` 4 or 6 come out of their tunnel to the home agent (RFC 2473, RFC 8986 4.6, 4.5)."""
     up_to_last = DISCARD_ONLY + bytes(5) + bytes((version,))
     rest: int = sum(_WORDS.unpack(home_agent_address)) - sum(_WORDS.unpack(up_to_last + bytes(2)))
     return up_to_last + (rest % 0xFFFF).to_bytes(2, "big")

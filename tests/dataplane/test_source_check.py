@@ -22,6 +22,7 @@ from scapy.packet import Packet, Raw
 from dataplane.driver import Driver
 from dataplane.element import combine
 from dataplane.entry import ForwardingEntry, Path, Prefix, SelfTestLine
+from dataplane.errors import DataPlaneError
 from dataplane.filter import SourceCheck
 from dataplane.linux import LinuxHomeAgent
 from tests import tunnels
@@ -265,6 +266,15 @@ def test_a_customer_whose_check_the_kernel_refuses_gets_no_tunnel(net: Net, home
     assert net.inside("ha", home_agent.read) == {}
     assert "2001:db8:f100::" not in net.run("ha", "ip", "-6", "route")
     apply(net, home_agent, customer())
+
+
+def test_a_table_that_is_not_as_we_made_it_is_named_and_stays_in_force(net: Net, home_agent: LinuxHomeAgent) -> None:
+    apply(net, home_agent, customer())
+    net.run("ha", "nft", "add", "set", "ip6", "xsp_ha", "ok57", "{ type inet_service; }")
+    with pytest.raises(DataPlaneError, match="datatype mismatch"):
+        net.inside("ha", lambda: home_agent.prepare(SITE))
+    assert passed(net, [outer(inner(OFFICE, CORRESPONDENT))]) == 1
+    assert passed(net, [outer(inner("2001:db8:f200::1", CORRESPONDENT))]) == 0
 
 
 def test_packets_under_way_pass_until_the_linger_is_over(net: Net, home_agent: LinuxHomeAgent) -> None:

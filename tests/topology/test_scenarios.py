@@ -138,9 +138,8 @@ def test_the_isp_of_a_loaded_site_hears_a_longer_path_until_the_load_is_gone(rea
                 sender.sendto(bytes(1400), (locator(SITE), 9))
             if path_of_the_site(lab) != "64500 64500 64500":
                 return "the path is not longer"
-            return (
-                "its ISP still prefers this way" if lab.directly_reachable(SITE) else None
-            )  # it chooses a moment later
+            # It has heard of it a moment before it chooses another way.
+            return "its ISP still prefers this way" if lab.directly_reachable(SITE) else None
 
         wait_until(loaded, DEADLINE_S, pause_s=0.02)
     wait_until(lambda: None if path_of_the_site(lab) == "64500" else "the path is still longer", 2 * DEADLINE_S)
