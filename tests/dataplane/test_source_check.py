@@ -37,7 +37,7 @@ HOME_AGENT, LINE_1, LINE_2 = "2001:db8:f000::1", "2001:db8:1:c::20", "2001:db8:2
 CORRESPONDENT, LOCATOR = "2001:db8:e::99", "2001:db8:a::10"
 OFFICE = "2001:db8:f100::10"
 OTHER_HOME = address("2001:db8:f000::52")
-ECHO_REPLY = 129
+ECHO_REPLY, PARAMETER_PROBLEM = 129, 4
 MANY = ("2001:db8:b::/64", "2001:db8:b:4000::/55", "2001:db8:e::98/127", "2001:db8:e::/96")
 
 
@@ -204,6 +204,18 @@ def test_a_piece_that_does_not_say_of_what_is_dropped_where_nothing_puts_pieces_
         while listener.recv(2000)[0] != ECHO_REPLY:
             pass
     assert counted(net, home_agent, "fragment") == 2
+
+
+def test_what_is_not_believed_is_not_answered(net: Net, home_agent: LinuxHomeAgent) -> None:
+    """The kernel would tell the source, which may be anybody's address, that nobody here takes tunnels."""
+    apply(net, home_agent, customer())
+    with net.inside("mr", listen_for_icmpv6) as listener:
+        send(net, "mr", outer(inner("2001:db8:f200::1", CORRESPONDENT)))
+        send(net, "mr", IPv6(src=LINE_1, dst=HOME_AGENT) / ICMPv6EchoRequest())
+        heard = [listener.recv(2000)[0]]
+        while heard[-1] != ECHO_REPLY:
+            heard.append(listener.recv(2000)[0])
+    assert PARAMETER_PROBLEM not in heard
 
 
 def test_a_tunnelled_packet_to_the_home_agent_itself_arrives(net: Net, home_agent: LinuxHomeAgent) -> None:

@@ -59,7 +59,7 @@ MUTATIONS = (
         "ruleset",
         _DROPPED,
         _DROPPED.replace("drop", "accept"),
-        CHECK + "test_a_care_of_address_opens_its_own_customer_only",
+        CHECK + "test_what_is_not_believed_is_not_answered",
     ),
     _mutation(
         "tunnels end at any address",
@@ -118,12 +118,12 @@ MUTATIONS = (
         "    }}",
         END + "test_what_was_believed_and_is_not_decapsulated_goes_nowhere",
     ),
-    _mutation(
+    Mutation(
         "a network card's sum is wrong behind the source check",
-        "tunnel_end",
+        "dataplane/tunnel_end.py",
         "(rest % 0xFFFF)",
         "(rest % 0xFFFE)",
-        END + "test_a_sum_over_the_packet_stays_right",
+        (END + "test_a_sum_over_the_packet_stays_right",),
     ),
     _mutation(
         "the rule for local addresses is taken from who moved it",
