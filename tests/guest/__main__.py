@@ -29,8 +29,8 @@ PROGRAMS = {
 NEEDED = ("9pnet_virtio", "9p", "overlay", "virtio_pci")  # to reach the host's files
 AT_HAND = ("nf_tables", "veth", "tun")  # others are loaded by the kernel when they are asked for
 MEMORY_MB = 4096
-# Packets waiting between two interfaces of the guest. An emulated processor may be away for so long that the stock 1,000
-# are not enough, and what is dropped there would be taken for a loss of ours.
+# Packets waiting between two interfaces of the guest. An emulated processor may be away for so long that the stock
+# 1,000 are not enough, and what is dropped there would be taken for a loss of ours.
 BACKLOG = 100_000
 END = re.compile(r"^guest: status (\d+)\s*$", re.MULTILINE)
 
