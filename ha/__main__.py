@@ -30,7 +30,7 @@ def main() -> None:
             print(json.dumps(config.model_dump(mode="json"), indent=2))
         return
     if arguments.verb == "status":
-        sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S), as_json=arguments.json))
+        _status(config, arguments.home_address, arguments.json)
     elif arguments.verb == "metrics":
         from ha import metrics
         from runtime.metrics import export
@@ -40,6 +40,13 @@ def main() -> None:
         _reflector(config, arguments)
     else:
         _home_agent(config, arguments)
+
+
+def _status(config: Config | Reflector, home_address: IPv6Address | None, as_json: bool) -> None:
+    if home_address is not None and isinstance(config, Reflector):
+        exits.fail(f"{config.instance} is a reflector: it has no customers", "Ask a home agent", exits.REFUSED)
+    asked = {} if home_address is None else {"home_address": str(home_address)}
+    sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S, **asked), as_json=as_json))
 
 
 def _reflector(config: Reflector, arguments: argparse.Namespace) -> None:
@@ -160,6 +167,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
     replay = verbs.add_parser("replay", parents=[common], help="play a journal: what would be done, as JSON lines")
     replay.add_argument("file", type=Path, metavar="FILE")
     status = verbs.add_parser("status", parents=[common], help="what the kernel, the peers and BGP report")
+    status.add_argument("home_address", type=IPv6Address, nargs="?", metavar="HOME_ADDRESS", help="this one's bindings")
     status.add_argument("--json", action="store_true", help="the whole document")
     accounting = verbs.add_parser("accounting", parents=[common], help="what each customer sent and received here")
     accounting.add_argument("home_address", type=IPv6Address, nargs="?", metavar="HOME_ADDRESS", help="of this one")

@@ -288,7 +288,11 @@ class Daemon:
     # --- operator ------------------------------------------------------------------------------------------
 
     async def _status(self, request: Mapping[str, Any]) -> dict[str, object]:
-        """`brief` asks for no dump of what the kernel forwards, which takes seconds with 100,000 customers."""
+        """`brief` asks for no dump of what the kernel forwards, which takes seconds with 100,000 customers.
+
+        `home_address` asks for the bindings of this customer. Raises: control.Refusal if it is none's.
+        """
+        home_address = self._customer_asked_for(request)
         connected, counters = self._peerlink.connected(), self._counters.as_dict() | self._kernel.relay_counters()
         present: Dumped | None = None
         troubles = [one for one in (self._lease.trouble, self._credentials.alarm()) if one]
@@ -296,7 +300,7 @@ class Daemon:
             if request.get("brief"):
                 counters |= self._kernel.counters()
             else:
-                present, more = await self._kernel.read(shown(self.agent))
+                present, more = await self._kernel.read(shown(self.agent, home_address))
                 counters |= more
         except DataPlaneError as error:
             troubles.append(f"the data plane cannot be read: {error}")
@@ -305,6 +309,15 @@ class Daemon:
         return status_document(
             self._config, self.agent, present, connected, transport, counters, troubles, past, narrow, now
         )
+
+    def _customer_asked_for(self, request: Mapping[str, Any]) -> bytes | None:
+        if (text := request.get("home_address")) is None:
+            return None
+        with contextlib.suppress(ValueError):
+            home_address = IPv6Address(str(text)).packed
+            if home_address in self.agent.table.customers or home_address in self.agent.cache.records:
+                return home_address
+        raise control.Refusal(f"{text} is no customer's home address here", "See 'xsp customer list' for all of them")
 
     def _operator(self, mode: Mode, request: Mapping[str, Any]) -> dict[str, object]:
         """Raises: control.Refusal if the wish would not outlive this process."""

@@ -14,7 +14,7 @@ from ha.record import Record
 from ha.serving import NO_ANSWER, Serving
 from runtime import status
 
-BINDINGS_SHOWN = 100  # the whole cache is for `xsp-ha bindings`, not for a status
+BINDINGS_SHOWN = 100  # any other customer's by name: `xsp-ha status HOME_ADDRESS`
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Dumped:
     entries: Mapping[bytes, ForwardingEntry]
 
 
-def shown(agent: HomeAgent) -> list[bytes]:
-    """The home addresses whose bindings a status tells."""
-    return nsmallest(BINDINGS_SHOWN, agent.cache.records)
+def shown(agent: HomeAgent, home_address: bytes | None = None) -> list[bytes]:
+    """The home addresses whose bindings a status tells: the first of all, or the one that is asked for."""
+    return nsmallest(BINDINGS_SHOWN, agent.cache.records) if home_address is None else [home_address]
 
 
 def dumped(
@@ -75,11 +75,7 @@ def status_document(
         sections={
             "lease": {"wanted": serving.decision.wanted, "state": serving.lease_state, "sessions": serving.sessions_up},
             "customer_table": {"version": agent.table.version, "customers": len(agent.table.customers)},
-            "cache": {
-                "records": len(agent.cache.records),
-                "wanted": len(agent.cache.installed),
-                **({"in_kernel": present.customers, "different": present.different} if present is not None else {}),
-            },
+            "cache": cache(agent, present),
             "operator": {"mode": serving.wish.mode, "by": serving.wish.by, "why": serving.wish.why},
             "load": {"share": round(serving.load, 3), "prepending": serving.decision.prepend},
             "history": list(history),
@@ -101,6 +97,16 @@ def _unheard(serving: Serving) -> list[str]:
         found.append("no BGP session is established: see xsp-bgp status")
     if serving.lease_state == "held":
         found.append("held back after failures, depreferenced meanwhile: see xsp-bgp status")
+    return found
+
+
+def cache(agent: HomeAgent, present: Dumped | None) -> dict[str, int]:
+    """How many customers are bound here. `shown` if that is not all: nobody shall take the first ones for every one."""
+    found = {"records": len(agent.cache.records), "wanted": len(agent.cache.installed)}
+    if present is not None:
+        found |= {"in_kernel": present.customers, "different": present.different}
+        if (some := sum(home in agent.cache.records for home in present.shown)) < found["records"]:
+            found["shown"] = some
     return found
 
 

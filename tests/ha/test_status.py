@@ -39,4 +39,17 @@ def test_of_many_the_first_are_shown_in_order_whatever_the_kernel_holds() -> Non
         site.agent.cache.records[home] = site.agent.cache.records[HOME]
     chosen = status.shown(site.agent)
     assert chosen == sorted(homes)[: status.BINDINGS_SHOWN]
-    assert status.dumped({}, {}, chosen).entries == {}
+    found = status.dumped({}, {}, chosen)
+    assert found.entries == {}
+    said = status.cache(site.agent, found)
+    assert (said["records"], said["shown"]) == (2 * status.BINDINGS_SHOWN + 1, status.BINDINGS_SHOWN)
+
+
+def test_the_one_that_is_asked_for_is_shown_alone_bound_or_not() -> None:
+    site, present = served()
+    for home, bound in ((HOME, 1), (OTHER, 0)):
+        chosen = status.shown(site.agent, home)
+        assert chosen == [home]
+        found = status.dumped(present, site.agent.cache.installed, chosen)
+        assert len(found.entries) == bound
+        assert ("shown" in status.cache(site.agent, found)) == (not bound)

@@ -49,9 +49,8 @@ def _without_crowd(status: dict[str, Any]) -> dict[str, Any]:
     """What the home agent tells, but for the customers that are only there to be many: all of them must be in."""
     others = beside.customers()
     if others and "cache" in status:
-        home = str(ipaddress.IPv6Address(HOME))
-        status["bindings"] = [one for one in status["bindings"] if one["home_address"] == home]
         status["cache"] |= {name: status["cache"][name] - others for name in ("records", "wanted", "in_kernel")}
+        status["cache"].pop("shown", None)
     return status
 
 
@@ -118,9 +117,13 @@ lease_socket = "{directory}/lease.sock"
             poll(lambda: b"serving" in log_file.read_bytes()[said_before:], "xsp-ha serves")
 
     def status(self) -> dict[str, Any]:
-        words = [sys.executable, "-m", "ha", "--config", str(self.config), "status", "--json"]
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+        done = self.ask_status(*([str(ipaddress.IPv6Address(HOME))] if beside.customers() else []), "--json")
         return _without_crowd(json.loads(done.stdout)) if done.stdout else {}
+
+    def ask_status(self, *more: str) -> subprocess.CompletedProcess[str]:
+        """The command as an operator gives it."""
+        words = [sys.executable, "-m", "ha", "--config", str(self.config), "status", *more]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
 
     def counter(self, name: str) -> int:
         return int(self.status()["counters"].get(name, 0))

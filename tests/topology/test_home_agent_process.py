@@ -45,6 +45,16 @@ def test_a_registration_is_answered_by_an_authentic_acknowledgement_with_a_routi
     assert place.status()["cache"]["different"] == 0
 
 
+def test_a_status_shows_one_customer_and_says_who_is_none(place: Office) -> None:
+    place.register()
+    one = json.loads(place.ask_status("2001:db8:f000::51", "--json").stdout)
+    assert [binding["home_address"] for binding in one["bindings"]] == ["2001:db8:f000::51"]
+    assert len(one["bindings"][0]["care_of"]) == 2
+    refused = place.ask_status("2001:db8:f000::999")
+    assert (refused.returncode, "is no customer's home address here" in refused.stderr) == (1, True)
+    assert place.ask_status("nonsense").returncode == 2
+
+
 def test_a_foreign_prefix_is_refused_and_counted(place: Office) -> None:
     place.send(place.update(*both_lines(), prefixes=[OTHER_MNP]))
     assert place.ack().status == Status.NOT_AUTHORIZED_FOR_PREFIX
