@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import ipaddress
 import json
 import signal
 import subprocess
@@ -76,7 +75,9 @@ class Office:
         self.net, self.directory = net, directory
         self.router = Router()
         self.config = directory / "ha.toml"
-        (directory / "customers.jsonl").write_bytes(table(dict(customer or two_lines())))
+        row = dict(customer or two_lines())
+        self.home_address = str(row["home_address"])
+        (directory / "customers.jsonl").write_bytes(table(row))
         self.config.write_text(
             f"""
 instance = "site1"
@@ -117,7 +118,7 @@ lease_socket = "{directory}/lease.sock"
             poll(lambda: b"serving" in log_file.read_bytes()[said_before:], "xsp-ha serves")
 
     def status(self) -> dict[str, Any]:
-        done = self.ask_status(*([str(ipaddress.IPv6Address(HOME))] if beside.customers() else []), "--json")
+        done = self.ask_status(*([self.home_address] if beside.customers() else []), "--json")
         return _without_crowd(json.loads(done.stdout)) if done.stdout else {}
 
     def ask_status(self, *more: str) -> subprocess.CompletedProcess[str]:
