@@ -29,8 +29,9 @@ def main() -> None:
         if arguments.verbose:
             print(json.dumps(config.model_dump(mode="json"), indent=2))
         return
-    if arguments.verb == "status":
-        _status(config, arguments.home_address, arguments.json)
+    if arguments.verb == "status" and (isinstance(config, Config) or arguments.home_address is None):
+        asked = {"home_address": str(arguments.home_address)} if arguments.home_address is not None else {}
+        sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S, **asked), as_json=arguments.json))
     elif arguments.verb == "metrics":
         from ha import metrics
         from runtime.metrics import export
@@ -40,13 +41,6 @@ def main() -> None:
         _reflector(config, arguments)
     else:
         _home_agent(config, arguments)
-
-
-def _status(config: Config | Reflector, home_address: IPv6Address | None, as_json: bool) -> None:
-    if home_address is not None and isinstance(config, Reflector):
-        exits.fail(f"{config.instance} is a reflector: it has no customers", "Ask a home agent", exits.REFUSED)
-    asked = {} if home_address is None else {"home_address": str(home_address)}
-    sys.exit(print_status(_ask(config, "status", STATUS_TIMEOUT_S, **asked), as_json=as_json))
 
 
 def _reflector(config: Reflector, arguments: argparse.Namespace) -> None:

@@ -292,7 +292,10 @@ class Daemon:
 
         `home_address` asks for the bindings of this customer. Raises: control.Refusal if it is none's.
         """
-        home_address = self._customer_asked_for(request)
+        try:
+            chosen = [] if request.get("brief") else shown(self.agent, request.get("home_address"))
+        except ValueError as error:
+            raise control.Refusal(str(error), "See 'xsp customer list' for all of them") from error
         connected, counters = self._peerlink.connected(), self._counters.as_dict() | self._kernel.relay_counters()
         present: Dumped | None = None
         troubles = [one for one in (self._lease.trouble, self._credentials.alarm()) if one]
@@ -300,7 +303,7 @@ class Daemon:
             if request.get("brief"):
                 counters |= self._kernel.counters()
             else:
-                present, more = await self._kernel.read(shown(self.agent, home_address))
+                present, more = await self._kernel.read(chosen)
                 counters |= more
         except DataPlaneError as error:
             troubles.append(f"the data plane cannot be read: {error}")
@@ -309,15 +312,6 @@ class Daemon:
         return status_document(
             self._config, self.agent, present, connected, transport, counters, troubles, past, narrow, now
         )
-
-    def _customer_asked_for(self, request: Mapping[str, Any]) -> bytes | None:
-        if (text := request.get("home_address")) is None:
-            return None
-        with contextlib.suppress(ValueError):
-            home_address = IPv6Address(str(text)).packed
-            if home_address in self.agent.table.customers or home_address in self.agent.cache.records:
-                return home_address
-        raise control.Refusal(f"{text} is no customer's home address here", "See 'xsp customer list' for all of them")
 
     def _operator(self, mode: Mode, request: Mapping[str, Any]) -> dict[str, object]:
         """Raises: control.Refusal if the wish would not outlive this process."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from ipaddress import IPv6Address
 from typing import Any
 
 from dataplane.entry import ForwardingEntry
@@ -30,9 +31,20 @@ class Dumped:
     entries: Mapping[bytes, ForwardingEntry]
 
 
-def shown(agent: HomeAgent, home_address: bytes | None = None) -> list[bytes]:
-    """The home addresses whose bindings a status tells: the first of all, or the one that is asked for."""
-    return nsmallest(BINDINGS_SHOWN, agent.cache.records) if home_address is None else [home_address]
+def shown(agent: HomeAgent, asked: object = None) -> list[bytes]:
+    """The home addresses whose bindings a status tells: the first of all, or the one that is `asked` for, as text.
+
+    Raises: ValueError, with a sentence, if that is no customer's.
+    """
+    if asked is None:
+        return nsmallest(BINDINGS_SHOWN, agent.cache.records)
+    try:
+        home_address = IPv6Address(str(asked)).packed
+    except ValueError as error:
+        raise ValueError(f"{asked} is no home address") from error
+    if home_address not in agent.table.customers and home_address not in agent.cache.records:
+        raise ValueError(f"{asked} is no customer's home address here")
+    return [home_address]
 
 
 def dumped(

@@ -52,8 +52,8 @@ def spoiled_at_most(replacements: int) -> int:
     taking along one of them is spoiled: dropped, or with an outer source of the machine's first network namespace.
 
     With seg6 it can be hit between lookup and encapsulation: one in 300 to 3,000 replacements (Linux 6.18 and 6.1).
-    With ip6tnl until it is in the device's hands, where it is counted as an error of sending, for without its route it
-    has no tunnel: one in 8 to 18 with that processor always busy (6.1, emulated); more than one it can hardly be.
+    With ip6tnl until the device has it, which counts it as an error of sending: one in 8 to 18, with that processor
+    always busy (6.1, emulated).
     """
     return replacements // 2 if tunnels.driver() is Driver.IP6TNL else replacements // 50
 

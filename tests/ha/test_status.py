@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from dataplane.entry import ForwardingEntry
 from ha import status
 from tests.ha.cast import CARE_OF_1, CARE_OF_2, HOME, Router, Site, address, both_lines
@@ -47,9 +49,35 @@ def test_of_many_the_first_are_shown_in_order_whatever_the_kernel_holds() -> Non
 
 def test_the_one_that_is_asked_for_is_shown_alone_bound_or_not() -> None:
     site, present = served()
-    for home, bound in ((HOME, 1), (OTHER, 0)):
-        chosen = status.shown(site.agent, home)
-        assert chosen == [home]
-        found = status.dumped(present, site.agent.cache.installed, chosen)
-        assert len(found.entries) == bound
-        assert ("shown" in status.cache(site.agent, found)) == (not bound)
+    first = bytes(16)  # who would be shown otherwise
+    site.agent.cache.records[first] = site.agent.cache.records[HOME]
+    assert status.shown(site.agent) == [first, HOME]
+    chosen = status.shown(site.agent, "2001:DB8:f000:0::51")
+    assert chosen == [HOME]
+    found = status.dumped(present, site.agent.cache.installed, chosen)
+    assert list(found.entries) == [HOME]
+    assert status.cache(site.agent, found)["shown"] == 1
+    del site.agent.cache.records[HOME]
+    assert status.shown(site.agent, "2001:db8:f000::51") == [HOME]
+    assert status.cache(site.agent, found)["shown"] == 0
+
+
+def test_of_all_that_are_there_no_number_is_said() -> None:
+    site, present = served()
+    found = status.dumped(present, site.agent.cache.installed, status.shown(site.agent))
+    assert "shown" not in status.cache(site.agent, found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("nonsense", "no home address"),
+        ("", "no home address"),
+        (5, "no home address"),
+        ("192.0.2.1", "no home address"),
+        ("2001:db8:f000::52", "no customer's home address here"),
+    ],
+)
+def test_who_is_no_customer_is_not_shown_as_one_without_bindings(asked: object, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        status.shown(served()[0].agent, asked)

@@ -35,10 +35,8 @@ def test_a_purge_waits_for_the_daemons_end_and_then_takes_exactly_what_is_ours(p
     assert place.status()["cache"]["in_kernel"] == 1
     place.stop()
     done = purge()
-    assert (done.returncode, f"with {2 + beside.customers()} customer(s)" in done.stdout) == (
-        0,
-        True,
-    )  # one is the self-test's
+    gone = 2 + beside.customers()  # one is the self-test's
+    assert (done.returncode, f"with {gone} customer(s)" in done.stdout) == (0, True)
     left = "".join(everything(place.net, "ha"))
     for mark in ("proto 208", "2001:db8:f0", "100::", "xsp_ha", str(0x20000000)[:4]):
         assert mark not in left
