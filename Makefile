@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .NOTPARALLEL:
-.PHONY: help demo test test-ip6tnl check bench lab-bench soak mutants lock clean
+.PHONY: help demo test test-ip6tnl check bench lab-bench soak crowd mutants lock clean
 
 # One lab at a time: they share two cores and the kernel's attention.
 PROGRAMS := tests/topology/test_home_agent_process.py
@@ -12,6 +12,8 @@ ONLY_THE_HOME_AGENT := test_where_a_device_ends_every_tunnel_only_the_home_agent
 IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py \
 	tests/dataplane/test_changes.py tests/dataplane/test_router.py::$(ONLY_THE_HOME_AGENT) $(PROGRAMS)::test_killing_and_restarting_loses_no_packet_and_no_binding \
 	$(PROGRAMS)::test_two_lines_carry_traffic_to_the_office_when_its_router_answers
+ONE_HOME_AGENT := $(PROGRAMS) $(addprefix tests/topology/test_,home_agent_answers.py repair.py purge.py lease_refused.py \
+	self_test.py foreign_mobile_routers.py)
 LAB_LOCK := /run/anycast-xsp-lab.lock
 prepare = tree=$$(./bootstrap.sh); python=$$tree/bin/python
 
@@ -24,6 +26,7 @@ help:
 	echo 'make lab-bench  the failover table (root): RUNS=10 of every event, or ROWS=name,name SETTINGS=name,name; KEEP=1'
 	echo 'make mutants take each rule out in turn and see a test fail'
 	echo 'make soak    every pair of processes killed or stopped, any site failed at MOMENTS=100, a million changes of the kernel (root), then seeds of the simulation and fuzzing, other ones each time: SOAK=minutes'
+	echo 'make crowd   what a daemon does beside CROWD=100000 other customers: half an hour (root)'
 	echo 'make lock    resolve requirements.lock anew from setup.cfg (needs the package index)'
 	echo 'make clean   remove caches and this checkout'"'"'s links; what was installed stays'
 
@@ -74,6 +77,11 @@ lab-bench:
 	fi
 	$(prepare)
 	"$$python" -m tests.bench.failover $(if $(RUNS),--runs $(RUNS)) --rows "$(ROWS)" --settings "$(SETTINGS)" $(if $(KEEP),--keep)
+
+# The tests of one home agent and what it hears. Who takes a whole lab has the crowd in `make bench`.
+crowd:
+	$(prepare)
+	"$$python" -m pytest -q $(ONE_HOME_AGENT) --crowd $(or $(CROWD),100000) --timeout 600 --lab-lock $(LAB_LOCK)
 
 mutants:
 	$(prepare)

@@ -6,7 +6,7 @@ and after netlink failed. Works in the network namespace of the process. Does no
 """
 
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from itertools import islice
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from dataplane.message import Message, Refusal
 from dataplane.netlink import NetlinkSocket, first_failure
 from dataplane.numbers import FORMER_DECAPSULATION_TABLES, HOME_AGENT_IDS, HOME_AGENT_PROTOCOL
 from dataplane.plan import Installed, Objects, Steps
+from dataplane.port import ANYTHING, Disturbance
 from dataplane.probe import probe
 from dataplane.rtnetlink import (
     ANY_TABLE,
@@ -48,6 +49,9 @@ from dataplane.watch import KernelWatch
 
 Entry = TypeVar("Entry", ForwardingEntry, ForwardingEntry | None)
 
+# Where a customer's objects and elements are to be read anew; the rest of the site is made again by `prepare`.
+_OF_OBJECTS = {Disturbance.ROUTES, Disturbance.NEXTHOPS, Disturbance.OVERRUN}
+_OF_ELEMENTS = {Disturbance.FILTERS, Disturbance.OVERRUN}
 _SLICE = 500  # customers that a reconciliation looks at together
 ATTEMPTS = 5  # at changes that the kernel refused a reconciliation
 
@@ -117,6 +121,7 @@ class LinuxHomeAgent:
         """See the port."""
         try:
             if not self._is_view_right:
+                self._check.reload()
                 self._learn({home: one.entry for home, one in self._view.items()})
                 self._check.own({home: plan.elements(one.entry) for home, one in self._view.items()})
             return self._apply(wanted)
@@ -222,17 +227,21 @@ class LinuxHomeAgent:
 
     # --- what the kernel says ---------------------------------------------------------------------------------------
 
-    def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
-        """See the port. Order: elements in, strays out, differences, elements out."""
+    def reconcile(
+        self, wanted: Mapping[bytes, ForwardingEntry], disturbed: Set[Disturbance] = ANYTHING
+    ) -> dict[bytes, str | None]:
+        """See the port. Order: elements in, strays out, differences, elements out.
+
+        Elements are the first, before anything is read that takes seconds: without them nobody can send.
+        """
         refused = {home: why for home, entry in wanted.items() if (why := plan.refusal(home, entry))}
         sound = {home: entry for home, entry in wanted.items() if home not in refused}
-        found = self._learn(sound)
+        if disturbed & _OF_ELEMENTS or not self._is_view_right:
+            self._check.reload()
         for some in _slices(sound):
             refused |= self._check.enter({home: plan.elements(entry) for home, entry in some.items()})
-        known = {one.slot for one in self._view.values()}
-        strays = (message for slot, one in found.slots.items() if slot not in known for message in plan.removal(one))
-        self._netlink.execute(list(strays))
-        found.dismantle()
+        if disturbed & _OF_OBJECTS or not self._is_view_right:
+            self._take_strays_out(self._learn(sound))
         gone: dict[bytes, ForwardingEntry | None] = dict.fromkeys(self._view.keys() - wanted.keys())
         refused |= self._apply_all(gone)
         refused |= self._apply_all({home: entry for home, entry in sound.items() if home not in refused})
@@ -240,6 +249,12 @@ class LinuxHomeAgent:
         self._check.own({home: plan.elements(one.entry) for home in refused if (one := self._view.get(home))})
         self._check.leave_disowned()
         return {home: refused.get(home) for home in wanted}
+
+    def _take_strays_out(self, found: recovery.Dump) -> None:
+        known = {one.slot for one in self._view.values()}
+        strays = (message for slot, one in found.slots.items() if slot not in known for message in plan.removal(one))
+        self._netlink.execute(list(strays))
+        found.dismantle()
 
     def _apply_all(self, changes: Mapping[bytes, ForwardingEntry | None]) -> dict[bytes, str]:
         """Who is refused it. A kernel that has no time to get itself memory is asked again when all others are in."""
@@ -269,7 +284,6 @@ class LinuxHomeAgent:
     def _learn(self, known: Mapping[bytes, ForwardingEntry]) -> recovery.Dump:
         """Make the view from the kernel's dump; `known` are the entries that its objects are probably of."""
         found = self._dump()
-        self._check.reload()
         view: dict[bytes, Installed] = {}
         for home_address, slot in recovery.claims(found, known).items():
             before = self._view.get(home_address)
@@ -306,7 +320,7 @@ class LinuxHomeAgent:
     def _rules(self) -> list[Rule]:
         return [parse_rule(body) for body in self._netlink.dump(*rule_dump())]
 
-    def disturbances(self) -> set[str]:
+    def disturbances(self) -> set[Disturbance]:
         """See the port."""
         return self._watch.changes() if self._watch else set()
 

@@ -1,9 +1,10 @@
 """The data plane port in memory: for tests and simulation, under the same contract tests as the Linux driver."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 
 from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume, contains
 from dataplane.plan import refusal
+from dataplane.port import ANYTHING, Disturbance
 from dataplane.tunnel_errors import TunnelError
 
 REFUSED = "refused on request"
@@ -39,7 +40,9 @@ class MemoryDataPlane:
                 self._entries[home_address] = entry
         return results
 
-    def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
+    def reconcile(
+        self, wanted: Mapping[bytes, ForwardingEntry], disturbed: Set[Disturbance] = ANYTHING
+    ) -> dict[bytes, str | None]:
         """See the port."""
         for stray in self._entries.keys() - wanted.keys():
             del self._entries[stray]
@@ -74,7 +77,7 @@ class MemoryDataPlane:
         prefixes = (prefix for entry in users for prefix in (Prefix(entry.home_address, 128), *entry.prefixes))
         return any(contains(prefix, error.inner_destination) for prefix in prefixes)
 
-    def disturbances(self) -> set[str]:
+    def disturbances(self) -> set[Disturbance]:
         """See the port: nobody else gets here."""
         return set()
 

@@ -3,13 +3,28 @@
 Twice changes nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
+from enum import StrEnum
 from typing import Protocol
 
 from dataplane.entry import ForwardingEntry, Prefix, RouterPlan, SitePlan, UplinkPath, Volume
 from dataplane.tunnel_errors import TunnelError
 
 CHECK_LINGER_S = 2.0  # a filter entry outlives its route so long, for packets under way
+
+
+class Disturbance(StrEnum):
+    """What of ours somebody else changed."""
+
+    RULES = "rules"
+    EGRESS = "egress"
+    FILTERS = "filters"
+    ROUTES = "routes"
+    NEXTHOPS = "nexthops"
+    OVERRUN = "overrun"  # more was changed than could be told: anything
+
+
+ANYTHING: frozenset[Disturbance] = frozenset(Disturbance)
 
 
 class DataPlane(Protocol):
@@ -24,8 +39,13 @@ class DataPlane(Protocol):
         A customer is changed entirely or stays as it was, and a refusal of one never blocks another.
         """
 
-    def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
-        """Make the kernel hold exactly `wanted` of ours, by its dump; what is right is not touched."""
+    def reconcile(
+        self, wanted: Mapping[bytes, ForwardingEntry], disturbed: Set[Disturbance] = ANYTHING
+    ) -> dict[bytes, str | None]:
+        """Make the kernel hold exactly `wanted` of ours, by its dump; what is right is not touched.
+
+        What was not `disturbed` is as it was made, and need not be dumped.
+        """
 
     def read(self) -> dict[bytes, ForwardingEntry]:
         """What the kernel holds, by its dump."""
@@ -54,8 +74,8 @@ class DataPlane(Protocol):
     def owns(self, error: TunnelError) -> bool:
         """Is this ICMPv6 error about a packet tunnelled to one of our customers? Whoever sent it will be told."""
 
-    def disturbances(self) -> set[str]:
-        """Which kinds of our objects somebody else changed since the last call; `prepare` and `reconcile` repair."""
+    def disturbances(self) -> set[Disturbance]:
+        """What somebody else changed since the last call; `prepare` and `reconcile` repair it."""
 
     def purge(self) -> None:
         """Remove exactly what is ours."""

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataplane.errors import DataPlaneError
 from dataplane.message import HEADER, attributes
 from dataplane.numbers import HOME_AGENT_PROTOCOL
+from dataplane.port import Disturbance
 from dataplane.rtnetlink import LOCAL_TABLE, parse_rule
 
 _NETLINK_NETFILTER = 12
@@ -26,6 +27,7 @@ _ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS = 7, 11, 19, 32  # rtnetlink groups 
 _NFTABLES = 7  # NFNLGRP_NFTABLES
 _NEWROUTE, _DELROUTE, _NEWRULE, _DELRULE, _NEWNEXTHOP, _DELNEXTHOP = 24, 25, 32, 33, 104, 105
 _ROUTE_PROTOCOL_AT, _NEXTHOP_PROTOCOL_AT = 16 + 5, 16 + 2  # offsets of rtm_protocol and nh_protocol
+_LENGTH_AT = 1  # rtm_dst_len in struct rtmsg
 _NFGENMSG_OCTETS, _TABLE_NAME = 4, 1
 _RECEIVE_OCTETS = 1 << 16
 _LOSS = -1  # no message has this type; the number of the error, 105, is that of RTM_DELNEXTHOP
@@ -61,29 +63,33 @@ class KernelWatch:
         self._routes.close()
         self._filters.close()
 
-    def changes(self) -> set[str]:
-        """What others changed of ours since the last call, in words; never blocks. Raises: DataPlaneError."""
-        found = {self._route_change(kind, body) for kind, _, body in _pending(self._routes)}
+    def changes(self) -> set[Disturbance]:
+        """What others changed of ours since the last call; never blocks. Raises: DataPlaneError."""
+        found = {_route_change(kind, body) for kind, _, body in _pending(self._routes)}
         found |= {self._filter_change(kind, port, body) for kind, port, body in _pending(self._filters)}
-        return found - {""}
+        return {one for one in found if one}
 
     def forget_filters(self) -> None:
         """What was done to our table until now was our own doing, by way of `nft`."""
         for _ in _pending(self._filters):
             pass
 
-    def _route_change(self, kind: int, body: bytes) -> str:
-        if kind in (_NEWRULE, _DELRULE):  # ours there are none: that for local addresses is everybody's
-            return "rules" if parse_rule(body).table == LOCAL_TABLE else ""
-        if kind in (_NEWNEXTHOP, _DELNEXTHOP):
-            return "nexthops"
-        return "overrun" if kind == _LOSS else "routes"
-
-    def _filter_change(self, kind: int, port: int, body: bytes) -> str:
+    def _filter_change(self, kind: int, port: int, body: bytes) -> Disturbance | None:
         if kind == _LOSS:
-            return "overrun"
+            return Disturbance.OVERRUN
         is_ours = attributes(body, _NFGENMSG_OCTETS).get(_TABLE_NAME) == self._table
-        return "filters" if is_ours and port != self._filter_port else ""
+        return Disturbance.FILTERS if is_ours and port != self._filter_port else None
+
+
+def _route_change(kind: int, body: bytes) -> Disturbance | None:
+    if kind == _LOSS:
+        return Disturbance.OVERRUN
+    if kind in (_NEWRULE, _DELRULE):  # ours there are none: that for local addresses is everybody's
+        return Disturbance.RULES if parse_rule(body).table == LOCAL_TABLE else None
+    if kind in (_NEWNEXTHOP, _DELNEXTHOP):
+        return Disturbance.NEXTHOPS
+    # With an interface the kernel takes away nexthops and tells only of routes: of the egress's no customer has any.
+    return Disturbance.ROUTES if body[_LENGTH_AT] else Disturbance.EGRESS
 
 
 def _listen(family: int, groups: Iterable[int], program: bytes) -> socket.socket:

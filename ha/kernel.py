@@ -10,7 +10,7 @@ import secrets
 import time
 import traceback
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 from dataplane import self_test
 from dataplane.entry import ForwardingEntry, Prefix, SitePlan, Volume
 from dataplane.errors import DataPlaneError
-from dataplane.port import CHECK_LINGER_S, DataPlane
+from dataplane.port import ANYTHING, CHECK_LINGER_S, DataPlane, Disturbance
 from dataplane.recovery import dismantle
 from dataplane.relay import ErrorRelay
 from ha import narrow_lines
@@ -85,9 +85,9 @@ class Kernel:
         async with self._alone():
             return await asyncio.to_thread(self._reconcile, wanted)
 
-    def _reconcile(self, wanted: Entries) -> Mapping[bytes, str | None]:
+    def _reconcile(self, wanted: Entries, disturbed: Set[Disturbance] = ANYTHING) -> Mapping[bytes, str | None]:
         tested = self_test.entry(self._plan.home_agent_address, self._line)
-        results = self._plane.reconcile({self._tested: tested, **wanted})
+        results = self._plane.reconcile({self._tested: tested, **wanted}, disturbed)
         if why := results.pop(self._tested):
             raise DataPlaneError("the self-test's customer", why)
         return results
@@ -203,15 +203,17 @@ class Kernel:
     async def _look(self) -> bool:
         """Is there an egress? Raises: DataPlaneError."""
         disturbed = self._plane.disturbances()
-        if self._alarmed:
-            disturbed.add("self-test")  # what nobody announces, such as the tunnels' source, may have changed as well
-            self._alarmed = False
-        if disturbed or not self._intact:
-            log.get().error("data plane changed by others", what=" ".join(sorted(disturbed)) or "not repaired yet")
+        if disturbed or self._alarmed or not self._intact:
+            what = [*sorted(disturbed), *(["self-test"] if self._alarmed else [])]
+            log.get().error("data plane changed by others", what=" ".join(what) or "not repaired yet")
             if self._self_test is not None:
                 self._self_test.mend()
             wanted = dict(self._installed())
-            results = await asyncio.to_thread(self._repair, wanted)
+            # Nobody announces all that may change, such as the tunnels' source: then everything is looked at.
+            results = await asyncio.to_thread(
+                self._repair, wanted, disturbed if disturbed and self._intact else ANYTHING
+            )
+            self._alarmed = False  # what failed meanwhile may be right now; what is not fails again
             self._feed(ForwardingRepaired(wanted, results))
         self._plane.expire(time.monotonic())
         await self._forget_due()
@@ -239,9 +241,9 @@ class Kernel:
             due.append(self._former.popleft()[1])
         return due
 
-    def _repair(self, wanted: Entries) -> dict[bytes, str | None]:
+    def _repair(self, wanted: Entries, disturbed: Set[Disturbance]) -> dict[bytes, str | None]:
         self._plane.prepare(self._plan)
-        return dict(self._reconcile(wanted))
+        return dict(self._reconcile(wanted, disturbed))
 
     async def read(self, shown: Sequence[bytes]) -> tuple[Dumped, dict[str, int]]:
         """What the kernel holds, by its own dump, and its counters. Raises: DataPlaneError."""

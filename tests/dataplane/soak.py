@@ -122,10 +122,10 @@ class Soak:
         home = IPv6Address(self._chance.choice(sorted(self._model)))
         robbery = self._chance.choice(ROBBERIES).format(home=home)
         self._net.run("ha", *robbery.split(), check=False)
-        if not self._plane.disturbances():
+        if not (disturbed := self._plane.disturbances()):
             return f"'{robbery}' was not noticed"
         self._plane.prepare(PLAN)
-        require(self._plane.reconcile(self._model))
+        require(self._plane.reconcile(self._model, disturbed))
         return "" if self._plane.read() == self._model else f"'{robbery}' was not repaired"
 
     # --- at the end -------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The Linux drivers on a real kernel: tunnels both ways, the source check, restarts, nothing foreign touched."""
 
+import contextlib
 from collections.abc import Iterator
 from ipaddress import IPv6Address, IPv6Network
 
@@ -8,8 +9,10 @@ import pytest
 from dataplane.driver import Driver
 from dataplane.entry import Egress, ForwardingEntry, Path, Prefix, RouterPlan, SitePlan, UplinkPath
 from dataplane.linux import LinuxHomeAgent
+from dataplane.nfnetlink import SetElements
 from dataplane.probe import probe
 from dataplane.router import LinuxRouter
+from dataplane.ruleset import HOME_AGENT_TABLE
 from tests import tunnels
 from tests.bgp.site_and_isp import wait_for
 from tests.netns import Net
@@ -220,6 +223,12 @@ def everything(net: Net, node: str) -> list[str]:
         "ip sr tunsrc show",
     )
     return [net.run(node, *command.split()) for command in commands]
+
+
+def believed() -> dict[str, set[bytes]]:
+    """The elements of the source check by set, by the kernel's dump; to be called inside."""
+    with contextlib.closing(SetElements(HOME_AGENT_TABLE)) as asking:
+        return {name: set().union(*asking.keys(name)) for name in asking.names() if name.startswith("ok")}
 
 
 def test_the_egress_is_seen_and_missed(net: Net, home_agent: LinuxHomeAgent) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from dataplane.entry import ForwardingEntry, Path
 from dataplane.linux import LinuxHomeAgent
-from tests.dataplane.test_linux import BOTH, CARE_OF, HOME, MNP, SITE, everything, prefix, prepared_home_agent
+from dataplane.plan import nexthop_id
+from tests.dataplane.test_linux import BOTH, CARE_OF, HOME, MNP, SITE, believed, everything, prefix, prepared_home_agent
 from tests.netns import Net
 from tests.office import office
 
@@ -31,27 +32,36 @@ def plane(net: Net) -> LinuxHomeAgent:
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        ("ip -6 route flush proto 208", {"routes"}),
+        ("ip -6 route flush proto 208", {"routes", "egress"}),
         ("ip -6 route del 2001:db8:f100::/56", {"routes"}),
         ("ip -6 rule del priority 0", {"rules"}),
         ("ip nexthop flush proto 208", {"nexthops", "routes"}),
+        (f"ip nexthop del id {nexthop_id(1, 2)}", {"nexthops"}),
         ("nft delete table ip6 xsp_ha", {"filters"}),
         ("nft flush set ip6 xsp_ha ok56", {"filters"}),
         ("nft flush chain ip6 xsp_ha prerouting", {"filters"}),
         ("ip link set lo down", {"routes"}),
+        ("ip -6 route del default proto 208", {"egress"}),
+        ("ip link set isp down", {"egress"}),
     ],
 )
 def test_what_others_take_away_is_noticed_and_comes_back(
     net: Net, plane: LinuxHomeAgent, words: str, what: set[str]
 ) -> None:
-    before = everything(net, "ha")
+    """By looking at what was disturbed and at nothing else."""
+    before = everything(net, "ha"), net.inside("ha", believed)
+    assert any(before[1].values())
     net.run("ha", *words.split(), check=False)  # a flush stops at the first route that its own deletions took along
-    assert net.inside("ha", plane.disturbances) == what
+    noticed = net.inside("ha", plane.disturbances)
+    assert noticed == what
     if words.startswith("ip link"):
-        net.run("ha", "ip", "link", "set", "lo", "up")
+        device = words.split()[3]
+        net.run("ha", "ip", "link", "set", device, "up")
+        if device == "isp":  # the kernel took its address as well, which is not ours to put back
+            net.run("ha", "ip", "addr", "add", "2001:db8:a::10/64", "dev", "isp", "nodad")
     net.inside("ha", lambda: plane.prepare(SITE))
-    assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH})) == {HOME: None}
-    assert everything(net, "ha") == before
+    assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, noticed)) == {HOME: None}
+    assert (everything(net, "ha"), net.inside("ha", believed)) == before
     assert net.inside("ha", plane.disturbances) == set()
 
 

@@ -2,14 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 import pytest
 
 from dataplane.entry import ForwardingEntry, Path, Prefix, SitePlan
 from dataplane.errors import DataPlaneError
 from dataplane.memory import MemoryDataPlane
-from dataplane.port import CHECK_LINGER_S
+from dataplane.port import ANYTHING, CHECK_LINGER_S, Disturbance
 from ha.events import DataPlaneChecked, Event, ForwardingRepaired, ForwardingReported, SelfTested
 from ha.kernel import Kernel
 from runtime.counters import Counters
@@ -23,21 +23,25 @@ class SlowPlane(MemoryDataPlane):
 
     def __init__(self) -> None:
         super().__init__()
-        self.disturbed: set[str] = set()
+        self.disturbed: set[Disturbance] = set()
+        self.looked_for: list[Set[Disturbance]] = []
         self.began, self.go_on = threading.Event(), threading.Event()
         self.leads_out = True
 
     def egress_present(self) -> bool:
         return self.leads_out
 
-    def disturbances(self) -> set[str]:
+    def disturbances(self) -> set[Disturbance]:
         disturbed, self.disturbed = self.disturbed, set()
         return disturbed
 
-    def reconcile(self, wanted: Mapping[bytes, ForwardingEntry]) -> dict[bytes, str | None]:
+    def reconcile(
+        self, wanted: Mapping[bytes, ForwardingEntry], disturbed: Set[Disturbance] = ANYTHING
+    ) -> dict[bytes, str | None]:
         self.began.set()
         assert self.go_on.wait(10.0)
-        return super().reconcile(wanted)
+        self.looked_for.append(disturbed)
+        return super().reconcile(wanted, disturbed)
 
 
 class BrokenPlane(MemoryDataPlane):
@@ -58,7 +62,7 @@ def kinds(heard: Iterable[Event]) -> list[type]:
 def test_a_self_test_that_passes_in_the_middle_of_a_repair_is_told_behind_it() -> None:
     """A repair makes the self-test's customer right first: the site was announced with nobody else in its kernel."""
     plane, heard = SlowPlane(), list[Event]()
-    plane.disturbed = {"routes"}
+    plane.disturbed = {Disturbance.ROUTES}
 
     async def life() -> None:
         site = kernel(plane, heard)
@@ -92,7 +96,7 @@ def test_a_failure_that_nobody_announced_is_looked_after_before_the_self_test_ma
 
 def test_who_fails_again_in_a_repair_does_not_pass_behind_it() -> None:
     plane, heard = SlowPlane(), list[Event]()
-    plane.disturbed = {"routes"}
+    plane.disturbed = {Disturbance.ROUTES}
 
     async def life() -> None:
         site = kernel(plane, heard)
@@ -107,10 +111,68 @@ def test_who_fails_again_in_a_repair_does_not_pass_behind_it() -> None:
     assert [event.failure for event in heard if isinstance(event, SelfTested)] == ["source check"]
 
 
+def test_a_repair_looks_at_what_was_disturbed_and_at_everything_if_nobody_announced_it() -> None:
+    """A policy rule that somebody took away had all 100,000 customers read: 8 s, in which no router was answered."""
+    plane, heard = SlowPlane(), list[Event]()
+    plane.go_on.set()
+
+    async def life() -> None:
+        site = kernel(plane, heard)
+        plane.disturbed = {Disturbance.FILTERS}
+        site._judged("source check")  # which is why
+        await site.look()
+        await site.look()
+        site._judged("encapsulation")  # still, or again
+        await site.look()
+
+    asyncio.run(life())
+    assert plane.looked_for == [{Disturbance.FILTERS}, ANYTHING]
+
+
+def test_after_a_repair_that_failed_everything_is_looked_at() -> None:
+    class Failing(SlowPlane):
+        def prepare(self, plan: SitePlan) -> None:
+            if not self.looked_for:
+                self.looked_for.append(set())
+                raise DataPlaneError("preparing", "out of memory")
+
+    plane = Failing()
+    plane.go_on.set()
+
+    async def life() -> None:
+        site = kernel(plane, [])
+        for _ in range(2):
+            plane.disturbed = {Disturbance.RULES}
+            await site.look()
+
+    asyncio.run(life())
+    assert plane.looked_for == [set(), ANYTHING]
+
+
+def test_a_failure_in_the_middle_of_a_repair_asks_for_no_other_one() -> None:
+    """It failed because the repair was not through: all customers were read once more, for seconds."""
+    plane, heard = SlowPlane(), list[Event]()
+    plane.disturbed = {Disturbance.FILTERS}
+
+    async def life() -> None:
+        site = kernel(plane, heard)
+        looking = asyncio.create_task(site.look())
+        await asyncio.to_thread(plane.began.wait, 10.0)
+        site._judged("source check")
+        plane.go_on.set()
+        await looking
+        await site.look()
+        site._judged(None)
+
+    asyncio.run(life())
+    assert plane.looked_for == [{Disturbance.FILTERS}]
+    assert kinds(heard) == [SelfTested, ForwardingRepaired, SelfTested]
+
+
 def test_a_way_out_that_is_lost_while_the_driver_is_in_use_is_missed_at_once() -> None:
     """It was not asked for during a repair or a status, seconds with many customers: announced, with all of it lost."""
     plane, heard = SlowPlane(), list[Event]()
-    plane.disturbed = {"routes"}
+    plane.disturbed = {Disturbance.ROUTES}
 
     async def life() -> None:
         site = kernel(plane, heard)
@@ -143,7 +205,7 @@ def test_an_error_that_no_driver_should_raise_is_reported_as_a_refusal() -> None
 def test_counters_are_answered_in_the_middle_of_a_repair() -> None:
     """They waited for the driver, which a repair of 100,000 customers has for seconds: metrics said `xsp_ha_up 0`."""
     plane = SlowPlane()
-    plane.disturbed = {"routes"}
+    plane.disturbed = {Disturbance.ROUTES}
 
     async def life() -> None:
         site = kernel(plane, [])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,12 @@ lease_socket = "{directory}/lease.sock"
         """The command as an operator gives it."""
         words = [sys.executable, "-m", "ha", "--config", str(self.config), "status", *more]
         return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+
+    def logged_at(self, words: str) -> list[float]:
+        """When it said so, in seconds since the epoch."""
+        lines = (self.directory / "ha.log").read_text().splitlines()
+        stamps = [line.split()[0].removeprefix("timestamp=") for line in lines if words in line]
+        return [datetime.fromisoformat(stamp).timestamp() for stamp in stamps]
 
     def counter(self, name: str) -> int:
         return int(self.status()["counters"].get(name, 0))

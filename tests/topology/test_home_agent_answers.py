@@ -87,13 +87,13 @@ def test_an_operator_revokes_and_the_router_is_told(place: Office) -> None:
     assert told.home_address == HOME and auth.verify(told.octets, KEY, CARE_OF_1, HOME)
     asked = header.decode(told.octets, HOME_AGENT, HOME)
     assert isinstance(asked, BindingRevocation)
-    poll(lambda: place.status()["cache"]["in_kernel"] == 0, "nothing is forwarded any more")
     stamp = asked.first(MessageIdentification)
     assert stamp is not None
     answer = BindingRevocation(2, 0, asked.sequence, options=(stamp,))
     octets = auth.encode_signed(answer, KEY, CARE_OF_1, HOME, HOME, HOME_AGENT)
     send(place, packet.update_packet(CARE_OF_1, HOME_AGENT, HOME, octets), CARE_OF_1)
     poll(lambda: place.counter("revocations_acknowledged") == 1, "acknowledged")
+    poll(lambda: place.status()["cache"]["in_kernel"] == 0, "nothing is forwarded any more")
 
 
 def icmp_listener(*types: int) -> socket.socket:
