@@ -10,7 +10,8 @@ SHELL := /bin/bash
 PROGRAMS := tests/topology/test_home_agent_process.py
 ONLY_THE_HOME_AGENT := test_where_a_device_ends_every_tunnel_only_the_home_agent_may_send_through_one
 IP6TNL := tests/contract tests/dataplane/test_linux.py tests/dataplane/test_probe.py tests/dataplane/test_source_check.py \
-	tests/dataplane/test_changes.py tests/dataplane/test_router.py::$(ONLY_THE_HOME_AGENT) $(PROGRAMS)::test_killing_and_restarting_loses_no_packet_and_no_binding \
+	tests/dataplane/test_changes.py tests/dataplane/test_watch.py tests/dataplane/test_router.py::$(ONLY_THE_HOME_AGENT) \
+	$(PROGRAMS)::test_killing_and_restarting_loses_no_packet_and_no_binding \
 	$(PROGRAMS)::test_two_lines_carry_traffic_to_the_office_when_its_router_answers
 ONE_HOME_AGENT := $(PROGRAMS) $(addprefix tests/topology/test_,home_agent_answers.py repair.py purge.py lease_refused.py \
 	self_test.py foreign_mobile_routers.py)

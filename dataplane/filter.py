@@ -37,11 +37,10 @@ class SourceCheck:
     """The elements of the source check, each with the customer it was entered for. Raises: DataPlaneError.
 
     An element may be wanted by one customer and left by another (a network that moves between two behind one line):
-    only its last owner takes it out. `on_script` is called when `nft` has changed our table, which it does under a
-    netlink port of its own.
+    only its last owner takes it out. `on_script` is told the netlink port under which `nft` has changed our table.
     """
 
-    def __init__(self, on_script: Callable[[], None]) -> None:
+    def __init__(self, on_script: Callable[[int], None]) -> None:
         self._sets: SetElements | None = None
         self._owners: dict[Element, bytes] = {}
         self._leaving: dict[Element, float | None] = {}
@@ -62,21 +61,24 @@ class SourceCheck:
         self._site = (plan, driver)
         self._load(kinds(self._sets.names()))
         try:
-            _nft(ruleset.reassembly(plan))
+            self._on_script(_nft(ruleset.reassembly(plan)))
             self._reassembles = True
         except DataPlaneError:
             self._reassembles = False  # a kernel without tproxy: fragments are dropped and counted instead
-        _nft(clamping.of_home_agent(plan))
-        self._on_script()
+        self._on_script(_nft(clamping.of_home_agent(plan)))
 
     def _load(self, present: set[Kind]) -> None:
         if self._site is None:
             raise DataPlaneError("changing the source check", "the site was not prepared")
-        _nft(ruleset.home_agent(*self._site, present))
+        self._on_script(_nft(ruleset.home_agent(*self._site, present)))
         self._kinds = present  # another set: others iterate over the old one meanwhile
 
+    def disown(self) -> None:
+        """From now on the elements are nobody's, until somebody enters or owns them."""
+        self._owners = dict.fromkeys(self._owners, _UNKNOWN)
+
     def reload(self) -> None:
-        """Take the elements from the kernel; they are nobody's until somebody enters or owns them."""
+        """Take the elements from the kernel, disowned."""
         sets = self._required()
         self._kinds = self._kinds & kinds(sets.names())  # what bears such a name and was not loaded is not ours
         found: dict[Element, bytes] = {}
@@ -118,7 +120,6 @@ class SourceCheck:
         new = _keys(elements.difference(self._owners))
         if new.keys() - self._kinds:
             self._load(self._kinds | new.keys())
-            self._on_script()
         self._required().change(_by_set(new), {})
 
     def leave(self, owner: bytes, elements: Iterable[Element]) -> None:
@@ -246,14 +247,22 @@ def _by_set(keys: Mapping[Kind, list[bytes]]) -> dict[str, list[bytes]]:
     return {f"ok{kind}": some for kind, some in keys.items()}
 
 
-def _nft(script: str) -> None:
+def _nft(script: str) -> int:
+    """Returns: the netlink port that the kernel gives a program, its process id."""
     what = "filtering tunnelled packets"
     try:
-        done = subprocess.run(["nft", "-f", "-"], input=script, capture_output=True, text=True, check=False, timeout=20)
+        program = subprocess.Popen(
+            ["nft", "-f", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
     except FileNotFoundError as error:
         raise DataPlaneError(what, "the program nft is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise DataPlaneError(what, "nft did not end within 20 s") from error
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["nft failed without a word"])[0]
+    with program:
+        try:
+            _, complaints = program.communicate(script, timeout=20)
+        except subprocess.TimeoutExpired as error:
+            program.kill()
+            raise DataPlaneError(what, "nft did not end within 20 s") from error
+    if program.returncode:
+        said = (complaints.strip().splitlines() or ["nft failed without a word"])[0]
         raise DataPlaneError(what, f"{said}: {NEEDS_ROOT}" if os.strerror(errno.EPERM) in said else said)
+    return program.pid

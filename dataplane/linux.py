@@ -1,8 +1,9 @@
 """The home agent's data plane on Linux, with either driver: nexthops, groups, routes and the source check.
 
 Owns only objects with our protocol number, id range or table name. Holds a view of what is installed, so that one
-change costs few system calls; the view is made from the kernel's own dump before the first change, at `reconcile`,
-and after netlink failed. Works in the network namespace of the process. Does not undo the kernel settings it needs.
+change costs few system calls; the view is made from the kernel's own dump before the first change, when others may have
+changed something, and after netlink failed. Works in the network namespace of the process. Does not undo the kernel
+settings it needs.
 """
 
 import socket
@@ -91,7 +92,8 @@ class LinuxHomeAgent:
         self._check.prepare(plan, driver)
         if self._watch is None:
             self._watch = KernelWatch((self._netlink.port, self._egresses.port), self._check.port, HOME_AGENT_TABLE)
-        self._tunnels = open_tunnels(driver, plan.home_agent_address)
+        if (tunnels := open_tunnels(driver, plan.home_agent_address)) != self._tunnels:
+            self._tunnels, self._is_view_right = tunnels, False  # with a device all that leads there is gone
         self._netlink.settle(foundation.build(plan, self._lo), "preparing the site")
         fixed = [route for kind in foundation.ROUTE_KINDS for route in self._routes(kind=kind)]
         fixed += [route for table in FORMER_DECAPSULATION_TABLES for route in self._routes(table)]
@@ -232,22 +234,30 @@ class LinuxHomeAgent:
     ) -> dict[bytes, str | None]:
         """See the port. Order: elements in, strays out, differences, elements out.
 
-        Elements are the first, before anything is read that takes seconds: without them nobody can send.
+        Elements are the first, before routes and nexthops are read, which takes seconds: without them nobody can send.
         """
+        anew = disturbed if self._is_view_right else ANYTHING
+        self._is_view_right = False  # until all of this is done
         refused = {home: why for home, entry in wanted.items() if (why := plan.refusal(home, entry))}
         sound = {home: entry for home, entry in wanted.items() if home not in refused}
-        if disturbed & _OF_ELEMENTS or not self._is_view_right:
+        if anew & _OF_ELEMENTS:
             self._check.reload()
+        else:
+            self._check.disown()
         for some in _slices(sound):
             refused |= self._check.enter({home: plan.elements(entry) for home, entry in some.items()})
-        if disturbed & _OF_OBJECTS or not self._is_view_right:
+        if anew & _OF_OBJECTS:
             self._take_strays_out(self._learn(sound))
+        for home_address in refused.keys() & self._view.keys():
+            present = self._view[home_address]
+            self._view[home_address] = present._replace(found=present.objects())
         gone: dict[bytes, ForwardingEntry | None] = dict.fromkeys(self._view.keys() - wanted.keys())
         refused |= self._apply_all(gone)
         refused |= self._apply_all({home: entry for home, entry in sound.items() if home not in refused})
         # Whom the kernel refused a change may still have what was.
         self._check.own({home: plan.elements(one.entry) for home in refused if (one := self._view.get(home))})
         self._check.leave_disowned()
+        self._is_view_right = True
         return {home: refused.get(home) for home in wanted}
 
     def _take_strays_out(self, found: recovery.Dump) -> None:
@@ -324,10 +334,9 @@ class LinuxHomeAgent:
         """See the port."""
         return self._watch.changes() if self._watch else set()
 
-    def _own_script(self) -> None:
-        """What `nft` did for us just now looks foreign; what others did in the same few milliseconds is missed."""
+    def _own_script(self, port: int) -> None:
         if self._watch:
-            self._watch.forget_filters()
+            self._watch.own_script(port)
 
     def counters(self) -> dict[str, int]:
         """See the port."""

@@ -55,7 +55,10 @@ class Objects(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """A customer in the kernel: its slot, its entry, the place of each BID, and `found` if a dump showed otherwise."""
+    """A customer in the kernel: its slot, its entry, the place of each BID.
+
+    `found`: what the kernel holds of it, if that may be otherwise, or if elements of the source check may be missing.
+    """
 
     slot: int
     entry: ForwardingEntry
@@ -129,6 +132,8 @@ def _is_prefix(prefix: Prefix) -> bool:
 def difference(slot: int, wanted: ForwardingEntry | None, present: Installed | None, by: Tunnels) -> Steps:
     """The steps from `present` to `wanted`."""
     enter, leave = _exchanged(present.entry if present else None, wanted)
+    if present and present.found is not None:
+        enter = elements(wanted)
     if present and wanted and (moved := _moved(present, wanted)) is not None:
         group = nexthop_id(slot, 0)
         puts = [put_tunnel(group + present.places[path.bid], HOME_AGENT_PROTOCOL, path.care_of, by) for path in moved]

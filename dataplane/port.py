@@ -42,9 +42,9 @@ class DataPlane(Protocol):
     def reconcile(
         self, wanted: Mapping[bytes, ForwardingEntry], disturbed: Set[Disturbance] = ANYTHING
     ) -> dict[bytes, str | None]:
-        """Make the kernel hold exactly `wanted` of ours, by its dump; what is right is not touched.
+        """Make the kernel hold exactly `wanted` of ours; what is right is not touched.
 
-        What was not `disturbed` is as it was made, and need not be dumped.
+        What may have been `disturbed` is compared with the kernel's dump; the rest is as it was made.
         """
 
     def read(self) -> dict[bytes, ForwardingEntry]:

@@ -30,6 +30,7 @@ STRANGER = bytes.fromhex("fdfffffffffffffc")
 ROUND_S = 0.1
 PATIENCE_S = 0.03  # for one packet; on the way it is only in our own kernel
 RISE = 3  # good rounds until a failed self-test counts as passed
+SOON = 5
 AGAIN, AGAIN_MAX = 50, 600  # bad rounds until a failure that stays the same is told again: 5 s, then doubled to 60 s
 PROTOCOL = 253  # for experiments (RFC 3692); what becomes of it depends on nobody's rules for ports
 IPV6_IN_IPV6 = 41
@@ -121,6 +122,10 @@ class Judge:
             self._told_for = self._bad
             return True
         return False
+
+    def tell_soon(self) -> None:
+        """If it fails on in the same way that is told again in `SOON` rounds, and then ever more rarely again."""
+        self._bad, self._told_for = AGAIN - SOON, 0
 
     def passed(self) -> bool:
         """A round came through. After a failure `RISE` of them count. Returns: is that to be told?"""

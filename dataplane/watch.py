@@ -27,7 +27,7 @@ _ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS = 7, 11, 19, 32  # rtnetlink groups 
 _NFTABLES = 7  # NFNLGRP_NFTABLES
 _NEWROUTE, _DELROUTE, _NEWRULE, _DELRULE, _NEWNEXTHOP, _DELNEXTHOP = 24, 25, 32, 33, 104, 105
 _ROUTE_PROTOCOL_AT, _NEXTHOP_PROTOCOL_AT = 16 + 5, 16 + 2  # offsets of rtm_protocol and nh_protocol
-_LENGTH_AT = 1  # rtm_dst_len in struct rtmsg
+_LENGTH_AT, _RTMSG_OCTETS, _NEXTHOP_ID = 1, 12, 30  # of struct rtmsg: rtm_dst_len, its size; RTA_NH_ID
 _NFGENMSG_OCTETS, _TABLE_NAME = 4, 1
 _RECEIVE_OCTETS = 1 << 16
 _LOSS = -1  # no message has this type; the number of the error, 105, is that of RTM_DELNEXTHOP
@@ -50,6 +50,7 @@ class KernelWatch:
 
     def __init__(self, route_ports: Sequence[int], filter_port: int, table: str) -> None:
         self._filter_port = filter_port
+        self._heard: set[Disturbance] = set()  # beside scripts of ours
         self._table = table.encode() + b"\0"
         try:
             groups = (_ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS)
@@ -65,20 +66,22 @@ class KernelWatch:
 
     def changes(self) -> set[Disturbance]:
         """What others changed of ours since the last call; never blocks. Raises: DataPlaneError."""
-        found = {_route_change(kind, body) for kind, _, body in _pending(self._routes)}
-        found |= {self._filter_change(kind, port, body) for kind, port, body in _pending(self._filters)}
+        heard, self._heard = self._heard | self._filter_changes(self._filter_port), set()
+        return heard | {one for kind, _, body in _pending(self._routes) if (one := _route_change(kind, body))}
+
+    def own_script(self, port: int) -> None:
+        """What was done from this netlink port until now was our own doing; what others did meanwhile is kept."""
+        self._heard |= self._filter_changes(port)
+
+    def _filter_changes(self, own_port: int) -> set[Disturbance]:
+        ours = (own_port, self._filter_port)
+        found = {self._filter_change(kind, body) for kind, port, body in _pending(self._filters) if port not in ours}
         return {one for one in found if one}
 
-    def forget_filters(self) -> None:
-        """What was done to our table until now was our own doing, by way of `nft`."""
-        for _ in _pending(self._filters):
-            pass
-
-    def _filter_change(self, kind: int, port: int, body: bytes) -> Disturbance | None:
+    def _filter_change(self, kind: int, body: bytes) -> Disturbance | None:
         if kind == _LOSS:
             return Disturbance.OVERRUN
-        is_ours = attributes(body, _NFGENMSG_OCTETS).get(_TABLE_NAME) == self._table
-        return Disturbance.FILTERS if is_ours and port != self._filter_port else None
+        return Disturbance.FILTERS if attributes(body, _NFGENMSG_OCTETS).get(_TABLE_NAME) == self._table else None
 
 
 def _route_change(kind: int, body: bytes) -> Disturbance | None:
@@ -88,8 +91,12 @@ def _route_change(kind: int, body: bytes) -> Disturbance | None:
         return Disturbance.RULES if parse_rule(body).table == LOCAL_TABLE else None
     if kind in (_NEWNEXTHOP, _DELNEXTHOP):
         return Disturbance.NEXTHOPS
-    # With an interface the kernel takes away nexthops and tells only of routes: of the egress's no customer has any.
-    return Disturbance.ROUTES if body[_LENGTH_AT] else Disturbance.EGRESS
+    if kind not in (_NEWROUTE, _DELROUTE):
+        return None  # the kernel tells of resilient groups that settle
+    # A customer's route is never the default, and leads to a nexthop. Of nexthops that go with their interface the
+    # kernel tells nothing but the routes.
+    is_of_egress = not body[_LENGTH_AT] and _NEXTHOP_ID not in attributes(body, _RTMSG_OCTETS)
+    return Disturbance.EGRESS if is_of_egress else Disturbance.ROUTES
 
 
 def _listen(family: int, groups: Iterable[int], program: bytes) -> socket.socket:

@@ -59,6 +59,7 @@ class Kernel:
         self._is_turn_asked_for = False
         self._in_use = asyncio.Lock()
         self._intact = True
+        self._owed: Set[Disturbance] = frozenset()  # what a repair that failed leaves to the next
         self._relay: ErrorRelay | None = None
         self._self_test: SelfTest | None = None
         self._tested = self_test.home_address(plan.home_agent_address)
@@ -202,22 +203,33 @@ class Kernel:
 
     async def _look(self) -> bool:
         """Is there an egress? Raises: DataPlaneError."""
+        owed, self._owed = self._owed, ANYTHING  # if anything fails
         disturbed = self._plane.disturbances()
-        if disturbed or self._alarmed or not self._intact:
-            what = [*sorted(disturbed), *(["self-test"] if self._alarmed else [])]
+        alarmed, self._alarmed = self._alarmed, False
+        if disturbed or alarmed or owed:
+            what = [*sorted(disturbed), *(["self-test"] if alarmed else [])]
             log.get().error("data plane changed by others", what=" ".join(what) or "not repaired yet")
-            if self._self_test is not None:
-                self._self_test.mend()
-            wanted = dict(self._installed())
-            # Nobody announces all that may change, such as the tunnels' source: then everything is looked at.
-            results = await asyncio.to_thread(
-                self._repair, wanted, disturbed if disturbed and self._intact else ANYTHING
-            )
-            self._alarmed = False  # what failed meanwhile may be right now; what is not fails again
-            self._feed(ForwardingRepaired(wanted, results))
+            # A self-test that fails although nobody announced a change: it may be anything.
+            await self._repair(disturbed | owed or ANYTHING)
         self._plane.expire(time.monotonic())
         await self._forget_due()
-        return self._plane.egress_present()
+        egress_present, self._owed = self._plane.egress_present(), frozenset()
+        return egress_present
+
+    async def _repair(self, disturbed: Set[Disturbance]) -> None:
+        """Raises: DataPlaneError; what is owed then is this, or more if customers may have been touched."""
+        self._owed = disturbed
+        if self._self_test is not None:
+            self._self_test.mend()
+        await asyncio.to_thread(self._plane.prepare, self._plan)
+        self._owed = ANYTHING
+        wanted = dict(self._installed())
+        results = await asyncio.to_thread(self._reconcile, wanted, disturbed)
+        if disturbed != ANYTHING:
+            self._alarmed = False  # what failed meanwhile may be right now; what is not fails again soon
+            if self._self_test is not None:
+                self._self_test.tell_soon()
+        self._feed(ForwardingRepaired(wanted, dict(results)))
 
     def forget(self, prefixes: Iterable[Prefix]) -> None:
         """Count anew for prefixes that are not their customers' any more, when no packet of those passes any longer."""
@@ -240,10 +252,6 @@ class Kernel:
         while self._former and self._former[0][0] <= now and len(due) < FORGOTTEN_AT_ONCE:
             due.append(self._former.popleft()[1])
         return due
-
-    def _repair(self, wanted: Entries, disturbed: Set[Disturbance]) -> dict[bytes, str | None]:
-        self._plane.prepare(self._plan)
-        return dict(self._reconcile(wanted, disturbed))
 
     async def read(self, shown: Sequence[bytes]) -> tuple[Dumped, dict[str, int]]:
         """What the kernel holds, by its own dump, and its counters. Raises: DataPlaneError."""

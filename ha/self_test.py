@@ -87,6 +87,10 @@ class SelfTest:
         self._device.mend()
         self._listen()
 
+    def tell_soon(self) -> None:
+        """Something was repaired: a failure that stays is told again before long."""
+        self._judge.tell_soon()
+
     def _listen(self) -> None:
         self._listens_at = self._device.fd
         asyncio.get_running_loop().add_reader(self._listens_at, self._drain)

@@ -6,7 +6,20 @@ import struct
 import pytest
 
 from dataplane.numbers import TUNNEL_HOP_LIMIT
-from dataplane.self_test import AGAIN, AGAIN_MAX, PENDING, RISE, Judge, Packets, Round, Seen, entry, home_address, line
+from dataplane.self_test import (
+    AGAIN,
+    AGAIN_MAX,
+    PENDING,
+    RISE,
+    SOON,
+    Judge,
+    Packets,
+    Round,
+    Seen,
+    entry,
+    home_address,
+    line,
+)
 from tests.ha.cast import HOME_AGENT
 
 LINE = line(bytes(range(16)))
@@ -159,3 +172,12 @@ def test_a_failure_that_stays_is_told_again_ever_more_rarely() -> None:
     assert told[0] == 1 and between[0] == AGAIN and len(told) > 6
     assert all(earlier <= later <= AGAIN_MAX for earlier, later in itertools.pairwise(between))
     assert between[-1] == AGAIN_MAX
+
+
+def test_a_failure_that_stays_after_a_repair_is_told_soon_and_then_more_rarely_again() -> None:
+    """A repair of what was announced may leave what was not: with the site withdrawn, it waited for up to a minute."""
+    judge = Judge()
+    for _ in range(10 * AGAIN):
+        judge.failed(OPEN)
+    judge.tell_soon()
+    assert [at for at in range(1, 2 * AGAIN) if judge.failed(OPEN)] == [SOON, SOON + AGAIN]

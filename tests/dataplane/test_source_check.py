@@ -355,7 +355,7 @@ def test_home_addresses_never_stand_without_the_self_tests_shield(net: Net) -> N
     wanted = {HOME: set(combine([CARE_OF[1]], [Prefix(HOME, 128)]))}
 
     def entered(line: SelfTestLine) -> tuple[bool, str]:
-        check = SourceCheck(lambda: None)
+        check = SourceCheck(lambda _: None)
         check.prepare(replace(SITE, self_test=line), Driver.SEG6)
         refused = check.enter(wanted)
         assert check.enter(wanted).keys() == refused.keys()

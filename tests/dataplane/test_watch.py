@@ -5,14 +5,34 @@ from itertools import cycle
 
 import pytest
 
+from dataplane import ip6tnl
+from dataplane.driver import Driver
 from dataplane.entry import ForwardingEntry, Path
 from dataplane.linux import LinuxHomeAgent
 from dataplane.plan import nexthop_id
-from tests.dataplane.test_linux import BOTH, CARE_OF, HOME, MNP, SITE, believed, everything, prefix, prepared_home_agent
+from dataplane.port import Disturbance
+from dataplane.watch import _route_change
+from tests import tunnels
+from tests.dataplane.test_linux import (
+    BOTH,
+    CARE_OF,
+    HOME,
+    MNP,
+    SITE,
+    address,
+    believed,
+    everything,
+    prefix,
+    prepared_home_agent,
+)
 from tests.netns import Net
 from tests.office import office
 
-pytestmark = pytest.mark.netns
+RTM_NEWNEXTHOPBUCKET = 116  # linux/rtnetlink.h
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("each_driver")]
+
+LOOKS = {"elements": {"filters"}, "objects": {"routes", "nexthops"}}
+TUNNELS_BY = {Driver.SEG6: "lo", Driver.IP6TNL: ip6tnl.DEVICE}
 
 
 @pytest.fixture
@@ -40,15 +60,20 @@ def plane(net: Net) -> LinuxHomeAgent:
         ("nft delete table ip6 xsp_ha", {"filters"}),
         ("nft flush set ip6 xsp_ha ok56", {"filters"}),
         ("nft flush chain ip6 xsp_ha prerouting", {"filters"}),
-        ("ip link set lo down", {"routes"}),
+        ("ip link set {tunnels} down", {"routes"}),
         ("ip -6 route del default proto 208", {"egress"}),
         ("ip link set isp down", {"egress"}),
+        (f"ip -6 route add default nhid {nexthop_id(1, 0)} metric 7 proto 208", {"routes"}),
     ],
 )
 def test_what_others_take_away_is_noticed_and_comes_back(
-    net: Net, plane: LinuxHomeAgent, words: str, what: set[str]
+    net: Net, plane: LinuxHomeAgent, monkeypatch: pytest.MonkeyPatch, words: str, what: set[str]
 ) -> None:
     """By looking at what was disturbed and at nothing else."""
+    looks = [name for name, at in LOOKS.items() if what & at]
+    driver = tunnels.driver()
+    assert driver
+    words = words.format(tunnels=TUNNELS_BY[driver])
     before = everything(net, "ha"), net.inside("ha", believed)
     assert any(before[1].values())
     net.run("ha", *words.split(), check=False)  # a flush stops at the first route that its own deletions took along
@@ -60,9 +85,58 @@ def test_what_others_take_away_is_noticed_and_comes_back(
         if device == "isp":  # the kernel took its address as well, which is not ours to put back
             net.run("ha", "ip", "addr", "add", "2001:db8:a::10/64", "dev", "isp", "nodad")
     net.inside("ha", lambda: plane.prepare(SITE))
+    looked = looking(plane, monkeypatch)
     assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, noticed)) == {HOME: None}
+    assert sorted(looked) == looks
     assert (everything(net, "ha"), net.inside("ha", believed)) == before
     assert net.inside("ha", plane.disturbances) == set()
+
+
+def looking(plane: LinuxHomeAgent, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Takes down what is read from the kernel from now on."""
+    looked: list[str] = []
+
+    def tell(what: str, owner: object, name: str) -> None:
+        call = getattr(owner, name)
+
+        def told() -> object:
+            looked.append(what)
+            return call()
+
+        monkeypatch.setattr(owner, name, told)
+
+    tell("objects", plane, "_dump")
+    tell("elements", plane._check, "reload")
+    return looked
+
+
+def test_what_others_do_beside_a_script_of_ours_is_noticed(net: Net, plane: LinuxHomeAgent) -> None:
+    """All that was announced until a script was through had been taken for its doing."""
+    net.run("ha", *["nft", "flush", "set", "ip6", "xsp_ha", "ok56"])
+    net.inside("ha", lambda: plane.prepare(SITE))
+    assert net.inside("ha", plane.disturbances) == {"filters"}
+    assert net.inside("ha", plane.disturbances) == set()
+
+
+def test_who_could_not_be_entered_in_a_repair_is_entered_when_it_is_asked_for_again(
+    net: Net, plane: LinuxHomeAgent
+) -> None:
+    """His routes were all right, so he was said to be in: he could not send, and nobody knew."""
+    his = ForwardingEntry(address("2001:db8:f000::60"), (prefix("2001:db8:f160::/60"),), BOTH.paths)
+    assert net.inside("ha", lambda: plane.apply({his.home_address: his})) == {his.home_address: None}
+    before, wanted = net.inside("ha", believed), {HOME: BOTH, his.home_address: his}
+    net.run("ha", "nft", "delete", "table", "ip6", "xsp_ha")
+    net.inside("ha", lambda: plane.prepare(SITE))
+    net.run("ha", "nft", "add", "set", "ip6", "xsp_ha", "ok60", "{ type ipv6_addr; }")
+    results = net.inside("ha", lambda: plane.reconcile(wanted, {Disturbance.FILTERS}))
+    assert results[HOME] is None and results[his.home_address]
+    net.run("ha", "nft", "delete", "set", "ip6", "xsp_ha", "ok60")
+    assert net.inside("ha", lambda: plane.apply({his.home_address: his})) == {his.home_address: None}
+    assert net.inside("ha", believed) == before
+
+
+def test_a_resilient_group_that_settles_is_nothing_to_notice() -> None:
+    assert _route_change(RTM_NEWNEXTHOPBUCKET, bytes(8)) is None
 
 
 def test_our_own_changes_are_nothing_to_notice(net: Net, plane: LinuxHomeAgent) -> None:
@@ -74,6 +148,7 @@ def test_our_own_changes_are_nothing_to_notice(net: Net, plane: LinuxHomeAgent) 
     for now in (0.0, 10.0):
         net.inside("ha", lambda now=now: plane.expire(now))  # type: ignore[misc]
     net.inside("ha", plane.egress_present)
+    net.inside("ha", lambda: plane.prepare(SITE))
     assert net.inside("ha", plane.disturbances) == set()
 
 

@@ -7,6 +7,7 @@ from tests.mutants.mutation import Mutation
 
 CHECK, ROUTER = "tests/dataplane/test_source_check.py::", "tests/dataplane/test_router.py::"
 RELAY, CHANGES = (f"tests/dataplane/test_{name}.py::" for name in ("relay", "changes"))
+WATCH, BURSTS = (f"tests/dataplane/test_{name}.py::" for name in ("watch", "bursts"))
 CONTRACT = "tests/contract/test_data_plane.py::"
 END = "tests/dataplane/test_tunnel_end.py::"
 SELF_TEST = "tests/topology/test_self_test.py::"
@@ -233,9 +234,79 @@ MUTATIONS = (
     Mutation(
         "a repair leaves the self-test's device as it is",
         "ha/kernel.py",
-        "                self._self_test.mend()\n",
-        "                pass\n",
+        "            self._self_test.mend()\n",
+        "            pass\n",
         (SELF_TEST + "test_what_others_take_from_us_is_seen_at_once_and_repaired",),
         needs_root=True,
+    ),
+    _mutation(
+        "a filter that was taken away is not entered again",
+        "linux",
+        "        if anew & _OF_ELEMENTS:\n",
+        "        if anew & _OF_OBJECTS:\n",
+        WATCH + "test_what_others_take_away_is_noticed_and_comes_back",
+    ),
+    _mutation(
+        "nexthops that were taken away are not looked at",
+        "linux",
+        "{Disturbance.ROUTES, Disturbance.NEXTHOPS, Disturbance.OVERRUN}",
+        "{Disturbance.ROUTES, Disturbance.OVERRUN}",
+        WATCH + "test_what_others_take_away_is_noticed_and_comes_back",
+    ),
+    _mutation(
+        "all customers are read after any change",
+        "linux",
+        "        if anew & _OF_OBJECTS:\n",
+        "        if anew:\n",
+        WATCH + "test_what_others_take_away_is_noticed_and_comes_back",
+    ),
+    _mutation(
+        "all elements are read after any change",
+        "linux",
+        "        if anew & _OF_ELEMENTS:\n",
+        "        if anew:\n",
+        WATCH + "test_what_others_take_away_is_noticed_and_comes_back",
+    ),
+    _mutation(
+        "what could not be told left the routes as they were",
+        "linux",
+        "Disturbance.NEXTHOPS, Disturbance.OVERRUN}",
+        "Disturbance.NEXTHOPS}",
+        BURSTS + "test_changes_that_came_too_fast_to_be_heard_are_a_change_and_are_repaired",
+    ),
+    _mutation(
+        "what could not be told left the filters as they were",
+        "linux",
+        "{Disturbance.FILTERS, Disturbance.OVERRUN}",
+        "{Disturbance.FILTERS}",
+        BURSTS + "test_changes_that_came_too_fast_to_be_heard_are_a_change_and_are_repaired",
+    ),
+    _mutation(
+        "any default route is an egress",
+        "watch",
+        " and _NEXTHOP_ID not in attributes(body, _RTMSG_OCTETS)",
+        "",
+        WATCH + "test_what_others_take_away_is_noticed_and_comes_back",
+    ),
+    _mutation(
+        "no route is an egress",
+        "watch",
+        "if is_of_egress else",
+        "if False else",
+        WATCH + "test_what_others_take_away_is_noticed_and_comes_back",
+    ),
+    _mutation(
+        "a script of ours covers what others did before it",
+        "watch",
+        "        self._heard |= self._filter_changes(port)\n",
+        "        self._filter_changes(port)\n",
+        WATCH + "test_what_others_do_beside_a_script_of_ours_is_noticed",
+    ),
+    _mutation(
+        "who could not be entered is taken for entered",
+        "linux",
+        "._replace(found=present.objects())",
+        "",
+        WATCH + "test_who_could_not_be_entered_in_a_repair_is_entered_when_it_is_asked_for_again",
     ),
 )
