@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from dataplane.errors import DataPlaneError
 from dataplane.message import HEADER, attributes
@@ -22,7 +23,9 @@ from dataplane.rtnetlink import LOCAL_TABLE, parse_rule
 
 _NETLINK_NETFILTER = 12
 _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
-_SO_ATTACH_FILTER = 26  # asm-generic/socket.h
+_SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33  # asm-generic/socket.h
+# A script of ours is announced rule by rule, 8 kB for each length of prefix in use. So much is read in 50 ms.
+_SCRIPT_OCTETS = 2 << 20
 _ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS = 7, 11, 19, 32  # rtnetlink groups (linux/rtnetlink.h)
 _NFTABLES = 7  # NFNLGRP_NFTABLES
 _NEWROUTE, _DELROUTE, _NEWRULE, _DELRULE, _NEWNEXTHOP, _DELNEXTHOP = 24, 25, 32, 33, 104, 105
@@ -39,6 +42,14 @@ _PORT_AT, _TYPE_AT = 12, 4
 _EVERYTHING = 0xFFFFFFFF
 
 
+class _Announcement(NamedTuple):
+    """What was changed: its message type and body, and the netlink port of who asked for it."""
+
+    kind: int
+    port: int
+    body: bytes
+
+
 class KernelWatch:
     """Sockets that hear what others do.
 
@@ -51,11 +62,13 @@ class KernelWatch:
     def __init__(self, route_ports: Sequence[int], filter_port: int, table: str) -> None:
         self._filter_port = filter_port
         self._heard: set[Disturbance] = set()  # beside scripts of ours
+        self._knows_scripts = False
         self._table = table.encode() + b"\0"
         try:
             groups = (_ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS)
             self._routes = _listen(socket.NETLINK_ROUTE, groups, _program(route_ports))
             self._filters = _listen(_NETLINK_NETFILTER, (_NFTABLES,), _not_from(filter_port))
+            self._filters.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _SCRIPT_OCTETS)
         except OSError as error:
             raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
 
@@ -66,25 +79,32 @@ class KernelWatch:
 
     def changes(self) -> set[Disturbance]:
         """What others changed of ours since the last call; never blocks. Raises: DataPlaneError."""
-        heard, self._heard = self._heard | self._filter_changes(self._filter_port), set()
-        return heard | {one for kind, _, body in _pending(self._routes) if (one := _route_change(kind, body))}
+        heard, self._heard = self._heard | self._filter_changes(_pending(self._filters)), set()
+        return heard | {one for one in map(_route_change, _pending(self._routes)) if one}
 
     def own_script(self, port: int) -> None:
-        """What was done from this netlink port until now was our own doing; what others did meanwhile is kept."""
-        self._heard |= self._filter_changes(port)
+        """What was done from this netlink port until now was our own doing; what others did meanwhile is kept.
 
-    def _filter_changes(self, own_port: int) -> set[Disturbance]:
-        ours = (own_port, self._filter_port)
-        found = {self._filter_change(kind, body) for kind, port, body in _pending(self._filters) if port not in ours}
-        return {one for one in found if one}
+        As long as none was ever heard from its port, all is taken for its doing, for else each repair, which loads
+        scripts, would be the reason for another one.
+        """
+        heard = list(_pending(self._filters))
+        self._knows_scripts |= port in {one.port for one in heard}
+        if self._knows_scripts:
+            self._heard |= self._filter_changes(one for one in heard if one.port != port)
 
-    def _filter_change(self, kind: int, body: bytes) -> Disturbance | None:
-        if kind == _LOSS:
+    def _filter_changes(self, heard: Iterable[_Announcement]) -> set[Disturbance]:
+        return {change for one in heard if (change := self._filter_change(one))}
+
+    def _filter_change(self, heard: _Announcement) -> Disturbance | None:
+        if heard.kind == _LOSS:
             return Disturbance.OVERRUN
-        return Disturbance.FILTERS if attributes(body, _NFGENMSG_OCTETS).get(_TABLE_NAME) == self._table else None
+        is_ours = attributes(heard.body, _NFGENMSG_OCTETS).get(_TABLE_NAME) == self._table
+        return Disturbance.FILTERS if is_ours and heard.port != self._filter_port else None
 
 
-def _route_change(kind: int, body: bytes) -> Disturbance | None:
+def _route_change(heard: _Announcement) -> Disturbance | None:
+    kind, _, body = heard
     if kind == _LOSS:
         return Disturbance.OVERRUN
     if kind in (_NEWRULE, _DELRULE):  # ours there are none: that for local addresses is everybody's
@@ -116,8 +136,8 @@ def _listen(family: int, groups: Iterable[int], program: bytes) -> socket.socket
     return listener
 
 
-def _pending(listener: socket.socket) -> Iterator[tuple[int, int, bytes]]:
-    """Everything announced since the last time: type, port of who asked for it, body. A loss is type `_LOSS`."""
+def _pending(listener: socket.socket) -> Iterator[_Announcement]:
+    """Everything announced since the last time. A loss is of kind `_LOSS`."""
     while True:
         try:
             octets = listener.recv(_RECEIVE_OCTETS)
@@ -126,14 +146,14 @@ def _pending(listener: socket.socket) -> Iterator[tuple[int, int, bytes]]:
         except OSError as error:
             if error.errno != errno.ENOBUFS:
                 raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
-            yield _LOSS, 0, b""
+            yield _Announcement(_LOSS, 0, b"")
             continue
         at = 0
         while at + HEADER.size <= len(octets):
             size, kind, _, _, port = HEADER.unpack_from(octets, at)
             if size < HEADER.size:
                 break
-            yield kind, port, octets[at + HEADER.size : at + size]
+            yield _Announcement(kind, port, octets[at + HEADER.size : at + size])
             at += (size + 3) & ~3
 
 

@@ -8,10 +8,11 @@ import pytest
 from dataplane import ip6tnl
 from dataplane.driver import Driver
 from dataplane.entry import ForwardingEntry, Path
+from dataplane.filter import _nft
 from dataplane.linux import LinuxHomeAgent
 from dataplane.plan import nexthop_id
 from dataplane.port import Disturbance
-from dataplane.watch import _route_change
+from dataplane.watch import _Announcement, _route_change
 from tests import tunnels
 from tests.dataplane.test_linux import (
     BOTH,
@@ -110,6 +111,25 @@ def looking(plane: LinuxHomeAgent, monkeypatch: pytest.MonkeyPatch) -> list[str]
     return looked
 
 
+def test_a_script_for_many_lengths_of_prefixes_is_no_overrun(net: Net, plane: LinuxHomeAgent) -> None:
+    """Each of its rules is announced: too many for a common socket, and each repair was the reason for another one."""
+    networks = tuple(prefix(f"2001:db8:f100::/{length}") for length in range(45, 120))
+    many = ForwardingEntry(HOME, networks, BOTH.paths)
+    assert net.inside("ha", lambda: plane.apply({HOME: many})) == {HOME: None}
+    net.inside("ha", lambda: plane.prepare(SITE))
+    assert net.inside("ha", plane.disturbances) == set()
+
+
+def test_a_program_that_has_another_port_is_taken_for_our_own(
+    net: Net, plane: LinuxHomeAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = net.inside("ha", prepared_home_agent)
+    monkeypatch.setattr("dataplane.filter._nft", lambda script: _nft(script) and -1)
+    for _ in range(2):
+        net.inside("ha", lambda: again.prepare(SITE))
+        assert net.inside("ha", again.disturbances) == set()
+
+
 def test_what_others_do_beside_a_script_of_ours_is_noticed(net: Net, plane: LinuxHomeAgent) -> None:
     """All that was announced until a script was through had been taken for its doing."""
     net.run("ha", *["nft", "flush", "set", "ip6", "xsp_ha", "ok56"])
@@ -136,7 +156,7 @@ def test_who_could_not_be_entered_in_a_repair_is_entered_when_it_is_asked_for_ag
 
 
 def test_a_resilient_group_that_settles_is_nothing_to_notice() -> None:
-    assert _route_change(RTM_NEWNEXTHOPBUCKET, bytes(8)) is None
+    assert _route_change(_Announcement(RTM_NEWNEXTHOPBUCKET, 0, bytes(8))) is None
 
 
 def test_our_own_changes_are_nothing_to_notice(net: Net, plane: LinuxHomeAgent) -> None:

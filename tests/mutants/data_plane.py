@@ -298,8 +298,8 @@ MUTATIONS = (
     _mutation(
         "a script of ours covers what others did before it",
         "watch",
-        "        self._heard |= self._filter_changes(port)\n",
-        "        self._filter_changes(port)\n",
+        "            self._heard |= self._filter_changes(one for one in heard if one.port != port)\n",
+        "            pass\n",
         WATCH + "test_what_others_do_beside_a_script_of_ours_is_noticed",
     ),
     _mutation(
