@@ -128,10 +128,14 @@ class SourceCheck:
             if self._owners.get(element) in (owner, _UNKNOWN):
                 self._leaving.setdefault(element, None)
 
-    def own(self, kept: Mapping[bytes, Iterable[Element]]) -> None:
-        """What these customers still have is theirs; what is not there is not entered."""
+    def own(self, kept: Mapping[bytes, Iterable[Element]]) -> list[bytes]:
+        """What these customers still have is theirs; what is not there is not entered. Returns: who lacks something."""
+        lacking = []
         for owner, elements in kept.items():
+            if not all(element in self._owners for element in elements):
+                lacking.append(owner)
             self._owners.update({element: owner for element in elements if element in self._owners})
+        return lacking
 
     def leave_disowned(self) -> None:
         """Take out after a linger whatever is nobody's."""
@@ -248,7 +252,7 @@ def _by_set(keys: Mapping[Kind, list[bytes]]) -> dict[str, list[bytes]]:
 
 
 def _nft(script: str) -> int:
-    """Returns: the netlink port that the kernel gives a program, its process id."""
+    """Returns: the netlink port that the kernel gives the program if nobody has it: its process id."""
     what = "filtering tunnelled packets"
     try:
         program = subprocess.Popen(
@@ -256,12 +260,17 @@ def _nft(script: str) -> int:
         )
     except FileNotFoundError as error:
         raise DataPlaneError(what, "the program nft is not installed") from error
+    except OSError as error:
+        raise DataPlaneError(what, f"nft cannot be started: {error.strerror}") from error
     with program:
         try:
             _, complaints = program.communicate(script, timeout=20)
         except subprocess.TimeoutExpired as error:
             program.kill()
             raise DataPlaneError(what, "nft did not end within 20 s") from error
+        except BaseException:
+            program.kill()  # else it would be waited for
+            raise
     if program.returncode:
         said = (complaints.strip().splitlines() or ["nft failed without a word"])[0]
         raise DataPlaneError(what, f"{said}: {NEEDS_ROOT}" if os.strerror(errno.EPERM) in said else said)

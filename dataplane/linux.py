@@ -125,7 +125,8 @@ class LinuxHomeAgent:
             if not self._is_view_right:
                 self._check.reload()
                 self._learn({home: one.entry for home, one in self._view.items()})
-                self._check.own({home: plan.elements(one.entry) for home, one in self._view.items()})
+                self._doubt(self._check.own({home: plan.elements(one.entry) for home, one in self._view.items()}))
+                self._is_view_right = True
             return self._apply(wanted)
         except DataPlaneError as error:
             self._is_view_right = False
@@ -180,7 +181,8 @@ class LinuxHomeAgent:
         self, home_address: bytes, steps: Steps, messages: Iterable[Message], answers: Iterable[Refusal | None]
     ) -> None:
         """After a refusal: back to what was; if that is refused too, take the customer out, so that no half is left."""
-        self._check.leave(home_address, steps.enter)
+        kept = plan.elements(steps.present.entry if steps.present else None)
+        self._check.leave(home_address, steps.enter - kept)
         # An id that was refused holds somebody else's object, and that is not ours to delete.
         foreign = {nexthop_named(one) for one, answer in zip(messages, answers, strict=True) if answer} - {0}
         failed = False
@@ -237,7 +239,6 @@ class LinuxHomeAgent:
         Elements are the first, before routes and nexthops are read, which takes seconds: without them nobody can send.
         """
         anew = disturbed if self._is_view_right else ANYTHING
-        self._is_view_right = False  # until all of this is done
         refused = {home: why for home, entry in wanted.items() if (why := plan.refusal(home, entry))}
         sound = {home: entry for home, entry in wanted.items() if home not in refused}
         if anew & _OF_ELEMENTS:
@@ -246,11 +247,11 @@ class LinuxHomeAgent:
             self._check.disown()
         for some in _slices(sound):
             refused |= self._check.enter({home: plan.elements(entry) for home, entry in some.items()})
-        if anew & _OF_OBJECTS:
-            self._take_strays_out(self._learn(sound))
-        for home_address in refused.keys() & self._view.keys():
-            present = self._view[home_address]
-            self._view[home_address] = present._replace(found=present.objects())
+        found = self._learn(sound) if anew & _OF_OBJECTS else None
+        self._is_view_right = False  # until the kernel has all of what follows
+        if found:
+            self._take_strays_out(found)
+        self._doubt(refused.keys() & self._view.keys())
         gone: dict[bytes, ForwardingEntry | None] = dict.fromkeys(self._view.keys() - wanted.keys())
         refused |= self._apply_all(gone)
         refused |= self._apply_all({home: entry for home, entry in sound.items() if home not in refused})
@@ -259,6 +260,12 @@ class LinuxHomeAgent:
         self._check.leave_disowned()
         self._is_view_right = True
         return {home: refused.get(home) for home in wanted}
+
+    def _doubt(self, home_addresses: Iterable[bytes]) -> None:
+        """Of these customers elements are missing: when they are asked for again they are not in already."""
+        for home_address in home_addresses:
+            present = self._view[home_address]
+            self._view[home_address] = present._replace(found=present.objects())
 
     def _take_strays_out(self, found: recovery.Dump) -> None:
         known = {one.slot for one in self._view.values()}
@@ -310,7 +317,6 @@ class LinuxHomeAgent:
             self._count(Objects(one.slot), found.slots[one.slot])
         self._occupied, self._free = found.occupied, []
         self._next_slot = plan.SLOTS.start
-        self._is_view_right = True
         return found
 
     def _dump(self) -> recovery.Dump:

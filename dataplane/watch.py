@@ -62,13 +62,12 @@ class KernelWatch:
     def __init__(self, route_ports: Sequence[int], filter_port: int, table: str) -> None:
         self._filter_port = filter_port
         self._heard: set[Disturbance] = set()  # beside scripts of ours
-        self._knows_scripts = False
         self._table = table.encode() + b"\0"
         try:
             groups = (_ROUTES_OF_IPV4, _ROUTES, _RULES, _NEXTHOPS)
             self._routes = _listen(socket.NETLINK_ROUTE, groups, _program(route_ports))
             self._filters = _listen(_NETLINK_NETFILTER, (_NFTABLES,), _not_from(filter_port))
-            self._filters.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _SCRIPT_OCTETS)
+            self._is_roomy = _widen(self._filters)
         except OSError as error:
             raise DataPlaneError("watching the kernel", error.strerror or str(error)) from error
 
@@ -85,13 +84,14 @@ class KernelWatch:
     def own_script(self, port: int) -> None:
         """What was done from this netlink port until now was our own doing; what others did meanwhile is kept.
 
-        As long as none was ever heard from its port, all is taken for its doing, for else each repair, which loads
-        scripts, would be the reason for another one.
+        What a script did from another port, or what did not all fit, is no reason for a repair: that loads scripts, and
+        would be the reason for the next one.
         """
         heard = list(_pending(self._filters))
-        self._knows_scripts |= port in {one.port for one in heard}
-        if self._knows_scripts:
-            self._heard |= self._filter_changes(one for one in heard if one.port != port)
+        if port in {one.port for one in heard}:
+            self._heard |= self._filter_changes(
+                one for one in heard if one.port != port and (self._is_roomy or one.kind != _LOSS)
+            )
 
     def _filter_changes(self, heard: Iterable[_Announcement]) -> set[Disturbance]:
         return {change for one in heard if (change := self._filter_change(one))}
@@ -134,6 +134,15 @@ def _listen(family: int, groups: Iterable[int], program: bytes) -> socket.socket
         listener.close()
         raise
     return listener
+
+
+def _widen(listener: socket.socket) -> bool:
+    """Is there room for a script of ours? Root of a container may not have as much as it likes."""
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _SCRIPT_OCTETS)
+    except PermissionError:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SCRIPT_OCTETS)
+    return listener.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= _SCRIPT_OCTETS
 
 
 def _pending(listener: socket.socket) -> Iterator[_Announcement]:

@@ -65,6 +65,7 @@ class Kernel:
         self._tested = self_test.home_address(plan.home_agent_address)
         self._former: deque[tuple[float, Prefix]] = deque()
         self._egress_present = self._alarmed = self._passes_again = False
+        self._repaired_in_part = False  # for an alarm, and the self-test has not passed since
         self.alarm = asyncio.Event()  # somebody should look now
 
     async def prepare(self) -> Entries:
@@ -175,6 +176,8 @@ class Kernel:
         if self._passes_again:
             return
         self._feed(SelfTested(failure))
+        if failure is None:
+            self._repaired_in_part = False
         if failure is not None:
             self._alarmed = True
             self.alarm.set()
@@ -209,8 +212,11 @@ class Kernel:
         if disturbed or alarmed or owed:
             what = [*sorted(disturbed), *(["self-test"] if alarmed else [])]
             log.get().error("data plane changed by others", what=" ".join(what) or "not repaired yet")
-            # A self-test that fails although nobody announced a change: it may be anything.
-            await self._repair(disturbed | owed or ANYTHING)
+            # A self-test that fails although nobody announced a change, or all that was announced is repaired: it may
+            # be anything.
+            whole = not (disturbed | owed) or (alarmed and self._repaired_in_part)
+            self._repaired_in_part = alarmed and not whole
+            await self._repair(ANYTHING if whole else disturbed | owed)
         self._plane.expire(time.monotonic())
         await self._forget_due()
         egress_present, self._owed = self._plane.egress_present(), frozenset()
@@ -225,10 +231,9 @@ class Kernel:
         self._owed = ANYTHING
         wanted = dict(self._installed())
         results = await asyncio.to_thread(self._reconcile, wanted, disturbed)
-        if disturbed != ANYTHING:
-            self._alarmed = False  # what failed meanwhile may be right now; what is not fails again soon
-            if self._self_test is not None:
-                self._self_test.tell_soon()
+        self._alarmed = False  # what failed meanwhile may be right now; what is not fails again
+        if disturbed != ANYTHING and self._self_test is not None:
+            self._self_test.tell_soon()
         self._feed(ForwardingRepaired(wanted, dict(results)))
 
     def forget(self, prefixes: Iterable[Prefix]) -> None:

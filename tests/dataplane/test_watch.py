@@ -5,7 +5,7 @@ from itertools import cycle
 
 import pytest
 
-from dataplane import ip6tnl
+from dataplane import ip6tnl, plan
 from dataplane.driver import Driver
 from dataplane.entry import ForwardingEntry, Path
 from dataplane.filter import _nft
@@ -32,6 +32,7 @@ from tests.office import office
 RTM_NEWNEXTHOPBUCKET = 116  # linux/rtnetlink.h
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("each_driver")]
 
+ENTRY_OF_NOBODY = ForwardingEntry(address("2001:db8:f000::99"), (), BOTH.paths)
 LOOKS = {"elements": {"filters"}, "objects": {"routes", "nexthops"}}
 TUNNELS_BY = {Driver.SEG6: "lo", Driver.IP6TNL: ip6tnl.DEVICE}
 
@@ -152,6 +153,36 @@ def test_who_could_not_be_entered_in_a_repair_is_entered_when_it_is_asked_for_ag
     assert results[HOME] is None and results[his.home_address]
     net.run("ha", "nft", "delete", "set", "ip6", "xsp_ha", "ok60")
     assert net.inside("ha", lambda: plane.apply({his.home_address: his})) == {his.home_address: None}
+    assert net.inside("ha", believed) == before
+
+
+def test_who_could_not_be_entered_is_not_in_after_netlink_failed_either(net: Net, plane: LinuxHomeAgent) -> None:
+    """All was read anew, and right but for elements: nobody looked whether they are there."""
+    before = net.inside("ha", believed)
+    net.run("ha", "nft", "flush", "set", "ip6", "xsp_ha", "ok56")
+    plane._is_view_right = False
+    assert net.inside("ha", lambda: plane.apply({HOME: BOTH})) == {HOME: None}
+    assert net.inside("ha", believed) == before
+
+
+def test_whom_a_repair_is_refused_keeps_the_elements_of_what_he_still_has(net: Net, plane: LinuxHomeAgent) -> None:
+    """A foreign group with the id of his second line: the first went on in one direction alone."""
+    before, taken = net.inside("ha", believed), str(nexthop_id(1, 2))
+    for words in (f"del id {taken}", "add id 5 via 2001:db8:a::1 dev isp", f"add id {taken} group 5"):
+        net.run("ha", "ip", "nexthop", *words.split())
+    assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, {Disturbance.NEXTHOPS}))[HOME]
+    for now in (0.0, 10.0):
+        net.inside("ha", lambda now=now: plane.expire(now))  # type: ignore[misc]
+    assert net.inside("ha", believed) == before
+
+
+def test_elements_that_nobody_has_leave_without_being_read(net: Net, plane: LinuxHomeAgent) -> None:
+    before, nobodys = net.inside("ha", believed), {address("2001:db8:f000::99"): plan.elements(ENTRY_OF_NOBODY)}
+    assert net.inside("ha", lambda: plane._check.enter(nobodys)) == {}
+    assert net.inside("ha", believed) != before
+    assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, {Disturbance.RULES})) == {HOME: None}
+    for now in (0.0, 10.0):
+        net.inside("ha", lambda now=now: plane.expire(now))  # type: ignore[misc]
     assert net.inside("ha", believed) == before
 
 

@@ -129,6 +129,23 @@ def test_a_repair_looks_at_what_was_disturbed_and_at_everything_if_nobody_announ
     assert plane.looked_for == [{Disturbance.FILTERS}, ANYTHING]
 
 
+def test_what_fails_behind_a_repair_of_what_was_announced_has_everything_read_whatever_is_announced_meanwhile() -> None:
+    """As long as somebody changed a rule each second nothing but rules was repaired, with the site withdrawn."""
+    plane, heard = SlowPlane(), list[Event]()
+    plane.go_on.set()
+
+    async def life() -> None:
+        site = kernel(plane, heard)
+        for fails in (True, True, False, True):
+            plane.disturbed = {Disturbance.RULES}
+            site._judged("encapsulation" if fails else None)
+            await site.look()
+
+    asyncio.run(life())
+    rules = {Disturbance.RULES}
+    assert plane.looked_for == [rules, ANYTHING, rules, rules]
+
+
 class FailsOnce(SlowPlane):
     """When it prepares, or when it reconciles."""
 
@@ -177,7 +194,7 @@ def test_a_repair_that_failed_is_owed_and_with_it_all_that_it_may_have_left_half
     assert len(plane.looked_for) == 1 + (when == "expire")
 
 
-class Tests:
+class ToldSoon:
     """The self-test, as far as a repair goes."""
 
     told_soon = 0
@@ -188,7 +205,7 @@ class Tests:
 
 def test_a_failure_in_the_middle_of_a_repair_asks_for_no_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """It failed because the repair was not through: all customers were read once more, for seconds."""
-    plane, heard, tests = SlowPlane(), list[Event](), Tests()
+    plane, heard, tests = SlowPlane(), list[Event](), ToldSoon()
     plane.disturbed = {Disturbance.FILTERS}
 
     async def life() -> None:
