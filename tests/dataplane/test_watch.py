@@ -14,6 +14,7 @@ from dataplane.plan import nexthop_id
 from dataplane.port import Disturbance
 from dataplane.watch import _Announcement, _route_change
 from tests import tunnels
+from tests.bgp.site_and_isp import wait_for
 from tests.dataplane.test_linux import (
     BOTH,
     CARE_OF,
@@ -90,7 +91,8 @@ def test_what_others_take_away_is_noticed_and_comes_back(
     looked = looking(plane, monkeypatch)
     assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, noticed)) == {HOME: None}
     assert sorted(looked) == looks
-    assert (everything(net, "ha"), net.inside("ha", believed)) == before
+    # With an interface that was down the kernel's own routes come back a moment later.
+    wait_for("everything is back", lambda: (everything(net, "ha"), net.inside("ha", believed)) == before)
     assert net.inside("ha", plane.disturbances) == set()
 
 

@@ -256,8 +256,8 @@ MUTATIONS = (
     _mutation(
         "all customers are read after any change",
         "linux",
-        "        if anew & _OF_OBJECTS:\n",
-        "        if anew:\n",
+        "self._learn(sound) if anew & _OF_OBJECTS else None",
+        "self._learn(sound) if anew else None",
         WATCH + "test_what_others_take_away_is_noticed_and_comes_back",
     ),
     _mutation(
@@ -298,8 +298,8 @@ MUTATIONS = (
     _mutation(
         "a script of ours covers what others did before it",
         "watch",
-        "            self._heard |= self._filter_changes(one for one in heard if one.port != port)\n",
-        "            pass\n",
+        "            self._heard |= self._filter_changes(\n",
+        "            self._filter_changes(\n",
         WATCH + "test_what_others_do_beside_a_script_of_ours_is_noticed",
     ),
     _mutation(
