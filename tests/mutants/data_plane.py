@@ -333,8 +333,8 @@ MUTATIONS = (
     _mutation(
         "a long script is an overrun",
         "watch",
-        "listener.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _SCRIPT_OCTETS)",
-        "pass",
+        "_SCRIPT_OCTETS = 2 << 20",
+        "_SCRIPT_OCTETS = 1 << 16",
         WATCH + "test_a_script_for_many_lengths_of_prefixes_is_no_overrun",
     ),
     _mutation(
