@@ -25,4 +25,10 @@ SELF_TEST = (
     Mutation("a device that was deleted is read for ever", "ha/self_test.py", "            self._listen_no_more()  # a device", "            pass  # a device", ("tests/ha/test_self_test.py",)),
     Mutation("a flood is read to its end", "ha/self_test.py", "for _ in range(PACKETS_A_TURN):", "while True:", ("tests/ha/test_self_test.py",)),
     Mutation("a packet that never comes is waited for for ever", "ha/self_test.py", "async with asyncio.timeout(PATIENCE_S):", "async with asyncio.timeout(None):", ("tests/ha/test_self_test.py",)),
+    Mutation("a repair that failed owes nothing", "ha/kernel.py", "await self._repair(ANYTHING if whole else disturbed | owed)", "await self._repair(ANYTHING if whole else disturbed or {Disturbance.RULES})", ("tests/ha/test_kernel.py",)),
+    Mutation("a repair that failed half done owes what it was for", "ha/kernel.py", "        self._owed = ANYTHING\n        wanted", "        wanted", ("tests/ha/test_kernel.py",)),
+    Mutation("what was announced is everything", "ha/kernel.py", "await self._repair(ANYTHING if whole else disturbed | owed)", "await self._repair(ANYTHING)", ("tests/ha/test_kernel.py",)),
+    Mutation("what is announced each second is all that is repaired", "ha/kernel.py", " or (alarmed and self._repaired_in_part)", "", ("tests/ha/test_kernel.py",)),
+    Mutation("a failure in a repair asks for another one", "ha/kernel.py", "        self._alarmed = False  # what", "        pass  # what", ("tests/ha/test_kernel.py",)),
+    Mutation("a failure that a repair left is told in a minute", "ha/kernel.py", "            self._self_test.tell_soon()\n", "            pass\n", ("tests/ha/test_kernel.py",)),
 )  # fmt: skip
