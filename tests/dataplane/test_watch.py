@@ -77,7 +77,7 @@ def test_what_others_take_away_is_noticed_and_comes_back(
     driver = tunnels.driver()
     assert driver
     words = words.format(tunnels=TUNNELS_BY[driver])
-    before = everything(net, "ha"), net.inside("ha", believed)
+    before = in_any_order(net), net.inside("ha", believed)
     assert any(before[1].values())
     net.run("ha", *words.split(), check=False)  # a flush stops at the first route that its own deletions took along
     noticed = net.inside("ha", plane.disturbances)
@@ -92,8 +92,13 @@ def test_what_others_take_away_is_noticed_and_comes_back(
     assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, noticed)) == {HOME: None}
     assert sorted(looked) == looks
     # With an interface that was down the kernel's own routes come back a moment later.
-    wait_for("everything is back", lambda: (everything(net, "ha"), net.inside("ha", believed)) == before)
+    wait_for("everything is back", lambda: (in_any_order(net), net.inside("ha", believed)) == before)
     assert net.inside("ha", plane.disturbances) == set()
+
+
+def in_any_order(net: Net) -> list[list[str]]:
+    """Everything; what came back may be listed behind what stayed."""
+    return [sorted(listed.splitlines()) for listed in everything(net, "ha")]
 
 
 def looking(plane: LinuxHomeAgent, monkeypatch: pytest.MonkeyPatch) -> list[str]:
