@@ -125,7 +125,7 @@ class LinuxHomeAgent:
             if not self._is_view_right:
                 self._check.reload()
                 self._learn({home: one.entry for home, one in self._view.items()})
-                self._doubt(self._check.own({home: plan.elements(one.entry) for home, one in self._view.items()}))
+                self._own(self._view)
                 self._is_view_right = True
             return self._apply(wanted)
         except DataPlaneError as error:
@@ -251,19 +251,18 @@ class LinuxHomeAgent:
         self._is_view_right = False  # until the kernel has all of what follows
         if found:
             self._take_strays_out(found)
-        self._doubt(refused.keys() & self._view.keys())
         gone: dict[bytes, ForwardingEntry | None] = dict.fromkeys(self._view.keys() - wanted.keys())
         refused |= self._apply_all(gone)
         refused |= self._apply_all({home: entry for home, entry in sound.items() if home not in refused})
-        # Whom the kernel refused a change may still have what was.
-        self._check.own({home: plan.elements(one.entry) for home in refused if (one := self._view.get(home))})
+        self._own(refused.keys() & self._view.keys())  # they may still have what was
         self._check.leave_disowned()
         self._is_view_right = True
         return {home: refused.get(home) for home in wanted}
 
-    def _doubt(self, home_addresses: Iterable[bytes]) -> None:
-        """Of these customers elements are missing: when they are asked for again they are not in already."""
-        for home_address in home_addresses:
+    def _own(self, home_addresses: Iterable[bytes]) -> None:
+        """The elements of what these customers have are theirs. Who lacks one is not in yet when asked for again."""
+        kept = {home: plan.elements(self._view[home].entry) for home in home_addresses}
+        for home_address in self._check.own(kept):
             present = self._view[home_address]
             self._view[home_address] = present._replace(found=present.objects())
 

@@ -57,7 +57,7 @@ class Objects(NamedTuple):
 class Installed(NamedTuple):
     """A customer in the kernel: its slot, its entry, the place of each BID.
 
-    `found`: what the kernel holds of it, if that may be otherwise, or if elements of the source check may be missing.
+    `found`: what the kernel holds of it, if that is otherwise, or if elements of the source check are missing.
     """
 
     slot: int

@@ -178,7 +178,7 @@ class Kernel:
         self._feed(SelfTested(failure))
         if failure is None:
             self._repaired_in_part = False
-        if failure is not None:
+        else:
             self._alarmed = True
             self.alarm.set()
 

@@ -231,6 +231,11 @@ def believed() -> dict[str, set[bytes]]:
         return {name: set().union(*asking.keys(name)) for name in asking.names() if name.startswith("ok")}
 
 
+def whole(net: Net) -> tuple[list[list[str]], dict[str, set[bytes]]]:
+    """All that a home agent's kernel holds, elements too. What came back may be listed behind what stayed."""
+    return [sorted(listed.splitlines()) for listed in everything(net, "ha")], net.inside("ha", believed)
+
+
 def test_the_egress_is_seen_and_missed(net: Net, home_agent: LinuxHomeAgent) -> None:
     assert net.inside("ha", home_agent.egress_present)
     net.run("ha", "ip", "link", "set", "isp", "down")

@@ -23,9 +23,9 @@ from tests.dataplane.test_linux import (
     SITE,
     address,
     believed,
-    everything,
     prefix,
     prepared_home_agent,
+    whole,
 )
 from tests.netns import Net
 from tests.office import office
@@ -77,7 +77,7 @@ def test_what_others_take_away_is_noticed_and_comes_back(
     driver = tunnels.driver()
     assert driver
     words = words.format(tunnels=TUNNELS_BY[driver])
-    before = in_any_order(net), net.inside("ha", believed)
+    before = whole(net)
     assert any(before[1].values())
     net.run("ha", *words.split(), check=False)  # a flush stops at the first route that its own deletions took along
     noticed = net.inside("ha", plane.disturbances)
@@ -92,13 +92,8 @@ def test_what_others_take_away_is_noticed_and_comes_back(
     assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, noticed)) == {HOME: None}
     assert sorted(looked) == looks
     # With an interface that was down the kernel's own routes come back a moment later.
-    wait_for("everything is back", lambda: (in_any_order(net), net.inside("ha", believed)) == before)
+    wait_for("everything is back", lambda: whole(net) == before)
     assert net.inside("ha", plane.disturbances) == set()
-
-
-def in_any_order(net: Net) -> list[list[str]]:
-    """Everything; what came back may be listed behind what stayed."""
-    return [sorted(listed.splitlines()) for listed in everything(net, "ha")]
 
 
 def looking(plane: LinuxHomeAgent, monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -178,6 +173,24 @@ def test_whom_a_repair_is_refused_keeps_the_elements_of_what_he_still_has(net: N
     for words in (f"del id {taken}", "add id 5 via 2001:db8:a::1 dev isp", f"add id {taken} group 5"):
         net.run("ha", "ip", "nexthop", *words.split())
     assert net.inside("ha", lambda: plane.reconcile({HOME: BOTH}, {Disturbance.NEXTHOPS}))[HOME]
+    for now in (0.0, 10.0):
+        net.inside("ha", lambda now=now: plane.expire(now))  # type: ignore[misc]
+    assert net.inside("ha", believed) == before
+
+
+def test_who_is_refused_what_is_new_and_lacks_what_was_is_entered_when_that_is_asked_for(
+    net: Net, plane: LinuxHomeAgent
+) -> None:
+    """After a repair that refused his third line he was left with two of which nothing was believed any more."""
+    before, taken = net.inside("ha", believed), str(nexthop_id(1, 3))
+    three = ForwardingEntry(HOME, (), (*BOTH.paths, Path(3, address("2001:db8:3:c::20"))))
+    for words in ("add id 5 via 2001:db8:a::1 dev isp", f"add id {taken} group 5"):
+        net.run("ha", "ip", "nexthop", *words.split())
+    net.run("ha", "nft", "delete", "table", "ip6", "xsp_ha")
+    net.inside("ha", lambda: plane.prepare(SITE))
+    assert net.inside("ha", lambda: plane.reconcile({HOME: three}, {Disturbance.FILTERS}))[HOME]
+    assert "ok56" not in net.inside("ha", believed)
+    assert net.inside("ha", lambda: plane.apply({HOME: BOTH})) == {HOME: None}
     for now in (0.0, 10.0):
         net.inside("ha", lambda now=now: plane.expire(now))  # type: ignore[misc]
     assert net.inside("ha", believed) == before

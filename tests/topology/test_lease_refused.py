@@ -23,11 +23,6 @@ def status(place: Office) -> tuple[int, str]:
     return done.returncode, done.stdout.split("\n", 1)[0]
 
 
-def said(place: Office, words: str) -> int:
-    """How often the log says so."""
-    return (place.directory / "ha.log").read_text().count(words)
-
-
 @contextlib.contextmanager
 def running(directory: Path, aggregate: str = AGGREGATE) -> Iterator[Exabgp]:
     """A bridge at the socket where the home agent of `place` asks."""
@@ -72,7 +67,7 @@ def test_without_xsp_bgp_the_status_says_that_nobody_is_there(place: Office) -> 
     code, line = status(place)
     assert code == 1
     assert f"nobody answers at {place.directory}/lease.sock (start xsp-bgp, or see its log)" in line
-    poll(lambda: said(place, "lease not held") == 1, "the log has it")
+    poll(lambda: len(place.logged_at("lease not held")) == 1, "the log has it")
     assert lines(place, "xsp_ha_lease_held ") == ["xsp_ha_lease_held 0.0"]
 
 
@@ -86,9 +81,9 @@ def test_a_prefix_that_is_no_aggregate_there_is_told_where_the_operator_looks(pl
         refusal = f"xsp-bgp refuses the lease: {AGGREGATE} is not an aggregate of this site"
         poll(lambda: refusal in status(place)[1], "the complaint")
         assert status(place)[0] == 1
-        poll(lambda: said(place, "lease not held") == 1, "the log has it")
+        poll(lambda: len(place.logged_at("lease not held")) == 1, "the log has it")
         poll(lambda: place.counter("lease_refused") > 20, "two seconds of refusals are counted")
-        assert said(place, "lease not held") == 1, "and logged once"
+        assert len(place.logged_at("lease not held")) == 1, "and logged once"
         assert lines(place, "xsp_ha_lease_held ") == ["xsp_ha_lease_held 0.0"]
 
 
@@ -99,9 +94,9 @@ def test_a_second_home_agent_is_told_who_holds_the_lease_until_it_has_it(place: 
         refusal = f"xsp-bgp refuses the lease: process {os.getpid()} holds the lease"
         poll(lambda: refusal in status(place)[1], "the complaint")
         assert status(place)[0] == 1
-        poll(lambda: said(place, "lease not held") == 1, "the log has it")
+        poll(lambda: len(place.logged_at("lease not held")) == 1, "the log has it")
     # It ends with `bridge`; with another one there is nobody to refuse it.
     with running(place.directory):
         poll(lambda: lines(place, "xsp_ha_lease_held ") == ["xsp_ha_lease_held 1.0"], "the lease is held")
-        poll(lambda: said(place, "lease held") == 1, "the log has it")
+        poll(lambda: len(place.logged_at("lease held")) == 1, "the log has it")
         assert "xsp-bgp refuses" not in status(place)[1]

@@ -12,7 +12,7 @@ import pytest
 from mip6.numbers import Status
 from runtime import control
 from tests import beside
-from tests.dataplane.test_linux import believed, everything
+from tests.dataplane.test_linux import whole
 from tests.ha.cast import both_lines
 from tests.topology.process import Office, poll
 
@@ -36,12 +36,12 @@ BROKEN_BY = {
 def test_what_somebody_else_breaks_in_the_kernel_is_repaired_in_two_seconds(place: Office, words: str) -> None:
     """When it was is told by the log: with a crowd, a look at everything takes longer than the repair."""
     place.register()
-    before = everything(place.net, "ha"), place.net.inside("ha", believed)
+    before = whole(place.net)
     assert any(before[1].values())
     repairs = len(place.logged_at(REPAIRED))
     break_it(place, words)
     broken_at = time.time()
-    poll(lambda: (everything(place.net, "ha"), place.net.inside("ha", believed)) == before, "everything is back")
+    poll(lambda: whole(place.net) == before, "everything is back")
     assert beside.customers() or time.time() - broken_at < REPAIRED_S
     poll(lambda: len(place.logged_at(REPAIRED)) > repairs, "logged")
     poll(lambda: place.counter("data_plane_repairs") > repairs, "counted")

@@ -162,7 +162,7 @@ def _is_well(site: Office, heard: LeaseListener, before: int) -> bool:
 
 def _repairs(site: Office) -> int:
     """How many were begun; what is wanted is said anew behind their end."""
-    return (site.directory / "ha.log").read_text().count("data plane changed by others")
+    return len(site.logged_at("data plane changed by others"))
 
 
 FLOOD = """
